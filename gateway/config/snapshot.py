@@ -1,0 +1,156 @@
+"""The configuration as the gateway runs on it: immutable, resolved, with every reference checked.
+
+`gateway.config.models` is what people write; `gateway.config.compile` turns it into this. A request keeps the snapshot
+that it started with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.identity.keys import KeyRecord
+from routing.catalog import Catalog
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long an upstream may take, in seconds."""
+
+    connect_s: float = 5.0
+    first_byte_s: float = 120.0
+    """From the request's last byte to the answer's first."""
+    idle_s: float = 60.0
+    """Between two chunks of an answer."""
+    total_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Endpoint:
+    """How to reach a provider. Holds a secret: it has no repr."""
+
+    provider: str
+    base_url: str
+    """With the API's prefix, without a trailing slash: `https://api.openai.com/v1`."""
+    headers: tuple[tuple[str, str], ...]
+    """Credentials and configured extra headers, sent with every request."""
+    timeouts: Timeouts = Timeouts()
+    ca_file: Path | None = None
+    """A private CA's bundle; the system's trust store when None."""
+    verify_tls: bool = True
+    proxy: str | None = None
+    """`http://[user:password@]host:port`, or None for a direct connection (environment proxies are resolved at load)."""
+    max_connections: int = 1000
+    keepalive_s: float = 30.0
+    """An idle connection older than this is not used again."""
+    max_response_bytes: int = 67_108_864
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """The unit of governance."""
+
+    id: str
+    team: str
+    org: str
+    trust: frozenset[str] = frozenset()
+    """Which of `value`, `priority` and `complexity` count when its client sends them."""
+    allowed_models: frozenset[str] | None = None
+    """Names and `*` patterns; None allows all."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """The server's certificate."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """The listener. Changes need a restart."""
+
+    host: str = "127.0.0.1"
+    port: int = 4000
+    tls: TlsFiles | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks whose X-Forwarded-For is believed."""
+    max_body_bytes: int = 33_554_432
+    max_header_bytes: int = 65_536
+    max_connections: int = 10_000
+    header_timeout_s: float = 30.0
+    """A connection that has not sent its whole request by then is closed."""
+    keepalive_s: float = 75.0
+    drain_s: float = 30.0
+    """How long SIGTERM waits for streams before it cuts them."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdminSettings:
+    """Who may use `/admin/v1`, and where it listens. No keys: the admin API is off."""
+
+    admin_key_sha256: bytes | None = None
+    viewer_key_sha256: bytes | None = None
+    host: str | None = None
+    port: int | None = None
+    """A listener of its own for `/admin/v1` and `/metrics`; None serves both on the main one."""
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSettings:
+    """Where state lives."""
+
+    dir: Path = Path(".farebox")
+    record_content: bool = False
+    flush_interval_s: float = 0.1
+    """The journal's group commit: how long a row may wait for company."""
+    max_pending_rows: int = 100_000
+    """Rows that may wait for the disk before new requests are refused (503)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatorSettings:
+    """The simulated provider that `farebox serve` starts beside the gateway. See docs/how-to/simulate.md."""
+
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: int = 4010
+    seed: int = 1
+    speed: float = 1.0
+    """1 is a real provider's pace; 10 ten times as fast; 0 without any waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """Bounds on label values."""
+
+    max_label_values: int = 500
+    """Distinct values per label; the rest are counted as `_other`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything a request may read."""
+
+    version: int
+    source: Path
+    files: tuple[Path, ...]
+    """All files it was read from, includes too: what the reloader watches."""
+    auth: bool
+    """False only on a loopback address: every request is then the `anonymous_agent`'s."""
+    anonymous_agent: str | None
+    server: ServerSettings
+    admin: AdminSettings
+    storage: StorageSettings
+    simulator: SimulatorSettings
+    metrics: MetricsSettings
+    endpoints: Mapping[str, Endpoint]
+    catalog: Catalog
+    agents: Mapping[str, Agent]
+    keys: tuple[KeyRecord, ...] = ()
+    """Keys that the configuration itself declares."""
+    unpriced_ceiling: str | None = None
+    left_out: tuple[str, ...] = field(default=())
+    """One line for each optional provider that is not configured, and for what went with it."""

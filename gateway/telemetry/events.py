@@ -1,0 +1,123 @@
+"""What happened, as frozen values. The request's path makes them; the journal, metrics and logs are adapters that read them.
+
+The path never imports prometheus_client or SQLAlchemy: it hands events to a `gateway.telemetry.recorder.Recorder`, which
+passes them on in batches.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from routing.money import NanoUsd, Usage
+from routing.profile import RequestProfile
+
+
+class RequestStarted(NamedTuple):
+    """An identified request entered the pipeline."""
+
+    request_id: str
+    org: str
+    team: str
+    agent: str
+
+
+class ChargePosted(NamedTuple):
+    """One upstream attempt and what it cost: an immutable ledger entry."""
+
+    charge_id: str
+    request_id: str
+    attempt: int
+    """1 for the first upstream call of the request."""
+    at_s: float
+    """Unix time of settlement."""
+    org: str
+    team: str
+    agent: str
+    model: str
+    """The configured model's name."""
+    deployment: str
+    provider: str
+    upstream_model: str
+    usage: Usage
+    price_point: str
+    """`PricePoint.id`."""
+    service_tier: str
+    cost_nano_usd: NanoUsd
+    estimated: bool
+    """True when the provider sent no usage and the tokens are our estimate."""
+    unpriced: bool
+    """True when a configured ceiling stood in for a missing price."""
+    outcome: str
+    """`ok`, `error` (refused by the upstream), `timeout`, `unreachable`, `cut` (broke mid-answer), `cancelled` (client left),
+    `malformed`, `drained` (the gateway stopped)."""
+    purpose: str
+    """`useful`, or why money went elsewhere: `cancelled`, `failed`; later `retry`, `fallback`, `hedge`."""
+    upstream_status: int | None
+    latency_ms: float
+    first_token_ms: float | None
+    """From the upstream send to the first byte of the answer's body."""
+
+
+class RequestFinished(NamedTuple):
+    """One identified client request, served or refused: a row of `requests`."""
+
+    request_id: str
+    at_s: float
+    """Unix time of arrival."""
+    org: str
+    team: str
+    agent: str
+    key_id: str
+    run: str | None
+    parent_run: str | None
+    session: str | None
+    user: str | None
+    tags: tuple[tuple[str, str], ...]
+    value_nano_usd: NanoUsd | None
+    sdk: str | None
+    """The client library, from its User-Agent."""
+    endpoint: str
+    """`chat`, `completions`, `embeddings`."""
+    model: str
+    """As asked for; empty when the request could not be read."""
+    profile: RequestProfile | None
+    deployment: str
+    """Empty when none was reached."""
+    provider: str
+    rule: str
+    """The rule that chose the deployment, and why."""
+    outcome: str
+    """`ok`, `refused` (by Farebox, before any upstream call), `upstream_error`, `client_gone`, `cut`, `drained`, `error`."""
+    status: int
+    error_code: str
+    """The `code` of the error body; empty on success."""
+    latency_ms: float
+    first_token_ms: float | None
+    """From arrival to the first body byte handed to the client."""
+    overhead_ms: float
+    """Latency less the time spent waiting for the upstream."""
+    streamed: bool
+    cost_nano_usd: NanoUsd
+    """The sum of the request's charges."""
+    content: tuple[bytes, bytes] | None = None
+    """Request and answer bodies, only under `record_content: true`."""
+
+
+class KeysReloaded(NamedTuple):
+    """The key ring was read again."""
+
+    keys: int
+
+
+class ConfigLoaded(NamedTuple):
+    """A configuration file was read: put in force, or refused."""
+
+    at_s: float
+    ok: bool
+    version: int
+    """Of the snapshot in force afterwards."""
+    reason: str
+    """Why it was refused; empty when it was not."""
+
+
+Event = RequestStarted | ChargePosted | RequestFinished | KeysReloaded | ConfigLoaded

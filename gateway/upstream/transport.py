@@ -1,0 +1,92 @@
+"""The seam to the network: what the exchange needs of an HTTP client, and no more.
+
+`gateway.upstream.pool` implements it (docs/adr/0002-transport.md). Nothing else in Farebox opens a connection to a provider.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gateway.config.snapshot import Endpoint
+
+
+class TransportError(Exception):
+    """The answer did not come, or not whole. `sent` tells whether the upstream may have seen (and billed) the request."""
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+class Unreachable(TransportError):
+    """No connection: refused, unresolvable, TLS failure, proxy failure, or the pool is full. Nothing was sent."""
+
+
+class TimedOut(TransportError):
+    """One of the endpoint's time-outs ran out; `phase` is `connect`, `first_byte`, `idle` or `total`."""
+
+    def __init__(self, phase: str, after_s: float, *, sent: bool) -> None:
+        super().__init__(f"{phase} time-out after {after_s:g} s", sent=sent)
+        self.phase = phase
+        self.after_s = after_s
+
+
+class ConnectionBroken(TransportError):
+    """The connection was lost, or what came over it was no HTTP, after the request had been sent."""
+
+
+class Aborted(TransportError):
+    """`Call.abort()` was called: the exchange itself gave up."""
+
+
+class ResponseTooLarge(TransportError):
+    """The body exceeds the endpoint's `max_response_bytes`."""
+
+
+class Response(Protocol):
+    """An answer whose head has arrived."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    """Names in lower case, in the order they came. Content-Encoding gzip and deflate are already undone."""
+
+    async def read(self) -> bytes:
+        """The whole body, at most the endpoint's `max_response_bytes`. Raises TransportError."""
+        ...
+
+    async def next_chunk(self) -> bytes:
+        """The next bytes as they arrive (whatever has arrived by now, joined); `b""` at the end. Raises TransportError.
+
+        The upstream is read ahead by at most a bounded buffer: not calling this slows the upstream down.
+        """
+        ...
+
+
+class Call(Protocol):
+    """One request on its way."""
+
+    connection_reused: bool
+
+    async def response(self) -> Response:
+        """Wait for the answer's head. Raises TransportError."""
+        ...
+
+    def abort(self) -> None:
+        """Close the connection at once: the upstream sees its client leave. Whoever waits gets `Aborted`. Idempotent."""
+        ...
+
+
+class Transport(Protocol):
+    """Sends requests. One per process and configuration; closing it closes idle connections."""
+
+    def start(self, endpoint: Endpoint, method: bytes, path: bytes, headers: bytes, body: bytes) -> Call:
+        """Begin a request; returns at once.
+
+        `path` is appended to the endpoint's base URL. `headers` are complete header lines (`b"name: value\\r\\n"...`) besides
+        Host, Content-Length, Accept-Encoding and the endpoint's own headers, which the transport adds.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close all connections."""
+        ...

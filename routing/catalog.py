@@ -1,0 +1,76 @@
+"""What can be called: models by the names clients use, each with its deployments at providers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+
+from routing.money import Price
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A model at one provider's endpoint, with a price and capacities."""
+
+    id: str
+    """`provider/upstream-model`, unique in a configuration; a metric label."""
+    provider: str
+    upstream_model: str
+    """The name that the provider knows it by."""
+    price: Price | None
+    """None only where the configuration says `unpriced: ceiling` has no ceiling to offer: such a call is refused."""
+    unpriced: bool = False
+    """True when `price` is the configured ceiling because the model has no price of its own."""
+    context_tokens: int | None = None
+    max_output_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A name that clients ask for, and its candidates in order."""
+
+    name: str
+    deployments: tuple[Deployment, ...]
+    created_s: int = 0
+    owner: str = "farebox"
+
+
+@dataclass(frozen=True, slots=True)
+class WildcardModel:
+    """A pattern such as `openai/*`: whatever `*` stands for is the upstream's model name."""
+
+    pattern: str
+    provider: str
+    upstream_pattern: str
+    """`*` is replaced by what the pattern's `*` matched."""
+
+    def match(self, name: str) -> str | None:
+        """The upstream model for `name`, or None when the pattern does not fit."""
+        if not fnmatchcase(name, self.pattern):
+            return None
+        prefix, _, suffix = self.pattern.partition("*")
+        captured = name[len(prefix) : len(name) - len(suffix)]
+        return self.upstream_pattern.replace("*", captured, 1) if captured else None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All models of one configuration."""
+
+    models: Mapping[str, Model]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Another name for a model in `models`."""
+    wildcards: tuple[WildcardModel, ...] = ()
+    """Tried in order when no model and no alias has the name; longest literal prefix first."""
+
+    def find(self, name: str) -> Model | None:
+        """The model behind a name or alias. Wildcards are not tried: they need a price (`gateway.pricing`)."""
+        model = self.models.get(name)
+        if model is None and (target := self.aliases.get(name)) is not None:
+            model = self.models[target]
+        return model
+
+    def with_model(self, model: Model) -> Catalog:
+        """A catalog that knows `model` as well."""
+        return replace(self, models={**self.models, model.name: model})
