@@ -43,7 +43,7 @@ def format_usd(amount: NanoUsd) -> str:
 
 
 class Usage(NamedTuple):
-    """Token counts of one attempt. Totals include their parts, as OpenAI counts them.
+    """Token counts of one attempt, none below zero. Totals include their parts, as OpenAI counts them.
 
     Dialects that count otherwise (Anthropic leaves cached tokens out of the input) are converted where they are read.
     """
@@ -73,7 +73,7 @@ class Usage(NamedTuple):
 
 
 class PricePoint(NamedTuple):
-    """The rates that apply to one attempt, each in pico-USD a token. What a provider does not list costs as its parent does."""
+    """The rates of one attempt, in pico-USD a token. What a provider does not list costs as its parent does."""
 
     id: str
     """Where the rates come from, as the journal keeps it: `genai-prices:openai/gpt-5-mini`, `config:gpt-5-mini`."""
@@ -92,38 +92,45 @@ class PricePoint(NamedTuple):
 
 
 def cost(usage: Usage, point: PricePoint) -> NanoUsd:
-    """What `usage` costs at `point`: the one function for estimates and settlements, rounded up once."""
-    if usage[2:] == _NO_PARTS:  # the usual request: plain text in, plain text out
+    """What `usage` costs at `point`: the one function for estimates and settlements, rounded up once.
+
+    Parts that exceed their total (a provider's mistake) are charged in full at their own rates: never less than said.
+    """
+    if usage[_FIRST_PART:_REASONING] == _NO_PARTS:  # the usual request: plain text in, plain text out
         pico = usage.input_tokens * point.input + usage.output_tokens * point.output
     else:
-        cached_audio = min(usage.cache_read_audio_tokens, usage.cache_read_tokens)
-        cached = usage.cache_read_tokens - cached_audio
-        audio = max(0, usage.input_audio_tokens - cached_audio)
-        input_parts = (
-            cached
-            + cached_audio
-            + audio
-            + usage.cache_write_tokens
-            + usage.cache_write_1h_tokens
-            + usage.input_image_tokens
-        )
-        output_parts = usage.output_audio_tokens + usage.output_image_tokens
-        pico = (
-            max(0, usage.input_tokens - input_parts) * point.input
-            + cached * point.cache_read
-            + cached_audio * point.cache_read_audio
-            + audio * point.input_audio
-            + usage.cache_write_tokens * point.cache_write
-            + usage.cache_write_1h_tokens * point.cache_write_1h
-            + usage.input_image_tokens * point.input_image
-            + max(0, usage.output_tokens - output_parts) * point.output
-            + usage.output_audio_tokens * point.output_audio
-            + usage.output_image_tokens * point.output_image
-        )
+        pico = _input_pico_usd(usage, point) + _output_pico_usd(usage, point)
     return NanoUsd(-(-pico // PICO_PER_NANO) + point.request_nano_usd)
 
 
-_NO_PARTS = (0,) * (len(Usage._fields) - 2)
+_FIRST_PART = Usage._fields.index("cache_read_tokens")
+_REASONING = Usage._fields.index(
+    "reasoning_tokens"
+)  # the last field: billed as output, so no part with a rate of its own
+_NO_PARTS = (0,) * (_REASONING - _FIRST_PART)
+
+
+def _input_pico_usd(usage: Usage, point: PricePoint) -> int:
+    cached_audio = min(usage.cache_read_audio_tokens, usage.cache_read_tokens)
+    cached = usage.cache_read_tokens - cached_audio
+    audio = max(0, usage.input_audio_tokens - cached_audio)
+    written, written_1h, image = usage.cache_write_tokens, usage.cache_write_1h_tokens, usage.input_image_tokens
+    rest = usage.input_tokens - cached - cached_audio - audio - written - written_1h - image
+    return (
+        max(0, rest) * point.input
+        + cached * point.cache_read
+        + cached_audio * point.cache_read_audio
+        + audio * point.input_audio
+        + written * point.cache_write
+        + written_1h * point.cache_write_1h
+        + image * point.input_image
+    )
+
+
+def _output_pico_usd(usage: Usage, point: PricePoint) -> int:
+    audio, image = usage.output_audio_tokens, usage.output_image_tokens
+    rest = max(0, usage.output_tokens - audio - image)
+    return rest * point.output + audio * point.output_audio + image * point.output_image
 
 
 class ContextTier(NamedTuple):
@@ -141,7 +148,7 @@ class PricePeriod:
     """
 
     tiers: dict[str, tuple[ContextTier, ...]]
-    """Per service tier, ordered by `above_input_tokens`, the first at 0 (exclusive bound -1 is never needed)."""
+    """Per service tier, ordered by `above_input_tokens`; the first is the base and its bound is not looked at."""
     starts_at_s: int | None = None
     """In force from this Unix time on (UTC midnight of a start date)."""
     daily_from_s: int | None = None

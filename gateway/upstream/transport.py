@@ -66,6 +66,8 @@ class Call(Protocol):
     """One request on its way."""
 
     connection_reused: bool
+    sent: bool
+    """Whether any byte of the request was handed to the operating system: from then on it may be billed."""
 
     async def response(self) -> Response:
         """Wait for the answer's head. Raises TransportError."""

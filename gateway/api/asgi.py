@@ -1,0 +1,115 @@
+"""ASGI on one side, the pipeline's `IncomingCall` and `Reply` on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from gateway.api.connection import SCOPE_KEY, Connection
+from gateway.api.errors import error_body, error_headers
+from gateway.errors import BodyTooLarge, FareboxError
+from gateway.reply import ClientGone, Headers
+from gateway.wire.sse import data_event
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class AsgiCall:
+    """A request as ASGI hands it over."""
+
+    __slots__ = ("_receive", "api", "headers")
+
+    def __init__(self, api: str, scope: Scope, receive: Receive) -> None:
+        self.api = api
+        self.headers: Headers = scope["headers"]
+        self._receive = receive
+
+    async def body(self, max_bytes: int) -> bytes:
+        """The whole body. Raises BodyTooLarge (before reading, where Content-Length tells) or ClientGone."""
+        for name, value in self.headers:
+            if name == b"content-length" and len(value) < 20 and int(value) > max_bytes:
+                raise _too_large(max_bytes)
+        message = await self._receive()
+        if message["type"] != "http.request":
+            raise ClientGone
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body"):
+            if len(body) > max_bytes:
+                raise _too_large(max_bytes)
+            return body
+        return await self._rest(bytearray(body), max_bytes)
+
+    async def _rest(self, body: bytearray, max_bytes: int) -> bytes:
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                raise ClientGone
+            body += message.get("body", b"")
+            if len(body) > max_bytes:
+                raise _too_large(max_bytes)
+            more = message.get("more_body", False)
+        return bytes(body)
+
+
+def _too_large(max_bytes: int) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"The request body is larger than {max_bytes} bytes, the most this gateway takes (server.max_body_bytes)."
+    )
+
+
+class AsgiReply:
+    """The client's side of one ASGI request, with errors in OpenAI's shape."""
+
+    __slots__ = ("_connection", "_send", "ended", "started")
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._send = send
+        self._connection: Connection = scope[SCOPE_KEY]
+        self.started = False
+        self.ended = False
+
+    def on_disconnect(self, callback: Callable[[], None] | None) -> None:
+        """Call this when the client leaves; at once if it already has."""
+        if callback is not None and self._connection.lost:
+            callback()
+        else:
+            self._connection.on_lost = callback
+
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send a complete answer."""
+        headers.append((b"content-length", b"%d" % len(body)))
+        self.started = self.ended = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Send the head of a stream."""
+        self.started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def send(self, chunk: bytes) -> None:
+        """Send a piece of a stream."""
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    async def finish(self) -> None:
+        """End a stream properly."""
+        self.ended = True
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def error(self, error: FareboxError, request_id: str) -> None:
+        """Send an error: a whole answer, or an event of the stream that has begun (then without `[DONE]`)."""
+        if self.ended:
+            return
+        body = error_body(error, request_id)
+        if self.started:
+            await self.send(data_event(body))
+            await self.finish()
+            return
+        headers = error_headers(error, request_id)
+        if isinstance(error, BodyTooLarge):  # the rest of the body is not read
+            headers.append((b"connection", b"close"))
+        await self.whole(error.status, headers, body)

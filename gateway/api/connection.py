@@ -1,0 +1,133 @@
+"""The server's side of a client connection: uvicorn's protocol, with limits, and with a word when the client leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway.api.errors import error_body
+from gateway.config.snapshot import ServerSettings
+from gateway.context import new_request_id
+from gateway.errors import BadRequest, FareboxError, ServiceUnavailable
+
+SCOPE_KEY = "farebox.connection"
+"""Where an ASGI scope carries its `Connection`."""
+
+
+class HeadTooLarge(BadRequest):
+    """The request line and headers exceed `server.max_header_bytes`."""
+
+    status = 431
+    code = "request_header_fields_too_large"
+
+
+class RequestTooSlow(BadRequest):
+    """The request was not whole within `server.header_timeout_s`."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class Connection(HttpToolsProtocol):
+    """One client connection. `settings` is set on a subclass made by `connection_class`."""
+
+    settings: ClassVar[ServerSettings]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.on_lost: Callable[[], None] | None = None
+        """Called once when the connection is lost while an answer is owed."""
+        self.lost = False
+        self.waiting_since_s: float | None = self.loop.time()
+        """Since when a request is owed by the client: None while it has sent one whole."""
+        self._head_bytes = 0
+        self._refusal: FareboxError | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.settings.max_connections:
+            self._refuse(ServiceUnavailable("The gateway serves as many connections as it may; try again."))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        super().connection_lost(exc)
+        callback, self.on_lost = self.on_lost, None
+        if callback is not None:
+            callback()
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if (
+            self._head_bytes > self.settings.max_header_bytes
+            and self.waiting_since_s is not None
+            and not self.headers_done
+        ):
+            self._refuse(self._head_too_large())
+
+    @property
+    def headers_done(self) -> bool:
+        """Whether the head of the present request is complete."""
+        return self.scope is None or "method" in self.scope
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.waiting_since_s = self.loop.time()
+        self.scope[SCOPE_KEY] = self  # type: ignore[typeddict-unknown-key]
+
+    def on_headers_complete(self) -> None:
+        if self._head_bytes > self.settings.max_header_bytes:
+            size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            if size > self.settings.max_header_bytes:
+                self._refusal = self._head_too_large()
+                raise ValueError("head too large")  # httptools hands it to send_400_response
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self.waiting_since_s = None
+        self._head_bytes = 0
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse bytes that are no HTTP request, in the shape of every other error."""
+        self._refuse(self._refusal or BadRequest(f"{msg} It must be HTTP/1.1."))
+
+    def _head_too_large(self) -> FareboxError:
+        return HeadTooLarge(f"The request's headers are larger than {self.settings.max_header_bytes} bytes.")
+
+    def _refuse(self, error: FareboxError) -> None:
+        request_id = new_request_id(0.0)
+        body = error_body(error, request_id)
+        retry = b"retry-after: %d\r\n" % error.retry_after_s if error.retry_after_s is not None else b""
+        self.transport.write(
+            b"HTTP/1.1 %d \r\ncontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %s\r\n%s"
+            b"connection: close\r\n\r\n%s" % (error.status, len(body), request_id.encode(), retry, body)
+        )
+        self.transport.close()
+
+    def close_if_slow(self, now_s: float) -> None:
+        """End a connection whose client takes too long to send its request. `now_s` is the loop's time."""
+        since_s = self.waiting_since_s
+        if since_s is None or now_s - since_s < self.settings.header_timeout_s or self.transport is None:
+            return
+        if self.scope is None:  # never sent a byte: nobody to tell
+            self.transport.close()
+        else:
+            self._refuse(RequestTooSlow(f"The request was not whole within {self.settings.header_timeout_s:g} s."))
+
+
+def connection_class(server: ServerSettings) -> type[Connection]:
+    """A `Connection` with these limits, for uvicorn's `http` setting."""
+    return type("LimitedConnection", (Connection,), {"settings": server})
+
+
+def close_slow(connections: Iterable[Any], now_s: float) -> None:
+    """Sweep all connections of a server once; call it every second."""
+    for connection in list(connections):
+        if isinstance(connection, Connection):
+            connection.close_if_slow(now_s)

@@ -1,0 +1,107 @@
+"""What is known of a request while it is served: filled in stage by stage, read by the exchange and the record."""
+
+from __future__ import annotations
+
+import random
+import time
+
+from gateway.config.snapshot import Snapshot
+from gateway.identity.attribution import Attribution, Headers
+from gateway.identity.keys import Principal
+from gateway.telemetry.events import RequestFinished
+from gateway.wire.requests import ModelRequest
+from routing.money import NanoUsd
+from routing.router import Route
+
+_UNATTRIBUTED = Attribution()
+_random_bits = random.SystemRandom().getrandbits
+
+
+def new_request_id(now_s: float) -> str:
+    """An id that sorts by time: `req_`, 12 hex digits of milliseconds, 14 random ones."""
+    return f"req_{int(now_s * 1000):012x}{_random_bits(56):014x}"
+
+
+class RequestContext:
+    """One client request on its way through the pipeline."""
+
+    __slots__ = (
+        "api",
+        "arrived_at_s",
+        "arrived_s",
+        "attribution",
+        "body",
+        "cost",
+        "error_code",
+        "first_byte_s",
+        "forwarded",
+        "outcome",
+        "principal",
+        "recorded_answer",
+        "request",
+        "request_id",
+        "route",
+        "snapshot",
+        "status",
+        "upstream_s",
+    )
+
+    def __init__(self, api: str, snapshot: Snapshot) -> None:
+        self.api = api
+        self.snapshot = snapshot
+        self.arrived_s = time.monotonic()
+        self.arrived_at_s = time.time()
+        self.request_id = new_request_id(self.arrived_at_s)
+        self.principal: Principal | None = None
+        self.attribution = _UNATTRIBUTED
+        self.forwarded: Headers = []
+        self.body = b""
+        self.request: ModelRequest | None = None
+        self.route: Route | None = None
+        self.outcome = "error"
+        self.status = 500
+        self.error_code = ""
+        self.cost = NanoUsd(0)
+        self.first_byte_s: float | None = None
+        """Monotonic time of the first body byte handed to the client."""
+        self.upstream_s = 0.0
+        """Seconds spent waiting for upstreams."""
+        self.recorded_answer: list[bytes] | None = [] if snapshot.storage.record_content else None
+
+    def finished(self) -> RequestFinished:
+        """The request's row. Only for identified requests."""
+        principal = self.principal
+        assert principal is not None, "a request without identity has no row"  # noqa: S101 -- guards a programming error
+        request, route, attribution = self.request, self.route, self.attribution
+        latency_s = time.monotonic() - self.arrived_s
+        deployment = route.candidates[0] if route is not None else None
+        return RequestFinished(
+            self.request_id,
+            self.arrived_at_s,
+            principal.org,
+            principal.team,
+            principal.agent,
+            principal.key_id,
+            attribution.run,
+            attribution.parent_run,
+            attribution.session,
+            attribution.user,
+            attribution.tags,
+            attribution.value_nano_usd,
+            attribution.sdk,
+            self.api,
+            request.model if request is not None else "",
+            request.profile if request is not None else None,
+            deployment.id if deployment is not None else "",
+            deployment.provider if deployment is not None else "",
+            f"{route.rule}; {route.reason}" if route is not None else "",
+            self.outcome,
+            self.status,
+            self.error_code,
+            latency_s * 1000,
+            None if self.first_byte_s is None else (self.first_byte_s - self.arrived_s) * 1000,
+            max(0.0, latency_s - self.upstream_s) * 1000,
+            request.stream if request is not None else False,
+            self.cost,
+            None if self.recorded_answer is None else (self.body, b"".join(self.recorded_answer)),
+        )

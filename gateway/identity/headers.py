@@ -1,0 +1,96 @@
+"""What each request header means to the gateway: identity, a label, something to keep from the provider, or none of these.
+
+The table is CONTRACTS of docs/attribution.md, section "Headers". A header's role is looked up once per name and remembered
+(in a bounded table: clients choose the names).
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+FORWARD: Final = "forward"
+DROP: Final = "drop"
+
+
+class Role(NamedTuple):
+    """What a header is for."""
+
+    kind: str
+    """`forward`, `drop`, or the label it sets: `run`, `parent_run`, `step`, `session`, `user`, `tags`, `tag`,
+    `metadata_json`, `value`, `priority`, `complexity`, `traceparent`, `baggage`, `sdk`."""
+    rank: int = 0
+    """Precedence: the lowest rank wins (CONTRACTS: first match wins)."""
+    argument: str = ""
+    """For `tag`: the tag's name."""
+    strict: bool = False
+    """True for headers that are meant for Farebox: a value of the wrong form is refused, not adapted."""
+
+
+_FORWARD = Role(FORWARD)
+_DROP = Role(DROP)
+
+_HOP_BY_HOP_AND_OURS = (
+    "connection proxy-connection keep-alive te trailer transfer-encoding upgrade proxy-authenticate proxy-authorization "
+    "host content-length expect accept-encoding authorization x-api-key api-key x-goog-api-key cookie forwarded via "
+    "x-forwarded-for x-forwarded-host x-forwarded-proto x-forwarded-port x-forwarded-server x-real-ip cf-connecting-ip "
+    "true-client-ip origin referer accept-language openai-organization openai-project x-request-id tracestate "
+    "cache-control pragma dnt"
+).split()
+
+_ROLES: dict[bytes, Role] = {
+    **{name.encode(): _DROP for name in _HOP_BY_HOP_AND_OURS},
+    # 1: ours
+    b"x-farebox-run": Role("run", 1, strict=True),
+    b"x-farebox-parent-run": Role("parent_run", 1, strict=True),
+    b"x-farebox-step": Role("step", 1, strict=True),
+    b"x-farebox-session": Role("session", 1, strict=True),
+    b"x-farebox-user": Role("user", 1, strict=True),
+    b"x-farebox-tags": Role("tags", 1, strict=True),
+    b"x-farebox-value-usd": Role("value", 1, strict=True),
+    b"x-farebox-priority": Role("priority", 1, strict=True),
+    b"x-farebox-complexity": Role("complexity", 1, strict=True),
+    # 2: what other gateways' clients already send
+    b"x-litellm-tags": Role("tags", 2),
+    b"x-litellm-trace-id": Role("run", 2),
+    b"x-litellm-session-id": Role("session", 2),
+    b"x-litellm-end-user-id": Role("user", 2),
+    b"x-portkey-metadata": Role("metadata_json", 2),
+    b"x-portkey-trace-id": Role("run", 2),
+    b"helicone-session-id": Role("session", 2),
+    b"helicone-session-path": Role("tag", 2, "session_path"),
+    b"helicone-user-id": Role("user", 2),
+    b"cf-aig-metadata": Role("metadata_json", 2),
+    # 3: session conventions
+    b"x-session-id": Role("session", 3),
+    b"session-id": Role("session", 3),
+    b"session_id": Role("session", 3),
+    b"thread-id": Role("session", 3),
+    # 5: W3C trace context
+    b"traceparent": Role("traceparent", 5),
+    b"baggage": Role("baggage", 5),
+    # 6: only for the SDK's name
+    b"user-agent": Role("sdk", 6),
+    b"content-type": _DROP,  # the gateway writes its own
+    b"accept": _FORWARD,
+}
+_REMEMBERED_NAMES = 4096
+
+
+def role_of(name: bytes) -> Role:
+    """The role of a header, by its lower-case name."""
+    role = _ROLES.get(name)
+    if role is None:
+        role = _role_by_shape(name)
+        if len(_ROLES) < _REMEMBERED_NAMES:
+            _ROLES[name] = role
+    return role
+
+
+def _role_by_shape(name: bytes) -> Role:
+    if name.startswith(b"helicone-property-"):
+        return Role("tag", 2, name[len(b"helicone-property-") :].decode("latin-1"))
+    if name.startswith(b"x-") and name.endswith(b"-session-id"):
+        return Role("session", 3)
+    if name.startswith((b"x-farebox-", b"x-litellm-", b"x-portkey-", b"helicone-", b"cf-", b"sec-", b"proxy-")):
+        return _DROP
+    return _FORWARD

@@ -1,0 +1,205 @@
+"""The request's path, one stage after the other. docs/architecture.md draws it.
+
+authenticate   key -> Principal
+read           body -> ModelRequest with its RequestProfile
+attribute      headers, body -> Attribution, headers for the provider
+guard          loops and velocity: nothing stands here yet
+route          model -> Route: ordered candidates
+admit          budgets and rates reserve here: nothing stands here yet
+exchange       the upstream call, relayed and settled
+record         one RequestFinished for every identified request, refused ones too
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Protocol
+
+from gateway.config.snapshot import Snapshot
+from gateway.context import RequestContext
+from gateway.errors import (
+    FareboxError,
+    InvalidKey,
+    ModelNotAllowed,
+    ModelNotFound,
+    ModelNotPriced,
+    ServiceUnavailable,
+)
+from gateway.exchange import CLIENT_CLOSED_REQUEST, Exchange
+from gateway.identity.attribution import Headers, attribute
+from gateway.identity.keys import Principal
+from gateway.reply import ClientGone, IncomingCall, Reply
+from gateway.telemetry.events import RequestStarted
+from gateway.telemetry.recorder import Recorder
+from gateway.upstream.transport import Transport
+from gateway.wire.requests import ModelRequest, read_request
+from routing.catalog import Model
+from routing.router import Route, route
+
+log = logging.getLogger("farebox.pipeline")
+
+
+class Authenticator(Protocol):
+    """Turns a key into who is calling."""
+
+    async def principal(self, key: bytes) -> Principal | None:
+        """The principal behind a key, or None for a key that is unknown, expired or revoked."""
+        ...
+
+
+class Models(Protocol):
+    """Looks models up by the names clients use, wildcards included."""
+
+    def find(self, snapshot: Snapshot, name: str) -> Model | None:
+        """The model, or None."""
+        ...
+
+    def suggest(self, snapshot: Snapshot, name: str) -> str | None:
+        """The nearest name that exists."""
+        ...
+
+
+class Admittance(Protocol):
+    """Whether the process can take on more."""
+
+    def refusal(self) -> ServiceUnavailable | None:
+        """Why not: draining, or a journal that cannot keep up; None when it can."""
+        ...
+
+
+class Pipeline:
+    """Serves model requests. One per process; each request keeps the snapshot that it started with."""
+
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        models: Models,
+        admittance: Admittance,
+        transport: Transport,
+        recorder: Recorder,
+    ) -> None:
+        self._authenticator = authenticator
+        self._models = models
+        self._admittance = admittance
+        self._transport = transport
+        self._recorder = recorder
+
+    async def serve(self, snapshot: Snapshot, call: IncomingCall, reply: Reply) -> None:
+        """Serve one request to its end. Never raises for anything that a client or a provider did."""
+        context = RequestContext(call.api, snapshot)
+        try:
+            await self._serve(context, call, reply)
+        except FareboxError as error:
+            _note_failure(context, error, reply)
+            await reply.error(error, context.request_id)
+        except ClientGone:
+            context.outcome = context.error_code = "client_gone"
+            context.status = CLIENT_CLOSED_REQUEST
+        except asyncio.CancelledError:
+            context.outcome = context.error_code = "drained"
+            await reply.error(ServiceUnavailable("The gateway is being stopped; try again."), context.request_id)
+        finally:
+            if context.principal is not None:
+                self._recorder.record(context.finished())
+
+    async def _serve(self, context: RequestContext, call: IncomingCall, reply: Reply) -> None:
+        snapshot = context.snapshot
+        refusal = self._admittance.refusal()
+        if refusal is not None:
+            raise refusal
+        principal = context.principal = await self.authenticate(snapshot, call.headers)
+        self._recorder.record(RequestStarted(context.request_id, principal.org, principal.team, principal.agent))
+        context.body = await call.body(snapshot.server.max_body_bytes)
+        request = context.request = read_request(context.api, context.body)
+        agent = snapshot.agents[principal.agent]
+        context.attribution, context.forwarded = attribute(call.headers, request.fields, agent.trust)
+        # guard: nothing yet
+        context.route = self._route(snapshot, principal, request)
+        # admit: nothing yet
+        await Exchange(context, request, reply, self._transport, self._recorder).run()
+
+    async def authenticate(self, snapshot: Snapshot, headers: Headers) -> Principal:
+        """Who is calling. Raises InvalidKey."""
+        if not snapshot.auth:
+            return _anonymous(snapshot)
+        key = _key_of(headers)
+        if key is None:
+            raise InvalidKey(
+                "No API key. Send your Farebox key as `Authorization: Bearer <key>` (the OpenAI SDKs' `api_key`). "
+                "`farebox keys create --agent NAME` makes one."
+            )
+        principal = await self._authenticator.principal(key)
+        if principal is None:
+            raise InvalidKey(
+                "This API key is not valid: unknown, expired or revoked. `farebox keys list` shows the keys there are."
+            )
+        return principal
+
+    def _route(self, snapshot: Snapshot, principal: Principal, request: ModelRequest) -> Route:
+        name = request.model
+        if not may_use(snapshot, principal, name):
+            raise ModelNotAllowed(
+                f"The agent `{principal.agent}` may not use the model `{name}` with this key. GET /v1/models lists the ones it may.",
+                param="model",
+                reason="model_not_allowed",
+            )
+        model = self._models.find(snapshot, name)
+        if model is None:
+            nearest = self._models.suggest(snapshot, name)
+            hint = f" Did you mean `{nearest}`?" if nearest else ""
+            raise ModelNotFound(
+                f"The model `{name}` does not exist here.{hint} GET /v1/models lists the models there are.",
+                param="model",
+            )
+        chosen = route(model)
+        if chosen.candidates[0].price is None:
+            raise ModelNotPriced(
+                f"The model `{name}` has no price, and what has no price is not called. The gateway's operator can give it "
+                "one (`price:` on its deployment) or a ceiling (`unpriced:`).",
+                param="model",
+            )
+        return chosen
+
+
+def may_use(snapshot: Snapshot, principal: Principal, model: str) -> bool:
+    """Whether both the key and its agent allow a model's name (or the model behind an alias)."""
+    names = (model, snapshot.catalog.aliases.get(model, model))
+    for allowed in (principal.allowed_models, snapshot.agents[principal.agent].allowed_models):
+        if allowed is not None and not any(_allows(allowed, name) for name in names):
+            return False
+    return True
+
+
+@lru_cache(maxsize=4096)
+def _allows(patterns: frozenset[str], name: str) -> bool:
+    return name in patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _key_of(headers: Headers) -> bytes | None:
+    """The key: `Authorization: Bearer`, or `x-api-key` as Anthropic's clients send it."""
+    api_key = None
+    for name, value in headers:
+        if name == b"authorization":
+            if value[:7].lower() == b"bearer ":
+                return value[7:].strip()
+        elif name == b"x-api-key":
+            api_key = value
+    return api_key or None
+
+
+def _anonymous(snapshot: Snapshot) -> Principal:
+    agent = snapshot.agents[snapshot.anonymous_agent or ""]
+    return Principal(agent.org, agent.team, agent.id, "anonymous")
+
+
+def _note_failure(context: RequestContext, error: FareboxError, reply: Reply) -> None:
+    if reply.started:
+        context.outcome = "cut"
+    elif context.cost or context.route is not None:
+        context.outcome, context.status = "upstream_error", error.status
+    else:
+        context.outcome, context.status = "refused", error.status
+    context.error_code = error.code

@@ -1,0 +1,101 @@
+"""One upstream call: what it was, how it ended, and its charge, posted exactly once."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+from gateway.errors import FareboxError, UpstreamFailure, UpstreamTimeout
+from gateway.pricing.estimate import estimate_output_tokens
+from gateway.upstream.transport import Call, ResponseTooLarge, TimedOut, TransportError, Unreachable
+from routing.catalog import Deployment
+from routing.money import NanoUsd, Price, Usage, cost
+from routing.profile import RequestProfile
+
+FAST_TOKENS_PER_S = 200
+"""What an unseen answer may have been generated at: faster than most models, so that the estimate is rather high."""
+UNSEEN_TOKENS_MAX = 4096
+"""The bound on an unseen answer's estimate when the client gave none."""
+
+NOTHING = Usage()
+"""The usage of a call that cannot have been billed: not even a fee per request is due."""
+
+
+class Bill(NamedTuple):
+    """What an attempt cost."""
+
+    usage: Usage
+    estimated: bool
+    cost: NanoUsd
+    price_point: str
+    service_tier: str
+
+
+class Attempt:
+    """One call to one deployment."""
+
+    __slots__ = ("call", "deployment", "first_byte_s", "number", "sent_s", "settled", "status")
+
+    def __init__(self, number: int, deployment: Deployment, call: Call) -> None:
+        self.number = number
+        self.deployment = deployment
+        self.call = call
+        self.sent_s = time.monotonic()
+        self.first_byte_s: float | None = None
+        self.status: int | None = None
+        self.settled = False
+        """Set by the one settlement. Whoever finds it set must not settle again."""
+
+    def price(self, usage: Usage, service_tier: str | None, now_s: float, *, estimated: bool) -> Bill:
+        """What `usage` costs here. The service tier is the answer's own; providers may serve another than was asked for."""
+        tier = service_tier or "default"
+        if usage is NOTHING:
+            return Bill(NOTHING, estimated, NanoUsd(0), "", tier)
+        price = self.deployment.price
+        assert isinstance(price, Price), "a deployment without a price is never called"  # noqa: S101 -- the pipeline refuses it
+        point = price.at(usage.input_tokens, now_s, tier)
+        return Bill(usage, estimated, cost(usage, point), point.id, tier)
+
+    def estimate(self, profile: RequestProfile, content_events: int, text_bytes: int) -> Usage:
+        """Usage of a call whose provider sent none, from what was seen of its answer. Rather high than low, never zero."""
+        return Usage(profile.input_tokens, estimate_output_tokens(content_events, text_bytes))
+
+    def estimate_unseen(self, profile: RequestProfile) -> Usage:
+        """Usage of a call that may have been billed though nothing of its answer was seen."""
+        bound = UNSEEN_TOKENS_MAX if profile.max_output_tokens is None else profile.max_output_tokens
+        elapsed = int((time.monotonic() - self.sent_s) * FAST_TOKENS_PER_S) + 1
+        return Usage(profile.input_tokens, min(bound, elapsed) * profile.answers)
+
+
+def outcome_of(error: TransportError) -> str:
+    """The charge's outcome for an answer that did not come, or not whole."""
+    if isinstance(error, TimedOut):
+        return "timeout"
+    if isinstance(error, Unreachable):
+        return "unreachable"
+    if isinstance(error, ResponseTooLarge):
+        return "malformed"
+    return "cut"
+
+
+def client_error(provider: str, error: TransportError) -> FareboxError:
+    """What the client is told about it."""
+    if isinstance(error, TimedOut):
+        return UpstreamTimeout(
+            f"The provider `{provider}` did not answer in time ({error}). The request can be tried again.",
+            reason=f"{error.phase}_timeout",
+        )
+    if isinstance(error, Unreachable):
+        return UpstreamFailure(
+            f"The provider `{provider}` cannot be reached: {error}. Nothing was billed.", reason="unreachable"
+        )
+    if isinstance(error, ResponseTooLarge):
+        return UpstreamFailure(
+            f"The answer of the provider `{provider}` is larger than the gateway accepts ({error}).",
+            reason="response_too_large",
+        )
+    return UpstreamFailure(
+        f"The connection to the provider `{provider}` broke before its answer was whole. It was not sent again, because "
+        "the provider may have billed it.",
+        reason="connection_broken",
+    )

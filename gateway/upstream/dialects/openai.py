@@ -1,0 +1,26 @@
+"""The OpenAI wire: what clients speak is what goes upstream, with the model's name and the usage option set."""
+
+from __future__ import annotations
+
+from gateway.wire.requests import CHAT, COMPLETIONS, EMBEDDINGS, ModelRequest
+
+_PATHS = {CHAT: b"/chat/completions", COMPLETIONS: b"/completions", EMBEDDINGS: b"/embeddings"}
+_USER_AGENT = b"user-agent: farebox\r\n"
+
+
+def path(api: str) -> bytes:
+    """The path below the provider's base URL."""
+    return _PATHS[api]
+
+
+def head(request_id: str, forwarded: list[tuple[bytes, bytes]]) -> bytes:
+    """Header lines for the provider: the client's own that are not ours to keep, and the request's id."""
+    lines = [b"content-type: application/json\r\nx-request-id: ", request_id.encode(), b"\r\n", _USER_AGENT]
+    for name, value in forwarded:
+        lines += (name, b": ", value, b"\r\n")
+    return b"".join(lines)
+
+
+def body(request: ModelRequest, upstream_model: str) -> bytes:
+    """The request as the provider is to read it."""
+    return request.upstream_body(upstream_model)

@@ -1,0 +1,35 @@
+"""What an upstream's error status means for the client. Pure."""
+
+from __future__ import annotations
+
+from gateway.errors import FareboxError, UpstreamCredentials, UpstreamFailure
+
+_ACCOUNT_PROBLEMS = (b"insufficient_quota", b"billing_hard_limit_reached", b"billing_not_active", b"credit balance")
+
+
+def refusal(provider: str, status: int, body: bytes) -> FareboxError | None:
+    """The error to answer with, or None when the upstream's own status and body go to the client unchanged.
+
+    401, 402, 403 and an exhausted account concern OUR credentials: the body can echo part of a key and stays here.
+    """
+    if status in (401, 402, 403) or (status == 429 and any(problem in body for problem in _ACCOUNT_PROBLEMS)):
+        return UpstreamCredentials(
+            f"The provider `{provider}` refuses the gateway's credentials or account (status {status}). "
+            "Your own key is fine; the gateway's operator must mend this.",
+            upstream_status=status,
+            reason="upstream_credentials",
+        )
+    if status >= 500:
+        return UpstreamFailure(
+            f"The provider `{provider}` failed with status {status}. The request can be tried again.",
+            upstream_status=status,
+            reason="upstream_status",
+        )
+    if status < 400:
+        return UpstreamFailure(
+            f"The provider `{provider}` answered with status {status}, which is no answer to this request. "
+            "The gateway's operator should check the provider's base_url.",
+            upstream_status=status,
+            reason="upstream_redirect",
+        )
+    return None

@@ -1,0 +1,199 @@
+"""Answers of the OpenAI wire: whole ones, and streams observed event by event.
+
+Answers are relayed as they came. What is read of them: usage, service tier, how much text there was (for estimates when a
+provider sends no usage), and how a stream ended.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from gateway.wire.sse import data_event, event_data
+from gateway.wire.usage import WireUsage, normalise
+from routing.money import NanoUsd, Usage, format_usd
+
+Fields = dict[str, msgspec.Raw]
+
+_encode = msgspec.json.encode
+_fields_decoder = msgspec.json.Decoder(Fields)
+
+
+class _Answer(msgspec.Struct):
+    usage: WireUsage | None = None
+    service_tier: str | None = None
+    choices: msgspec.Raw = msgspec.Raw(b"")
+
+
+class WholeAnswer(NamedTuple):
+    """What was read of an answer that came in one piece."""
+
+    usage: Usage | None
+    service_tier: str | None
+    text_bytes: int
+    """Size of the generated part, for an estimate."""
+
+
+class MalformedAnswer(ValueError):
+    """A 2xx answer that is no JSON object."""
+
+
+_answer_decoder = msgspec.json.Decoder(_Answer)
+
+
+def read_answer(body: bytes) -> WholeAnswer:
+    """Read a whole answer. Raises MalformedAnswer when it is no JSON object."""
+    try:
+        answer = _answer_decoder.decode(body)
+    except msgspec.ValidationError:
+        return _read_odd_answer(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedAnswer(str(error)) from None
+    return WholeAnswer(normalise(answer.usage), answer.service_tier, len(memoryview(answer.choices)))
+
+
+def _read_odd_answer(body: bytes) -> WholeAnswer:
+    """An object whose usage does not look as it should: still the provider's answer, without usage."""
+    try:
+        fields = _fields_decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedAnswer(str(error)) from None
+    return WholeAnswer(None, None, len(memoryview(fields.get("choices", msgspec.Raw(b"")))))
+
+
+class _Delta(msgspec.Struct):
+    content: msgspec.Raw = msgspec.Raw(b"")
+    reasoning_content: msgspec.Raw = msgspec.Raw(b"")
+    reasoning: msgspec.Raw = msgspec.Raw(b"")
+    refusal: msgspec.Raw = msgspec.Raw(b"")
+    tool_calls: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta | None = None
+    text: msgspec.Raw = msgspec.Raw(b"")
+    finish_reason: str | None = None
+
+
+class _GroqExtra(msgspec.Struct):
+    usage: WireUsage | None = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: WireUsage | None = None
+    service_tier: str | None = None
+    error: msgspec.Raw | None = None
+    x_groq: _GroqExtra | None = None
+
+
+_chunk_decoder = msgspec.json.Decoder(_Chunk)
+
+
+class StreamObserver:
+    """Watches the events of one stream. It changes none but the usage chunk, and that only as the contract says."""
+
+    __slots__ = (
+        "client_wants_usage",
+        "content_events",
+        "done",
+        "failed",
+        "finished",
+        "service_tier",
+        "text_bytes",
+        "usage",
+    )
+
+    def __init__(self, *, client_wants_usage: bool) -> None:
+        self.client_wants_usage = client_wants_usage
+        self.usage: Usage | None = None
+        self.service_tier: str | None = None
+        self.content_events = 0
+        """Events that carried generated text, tool calls or reasoning."""
+        self.text_bytes = 0
+        """Bytes of these, as JSON."""
+        self.finished = False
+        """A finish_reason was seen."""
+        self.done = False
+        """`[DONE]` was seen."""
+        self.failed = False
+        """The provider reported an error inside the stream."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the provider ended the stream as it should."""
+        return (self.done or self.finished) and not self.failed
+
+    def observe(self, event: bytes) -> UsageChunk | None:
+        """Take note of an event. Gives the usage chunk when this is the one; any other event is relayed as it is."""
+        data = event_data(event)
+        if not data:
+            return None
+        if data == b"[DONE]":
+            self.done = True
+            return None
+        try:
+            chunk = _chunk_decoder.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self.content_events += 1  # not ours to judge; it is counted as content, so that it is never free
+            self.text_bytes += len(data)
+            return None
+        if chunk.choices:
+            self._observe_choices(chunk.choices)
+        if chunk.service_tier is not None:
+            self.service_tier = chunk.service_tier
+        if chunk.error is not None and bytes(chunk.error) != b"null":
+            self.failed = True
+        if chunk.usage is None and chunk.x_groq is None:
+            return None
+        usage = normalise(chunk.usage) or (normalise(chunk.x_groq.usage) if chunk.x_groq else None)
+        if usage is None:
+            return None
+        self.usage = usage
+        return UsageChunk(data, standalone=not chunk.choices)
+
+    def _observe_choices(self, choices: list[_Choice]) -> None:
+        for choice in choices:
+            if choice.finish_reason is not None:
+                self.finished = True
+            delta = choice.delta
+            size = _text_size(choice.text)
+            if delta is not None:
+                size += (
+                    _text_size(delta.content)
+                    + _text_size(delta.tool_calls)
+                    + _text_size(delta.reasoning_content)
+                    + _text_size(delta.reasoning)
+                    + _text_size(delta.refusal)
+                )
+            if size:
+                self.content_events += 1
+                self.text_bytes += size
+
+
+def _text_size(raw: msgspec.Raw) -> int:
+    """Bytes of a raw JSON value that carry text: 0 for absent, null and the empty string."""
+    size = len(memoryview(raw))
+    if size <= 4 and bytes(raw) in (b"", b"null", b'""', b"[]"):
+        return 0
+    return size - 2
+
+
+class UsageChunk(NamedTuple):
+    """The event in which a stream reports its usage."""
+
+    data: bytes
+    standalone: bool
+    """True when the chunk carries usage alone: it is left out when the client did not ask for usage."""
+
+    def with_cost(self, cost: NanoUsd) -> bytes:
+        """The event with `usage.cost` in USD, exact to the nano-dollar; all else as the provider wrote it."""
+        fields = _fields_decoder.decode(self.data)
+        raw_usage = fields.get("usage")
+        if raw_usage is None or bytes(raw_usage) == b"null":
+            return data_event(self.data)
+        usage = _fields_decoder.decode(raw_usage)
+        usage["cost"] = msgspec.Raw(format_usd(cost).encode())
+        fields["usage"] = msgspec.Raw(_encode(usage))
+        return data_event(_encode(fields))

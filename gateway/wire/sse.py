@@ -1,0 +1,73 @@
+"""Server-sent events, split without losing a byte.
+
+The grammar is that of the HTML Living Standard, section 9.2.5: lines end with CRLF, LF or CR; a blank line ends an
+event. Joining everything that a splitter gives out, and its rest, always gives its input back, byte for byte.
+"""
+
+from __future__ import annotations
+
+import re
+
+_BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+
+
+class EventTooLarge(ValueError):
+    """An event is larger than the splitter's limit."""
+
+
+class EventSplitter:
+    """Cuts a byte stream into whole events, each with the blank line that ends it."""
+
+    __slots__ = ("_max_event_bytes", "_pending")
+
+    def __init__(self, max_event_bytes: int = 8_388_608) -> None:
+        self._pending = b""
+        self._max_event_bytes = max_event_bytes
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take the next bytes; give the events that are now whole. Raises EventTooLarge."""
+        if self._pending:
+            data = self._pending + data
+        if b"\r" in data:
+            events = self._split_any(data)
+        else:
+            events = data.split(b"\n\n")
+            self._pending = events.pop()
+            events = [event + b"\n\n" for event in events]
+        if len(self._pending) > self._max_event_bytes:
+            raise EventTooLarge(f"an event of the stream is larger than {self._max_event_bytes} bytes")
+        return events
+
+    def _split_any(self, data: bytes) -> list[bytes]:
+        events = []
+        start = 0
+        for blank in _BLANK_LINE.finditer(data):
+            events.append(data[start : blank.end()])
+            start = blank.end()
+        self._pending = data[start:]
+        return events
+
+    @property
+    def rest(self) -> bytes:
+        """Bytes of an event that has not ended."""
+        return self._pending
+
+
+def event_data(event: bytes) -> bytes:
+    """The payload of an event: its `data` lines joined by LF; empty for comments and other fields only."""
+    if event.startswith(b"data: ") and event.endswith(b"\n\n") and event.find(b"\n") == len(event) - 2:
+        return event[6:-2]
+    lines = []
+    for line in _LINE_END.split(event):
+        if line.startswith(b"data:"):
+            value = line[5:]
+            lines.append(value[1:] if value.startswith(b" ") else value)
+        elif line == b"data":
+            lines.append(b"")
+    return b"\n".join(lines)
+
+
+def data_event(data: bytes) -> bytes:
+    """An event with `data` (without line ends of its own) as its payload."""
+    return b"data: " + data + b"\n\n"

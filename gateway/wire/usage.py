@@ -1,0 +1,69 @@
+"""Usage as OpenAI-wire providers report it, turned into `routing.money.Usage`.
+
+Two families count differently from OpenAI and are recognised by their totals: where `total_tokens` exceeds prompt plus
+completion (Gemini's compatible endpoint, xAI), the rest is reasoning that is billed as output.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from routing.money import Usage
+
+
+class PromptDetails(msgspec.Struct):
+    """`prompt_tokens_details`."""
+
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    cache_creation_tokens: int | None = None
+    audio_tokens: int | None = None
+    image_tokens: int | None = None
+
+
+class CompletionDetails(msgspec.Struct):
+    """`completion_tokens_details`. Rejected predictions are billed as output and are part of `completion_tokens`."""
+
+    reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
+    image_tokens: int | None = None
+
+
+class WireUsage(msgspec.Struct):
+    """The `usage` object of chat, completions and embeddings."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    prompt_tokens_details: PromptDetails | None = None
+    completion_tokens_details: CompletionDetails | None = None
+    prompt_cache_hit_tokens: int | None = None
+    """DeepSeek's name for cached tokens."""
+
+
+_NO_PROMPT_DETAILS = PromptDetails()
+_NO_COMPLETION_DETAILS = CompletionDetails()
+
+
+def normalise(wire: WireUsage | None) -> Usage | None:
+    """The usage, or None when the provider did not say: absent, empty, or a count below zero."""
+    if wire is None or wire.prompt_tokens is None:
+        return None
+    prompt = wire.prompt_tokens
+    completion = wire.completion_tokens or 0
+    if wire.total_tokens is not None and wire.total_tokens > prompt + completion:
+        completion = wire.total_tokens - prompt
+    inputs = wire.prompt_tokens_details or _NO_PROMPT_DETAILS
+    outputs = wire.completion_tokens_details or _NO_COMPLETION_DETAILS
+    usage = Usage(
+        input_tokens=prompt,
+        output_tokens=completion,
+        cache_read_tokens=inputs.cached_tokens or wire.prompt_cache_hit_tokens or 0,
+        cache_write_tokens=inputs.cache_write_tokens or inputs.cache_creation_tokens or 0,
+        input_audio_tokens=inputs.audio_tokens or 0,
+        input_image_tokens=inputs.image_tokens or 0,
+        output_audio_tokens=outputs.audio_tokens or 0,
+        output_image_tokens=outputs.image_tokens or 0,
+        reasoning_tokens=outputs.reasoning_tokens or 0,
+    )
+    return usage if min(usage) >= 0 else None
