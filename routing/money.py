@@ -6,8 +6,8 @@ Money is an integer count of nano-USD (1e-9 USD). Prices are integer pico-USD (1
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from typing import NamedTuple, NewType
 
 NanoUsd = NewType("NanoUsd", int)
@@ -21,17 +21,31 @@ ZERO = NanoUsd(0)
 def parse_usd(text: str) -> NanoUsd:
     """Read a decimal amount of USD such as `"12.50"`, exactly.
 
-    Raises ValueError when it is no plain decimal number or finer than a nano-dollar.
+    Raises ValueError when it is no plain decimal number (exponents, NaN and infinities are none) or finer than a
+    nano-dollar.
     """
     try:
-        nano = Decimal(text) * NANO_PER_USD
-    except InvalidOperation:
-        raise ValueError(f"{text!r} is not a decimal amount of USD") from None
-    if not nano.is_finite():
-        raise ValueError(f"{text!r} is not a decimal amount of USD")
-    if nano != nano.to_integral_value():
-        raise ValueError(f"{text!r} is finer than a nano-dollar (9 decimals)")
-    return NanoUsd(int(nano))
+        return NanoUsd(parse_fixed(text, 9))
+    except ValueError as error:
+        raise ValueError(f"{error} of USD") from None
+
+
+def parse_fixed(text: str, places: int) -> int:
+    """Read a plain decimal number as an integer count of its `places`th decimals: `("2.5", 3)` is 2500.
+
+    Raises ValueError, which quotes the text, when it is something else or has more decimals than that.
+    """
+    found = _PLAIN_DECIMAL.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text[:_QUOTED]!r} is not a decimal amount")
+    sign, whole, decimals = found["sign"], found["whole"], (found["decimals"] or "").rstrip("0")
+    if len(decimals) > places:
+        raise ValueError(f"{text[:_QUOTED]!r} has more than the {places} decimals")
+    return int(f"{sign}{whole or 0}{decimals:0<{places}}")
+
+
+_PLAIN_DECIMAL = re.compile(r"(?P<sign>[+-]?)(?=\.?[0-9])(?P<whole>[0-9]{0,1000})(?:\.(?P<decimals>[0-9]{0,1000}))?")
+_QUOTED = 40
 
 
 def format_usd(amount: NanoUsd) -> str:
