@@ -122,6 +122,16 @@ async def test_a_reload_keeps_old_series_until_their_place_is_needed() -> None:
     gone = await scrape(counted, finished(agent="c"))
     assert at(gone, "requests_total", **{**WHERE, "agent": "c"}, outcome="ok") == 1
     assert not [key for key in gone if ("agent", "a") in key[1]]
+    late = await scrape(counted, finished(agent="a"))
+    assert at(late, "requests_total", **{**WHERE, "agent": "_other"}, outcome="ok") == 1
+
+
+async def test_a_reload_can_point_an_alias_elsewhere() -> None:
+    counted = metrics()
+    counted.receive([finished(model="fast")])
+    counted.set_known([Agent("researcher", "search", "acme")], ["gpt", "mini"], ["openai"], {"fast": "mini"})
+    samples = await scrape(counted, finished(model="fast"))
+    assert at(samples, "requests_total", **{**WHERE, "model": "mini"}, outcome="ok") == 1
 
 
 async def test_a_reload_can_lower_the_cap() -> None:
