@@ -1,0 +1,164 @@
+"""What the model says: text, JSON or tool calls, cut into the pieces that a stream delivers."""
+
+from __future__ import annotations
+
+import codecs
+import math
+from dataclasses import dataclass
+from random import Random
+from typing import Any, NamedTuple
+
+import msgspec
+
+from gateway.simulator import prompt, writing
+from gateway.simulator.fields import Body, ChatAsk
+from gateway.simulator.models import SimModel
+from gateway.simulator.schema import SchemaFiller
+from gateway.simulator.tokenizer import Tokenizer
+
+_CALL_OVERHEAD_TOKENS = 5
+_REASONING_STRIDE = 16
+"""Hidden tokens per piece: nobody sees them singly."""
+_ANY_OBJECT: Body = {
+    "type": "object",
+    "properties": {
+        "answer": {"type": "string"},
+        "confidence": {"type": "number", "minimum": 0, "maximum": 1},
+        "topics": {"type": "array", "items": {"type": "string"}},
+    },
+    "required": ["answer", "confidence", "topics"],
+}
+
+
+class Piece(NamedTuple):
+    """Some tokens, generated together."""
+
+    tokens: int
+    delta: Body | None
+    """What a stream shows of them, as a chat delta; None for hidden reasoning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One answer."""
+
+    pieces: tuple[Piece, ...]
+    finish_reason: str
+    text: str | None
+    tool_calls: tuple[Body, ...] = ()
+    reasoning_tokens: int = 0
+
+
+class Author:
+    """Writes the answers of one model, limited in length."""
+
+    def __init__(self, model: SimModel, tokenizer: Tokenizer, limit: int, stop: tuple[str, ...]) -> None:
+        """`limit`: most output tokens per choice, hidden ones included."""
+        self._model = model
+        self._tokenizer = tokenizer
+        self._limit = limit
+        self._stop = stop
+
+    def chat(self, ask: ChatAsk, dice: Random) -> Choice:
+        """One answer to a chat request."""
+        reasoning = self._reasoning(dice)
+        names = _tools_to_call(ask, dice)
+        if names:
+            return self._calls([tool for name in names for tool in ask.tools if tool["name"] == name], reasoning, dice)
+        if ask.schema is not None:
+            value = SchemaFiller(ask.schema or _ANY_OBJECT, dice).fill()
+            text = msgspec.json.encode(value).decode()
+        else:
+            text = writing.write(prompt.question(ask.messages), self._length(self._model.answer_tokens, dice), dice)
+        return self._text(text, reasoning, dice)
+
+    def completion(self, question: str, dice: Random) -> Choice:
+        """One continuation of a legacy prompt. Never reasons."""
+        return self._text(writing.write(question, self._length(self._model.answer_tokens, dice), dice), 0, dice)
+
+    def _length(self, median: int, dice: Random) -> int:
+        return max(8, min(8 * median, round(median * math.exp(dice.gauss(0.0, 0.6)))))
+
+    def _reasoning(self, dice: Random) -> int:
+        if not self._model.reasoning_tokens:
+            return 0
+        return min(self._length(self._model.reasoning_tokens, dice), self._limit)
+
+    def _text(self, text: str, reasoning: int, dice: Random) -> Choice:
+        found = [at for at in (text.find(stop) for stop in self._stop) if at >= 0]
+        ids = self._tokenizer.encode(text[: min(found)] if found else text)
+        room = self._limit - reasoning
+        finish = "length" if len(ids) > room else "stop"
+        pieces = _hidden(reasoning)
+        shown: list[str] = []
+        for tokens, part in _split(self._tokenizer.decode_each(ids[:room]), dice):
+            shown.append(part)
+            pieces.append(Piece(tokens, {"content": part}))
+        return Choice(tuple(pieces), finish, "".join(shown), (), reasoning)
+
+    def _calls(self, tools: list[Body], reasoning: int, dice: Random) -> Choice:
+        pieces = _hidden(reasoning)
+        room = self._limit - reasoning
+        calls: list[Body] = []
+        for index, tool in enumerate(tools):
+            name = tool["name"]
+            size = len(self._tokenizer.encode(name)) + _CALL_OVERHEAD_TOKENS
+            if room < size:
+                return Choice(tuple(pieces), "length", None, tuple(calls), reasoning)
+            call = {"id": f"call_{dice.getrandbits(96):024x}", "type": "function"}
+            pieces.append(
+                Piece(size, {"tool_calls": [{"index": index, **call, "function": {"name": name, "arguments": ""}}]})
+            )
+            room -= size
+            parameters = tool.get("parameters")
+            arguments = SchemaFiller(parameters, dice).fill() if isinstance(parameters, dict) and parameters else {}
+            ids = self._tokenizer.encode(msgspec.json.encode(arguments).decode())
+            shown = ""
+            for tokens, part in _split(self._tokenizer.decode_each(ids[:room]), dice):
+                shown += part
+                pieces.append(Piece(tokens, {"tool_calls": [{"index": index, "function": {"arguments": part}}]}))
+            calls.append({**call, "function": {"name": name, "arguments": shown}})
+            if len(ids) > room:
+                return Choice(tuple(pieces), "length", None, tuple(calls), reasoning)
+            room -= len(ids)
+        return Choice(tuple(pieces), "tool_calls", None, tuple(calls), reasoning)
+
+
+def _tools_to_call(ask: ChatAsk, dice: Random) -> list[str]:
+    """The names of the tools to call now; none to answer in text."""
+    if ask.tool_choice == "none" or not ask.tools:
+        return []
+    if ask.tool_choice.startswith("function:"):
+        return [ask.tool_choice.removeprefix("function:")]
+    answered = ask.messages[-1]["role"] in {"tool", "function"}
+    if ask.tool_choice == "auto" and dice.random() < (0.8 if answered else 0.3):
+        return []
+    many = ask.parallel_tool_calls and dice.random() < 0.25
+    return [dice.choice(ask.tools)["name"] for _ in range(2 if many else 1)]
+
+
+def _hidden(tokens: int) -> list[Piece]:
+    whole, rest = divmod(tokens, _REASONING_STRIDE)
+    return [Piece(_REASONING_STRIDE, None)] * whole + ([Piece(rest, None)] if rest else [])
+
+
+def _split(tokens: list[bytes], dice: Random) -> list[tuple[int, str]]:
+    """Tokens in groups of mostly one, sometimes up to four, never inside a character."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    groups: list[tuple[int, str]] = []
+    text, count, wanted = "", 0, 1
+    for token in tokens:
+        text += decoder.decode(token)
+        count += 1
+        if count >= wanted and text and decoder.getstate()[0] == b"":
+            groups.append((count, text))
+            text, count = "", 0
+            wanted = 1 if dice.random() < 0.9 else dice.randint(2, 4)
+    if count:
+        groups.append((count, text + decoder.decode(b"", final=True)))
+    return groups
+
+
+def tool_call_list(choice: Choice) -> list[Any] | None:
+    """The tool calls of a plain answer, or None."""
+    return list(choice.tool_calls) or None

@@ -1,0 +1,156 @@
+"""From a request to its generation: reads it, counts its tokens, writes its answer and plans its timing."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+
+from gateway.config.snapshot import SimulatorSettings
+from gateway.simulator import chance, completions, embeddings, fields, prompt, tokenizer
+from gateway.simulator.answer import Author, Choice
+from gateway.simulator.bill import Bill
+from gateway.simulator.chat import ChatWire
+from gateway.simulator.completions import CompletionWire
+from gateway.simulator.embeddings import EmbeddingWire
+from gateway.simulator.errors import context_too_long
+from gateway.simulator.faults import Faults
+from gateway.simulator.fields import Body, Options
+from gateway.simulator.generation import Caller, Generation, Wire, interleave, schedule
+from gateway.simulator.models import SimModel
+from gateway.simulator.prefix_cache import PrefixCache
+from gateway.simulator.tokenizer import Tokenizer
+
+_T = TypeVar("_T")
+_LARGE_BYTES = 65_536
+"""From this size on a request is tokenized in a thread, so that other streams keep their pace."""
+_UNSEEDED = frozenset({"model", "stream", "stream_options", "user", "metadata", "service_tier"})
+"""Fields that do not change the answer."""
+_NO_OPTIONS = Options(n=1, limit=None, stop=(), stream=False, include_usage=False, service_tier="default")
+_ID_PREFIXES = {"chat": "chatcmpl-", "completions": "cmpl-"}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that was let in."""
+
+    body: Body
+    size: int
+    model: SimModel
+    faults: Faults
+    caller: Caller
+    nonce: str
+    """The `x-sim-nonce` header: other dice for the same request."""
+
+
+class Engine:
+    """Makes generations. The same seed and request give the same answer, usage and timing."""
+
+    def __init__(self, settings: SimulatorSettings, bill: Bill) -> None:
+        self._seed = settings.seed
+        self._speed = settings.speed
+        self._bill = bill
+        self._cache = PrefixCache()
+        # Ids must differ between two runs with the same seed: ledgers identify answers by them.
+        self._run = os.urandom(8).hex()
+        self._tokenizer = asyncio.get_running_loop().create_task(asyncio.to_thread(tokenizer.load))
+
+    async def close(self) -> None:
+        """Wait for the tokenizer's thread."""
+        await asyncio.wait([self._tokenizer])
+        self._tokenizer.exception()
+
+    async def chat(self, request: Request) -> tuple[Generation, Wire]:
+        """Begin a chat generation; it must be settled. Raises SimError (400)."""
+        ask = fields.chat(request.body)
+        words = await asyncio.shield(self._tokenizer)
+        ids = await self._run_sized(request, lambda: prompt.render(ask, words))
+        author = self._author(request, words, ask.options.limit, ask.options.stop, len(ids))
+        seed = self._seed_of(request)
+        choices = [author.chat(ask, chance.dice(seed, index)) for index in range(ask.options.n)]
+        generation = self._begin(request, "chat", ask.options, [ids], choices)
+        return generation, ChatWire(generation)
+
+    async def completion(self, request: Request) -> tuple[Generation, Wire]:
+        """Begin a legacy completion. Raises SimError (400)."""
+        options = fields.options(request.body, "max_tokens")
+        prompts = completions.token_inputs(request.body, "prompt")
+        words = await asyncio.shield(self._tokenizer)
+        read = await self._run_sized(request, lambda: [words.encode(p) if isinstance(p, str) else p for p in prompts])
+        author = self._author(
+            request, words, options.limit or completions.DEFAULT_LIMIT, options.stop, max(map(len, read))
+        )
+        seed = self._seed_of(request)
+        choices = [
+            author.completion(text if isinstance(text, str) else "", chance.dice(seed, number, index))
+            for number, text in enumerate(prompts)
+            for index in range(options.n)
+        ]
+        generation = self._begin(request, "completions", options, read, choices)
+        return generation, CompletionWire(generation)
+
+    async def embedding(self, request: Request) -> tuple[Generation, Wire]:
+        """Begin an embedding. Raises SimError (400)."""
+        words = await asyncio.shield(self._tokenizer)
+        ask = await self._run_sized(request, lambda: embeddings.read(request.body, request.model, words))
+        return self._begin(request, "embeddings", _NO_OPTIONS, ask.inputs, []), EmbeddingWire(
+            ask, request.model, self._seed
+        )
+
+    async def _run_sized(self, request: Request, work: Callable[[], _T]) -> _T:
+        return await asyncio.to_thread(work) if request.size > _LARGE_BYTES else work()
+
+    def _seed_of(self, request: Request) -> int:
+        asked = {name: value for name, value in request.body.items() if name not in _UNSEEDED and value is not None}
+        digest = hashlib.sha256(msgspec.json.encode(asked, order="sorted")).hexdigest()
+        return chance.number(self._seed, request.model.id, digest, request.nonce)
+
+    def _author(
+        self, request: Request, words: Tokenizer, limit: int | None, stop: tuple[str, ...], prompt_tokens: int
+    ) -> Author:
+        model = request.model
+        if prompt_tokens > model.context_window:
+            raise context_too_long(model.context_window, prompt_tokens)
+        most = min(model.max_output_tokens, max(1, model.context_window - prompt_tokens))
+        return Author(model, words, min(limit or most, most), stop)
+
+    def _begin(
+        self, request: Request, endpoint: str, options: Options, prompts: list[list[int]], choices: list[Choice]
+    ) -> Generation:
+        cached = 0
+        if endpoint != "embeddings":
+            owner = f"{request.caller.key}/{request.model.id}"
+            cached = sum(self._cache.look_up(owner, ids) for ids in prompts)
+        flow = interleave(choices)
+        sizes = [piece.tokens for _, piece in flow] or [0]
+        due = schedule(
+            request.model,
+            sizes,
+            max(1, len(choices)),
+            request.faults,
+            speed=self._speed,
+            seed=self._seed_of(request),
+        )
+        ordinal = self._bill.begin()
+        return Generation(
+            bill=self._bill,
+            caller=request.caller,
+            model=request.model,
+            endpoint=endpoint,
+            faults=request.faults,
+            options=options,
+            prompt_tokens=sum(map(len, prompts)),
+            cached_tokens=cached,
+            choices=choices,
+            due=due,
+            flow=flow,
+            ordinal=ordinal,
+            response_id=f"{_ID_PREFIXES[endpoint]}{chance.number(self._run, ordinal):016x}{ordinal:08x}"
+            if choices
+            else "",
+        )

@@ -1,0 +1,114 @@
+"""The models on offer: context windows, prices and pace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Prices in USD per million tokens, as decimal strings; for the whole of a request whose input is longer."""
+
+    input: str
+    cached_input: str
+    output: str
+    above_input_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a model answers at speed 1."""
+
+    first_token_s: float
+    """Median time to the first token; log-normal around it."""
+    first_token_sigma: float
+    tokens_per_s: float
+    jitter: float
+    """Standard deviation of the time between tokens, as a share of its mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimModel:
+    """One model. `rates` are ordered by `above_input_tokens`, the first at 0."""
+
+    id: str
+    kind: Literal["chat", "embedding", "fixed"]
+    context_window: int
+    max_output_tokens: int
+    rates: tuple[Rates, ...]
+    pace: Pace
+    answer_tokens: int = 0
+    """Median length of an answer; log-normal around it."""
+    reasoning_tokens: int = 0
+    """Median length of the hidden reasoning; 0 for a model that does not reason."""
+    dimensions: int = 0
+    """Length of an embedding vector."""
+
+
+MODELS: dict[str, SimModel] = {
+    model.id: model
+    for model in (
+        SimModel(
+            id="sim-large",
+            kind="chat",
+            context_window=400_000,
+            max_output_tokens=32_768,
+            rates=(Rates("5", "0.50", "15"), Rates("10", "1.00", "30", above_input_tokens=128_000)),
+            pace=Pace(first_token_s=0.55, first_token_sigma=0.35, tokens_per_s=70, jitter=0.4),
+            answer_tokens=220,
+        ),
+        SimModel(
+            id="sim-small",
+            kind="chat",
+            context_window=128_000,
+            max_output_tokens=16_384,
+            rates=(Rates("0.15", "0.075", "0.60"),),
+            pace=Pace(first_token_s=0.25, first_token_sigma=0.3, tokens_per_s=150, jitter=0.3),
+            answer_tokens=120,
+        ),
+        SimModel(
+            id="sim-reasoner",
+            kind="chat",
+            context_window=200_000,
+            max_output_tokens=100_000,
+            rates=(Rates("2", "0.50", "8"),),
+            pace=Pace(first_token_s=0.7, first_token_sigma=0.4, tokens_per_s=110, jitter=0.3),
+            answer_tokens=180,
+            reasoning_tokens=400,
+        ),
+        SimModel(
+            id="sim-embed",
+            kind="embedding",
+            context_window=8_192,
+            max_output_tokens=0,
+            rates=(Rates("0.02", "0.02", "0"),),
+            pace=Pace(first_token_s=0.08, first_token_sigma=0.25, tokens_per_s=100_000, jitter=0.0),
+            dimensions=1_536,
+        ),
+        SimModel(
+            id="sim-fixed",
+            kind="fixed",
+            context_window=128_000,
+            max_output_tokens=100_000,
+            rates=(Rates("0.15", "0.075", "0.60"),),
+            pace=Pace(first_token_s=0.0, first_token_sigma=0.0, tokens_per_s=0.0, jitter=0.0),
+        ),
+    )
+}
+
+
+def price_table() -> dict[str, list[dict[str, str | int]]]:
+    """Each model's rates, USD per million tokens, as the documentation and the shipped configuration state them."""
+    return {
+        model.id: [
+            {
+                "above_input_tokens": rates.above_input_tokens,
+                "input": rates.input,
+                "cached_input": rates.cached_input,
+                "output": rates.output,
+            }
+            for rates in model.rates
+        ]
+        for model in MODELS.values()
+    }
