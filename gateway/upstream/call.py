@@ -1,0 +1,146 @@
+"""One request on its way: waiting for a connection, sent, answered, or given up."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from gateway.config.snapshot import Endpoint
+from gateway.upstream.response import HttpResponse
+from gateway.upstream.transport import Aborted, TimedOut, TransportError, Unreachable
+
+if TYPE_CHECKING:
+    from gateway.upstream.connection import Connection
+    from gateway.upstream.host import HostPool
+
+
+class HttpCall:
+    """Implements `gateway.upstream.transport.Call`. `response` has one caller at a time."""
+
+    __slots__ = (
+        "_connect_timer",
+        "_connection",
+        "_failure",
+        "_loop",
+        "_response",
+        "_waiter",
+        "body",
+        "connection_reused",
+        "endpoint",
+        "finished",
+        "head",
+        "host",
+        "is_head",
+        "opening",
+        "total_at",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, head: bytes, body: bytes) -> None:
+        self.endpoint = endpoint
+        self.head = head
+        """Everything before the body."""
+        self.body = body
+        self.is_head = False
+        self.host: HostPool | None = None
+        """Where it waits for a connection; None once it has one."""
+        self.opening: asyncio.Task[None] | None = None
+        """The connection that is being opened on its behalf, though an earlier call may get it."""
+        self.finished = False
+        """Nothing more can happen to it: answered in full, failed or aborted."""
+        self.connection_reused = False
+        self.total_at = loop.time() + endpoint.timeouts.total_s
+        """When the total time-out runs out, in the loop's time."""
+        self._connect_timer: asyncio.TimerHandle | None = None
+        self._connection: Connection | None = None
+        self._failure: TransportError | None = None
+        self._loop = loop
+        self._response: HttpResponse | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def response(self) -> HttpResponse:
+        """Wait for the answer's head. Raises TransportError."""
+        if self._response is None and self._failure is None:
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        if self._failure is not None and (self._response is None or isinstance(self._failure, Aborted)):
+            raise self._failure
+        if self._response is None:
+            raise RuntimeError("a call is awaited by one task at a time")
+        return self._response
+
+    def abort(self) -> None:
+        """Give up. A request that was sent loses its connection at once; one that finished stays as it is."""
+        if self.finished:
+            return
+        sent = self._connection is not None
+        failure = Aborted("the call was given up", sent=sent)
+        if self._connection is not None:
+            self._connection.fail(failure)
+        else:
+            self.fail(failure)
+
+    def fail(self, failure: TransportError) -> None:
+        """It ends without an answer, or with a broken one. Called by whoever holds it: the queue or the connection."""
+        self.finished = True
+        self._failure = failure
+        self._connection = None
+        if self.host is not None:
+            self._stop_waiting(self.host)
+        if self._response is not None:
+            self._response.fail(failure, at_once=isinstance(failure, Aborted))
+        self._wake()
+
+    # --- the queue's side ---
+
+    def wait_in(self, host: HostPool) -> None:
+        """No connection is free: wait for one in `host`'s queue, at most the connect time-out."""
+        self.host = host
+        timeouts = self.endpoint.timeouts
+        at = min(self._loop.time() + timeouts.connect_s, self.total_at)
+        self._connect_timer = self._loop.call_at(at, self._connect_expired)
+
+    def _connect_expired(self) -> None:
+        endpoint = self.endpoint
+        if endpoint.timeouts.total_s < endpoint.timeouts.connect_s:
+            self.fail(TimedOut("total", endpoint.timeouts.total_s, sent=False))
+        elif self.opening is None:
+            message = f"provider {endpoint.provider}: all {endpoint.max_connections} connections stayed busy"
+            self.fail(Unreachable(f"{message} for {endpoint.timeouts.connect_s:g} s", sent=False))
+        else:
+            self.fail(TimedOut("connect", endpoint.timeouts.connect_s, sent=False))
+
+    def _stop_waiting(self, host: HostPool) -> None:
+        self.host = None
+        if self._connect_timer is not None:
+            self._connect_timer.cancel()
+            self._connect_timer = None
+        host.forget(self)
+
+    # --- the connection's side ---
+
+    def sent_on(self, connection: Connection, *, reused: bool) -> None:
+        """The connection took the request."""
+        self._connection = connection
+        self.connection_reused = reused
+        self.body = b""  # the transport holds what it still has to write
+        if self._connect_timer is not None:
+            self._connect_timer.cancel()
+            self._connect_timer = None
+
+    def answered(self, response: HttpResponse) -> None:
+        """The answer's head is there."""
+        self._response = response
+        self._wake()
+
+    def complete(self) -> None:
+        """The answer is whole; the connection is no longer ours."""
+        self.finished = True
+        self._connection = None
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
