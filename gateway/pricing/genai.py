@@ -56,7 +56,7 @@ class Report:
     contexts: dict[str, list[str]] = field(default_factory=dict)
     """Models with rates for a request context that is no service tier, by context."""
     input_only: list[str] = field(default_factory=list)
-    """Models whose output has no price and costs nothing: embeddings, classifiers."""
+    """Models whose output has no price, so that it would cost as input does: embeddings, classifiers."""
     rounded: list[str] = field(default_factory=list)
     """`provider/model key`: rates that are no whole pico-USD a token and were rounded up."""
 
@@ -194,7 +194,7 @@ class _ModelCompiler:
 
     def _rates(self, listed: dict[str, Any], above: int) -> tuple[tuple[int, ...], int]:
         """The rates in `RATE_NAMES`' order, and the fee per request, for an input just longer than `above`."""
-        rates = {"input": 0, "output": 0}
+        rates = {"input": 0}  # of a model that is called free; any other one lists it
         for key, name in RATE_KEYS.items():
             if key in listed:
                 rates[name] = self._whole(key, _in_tier(listed[key], above) * PICO_PER_TOKEN_OF_USD_PER_MTOK)

@@ -94,9 +94,7 @@ def _points(name: str, base: _Card, long: list[tuple[int, _Card]]) -> tuple[Cont
 
 
 def _point(name: str, card: _Card) -> PricePoint:
-    # An embedding has no output and lists none; should output come all the same, it is not free.
-    rates = complete({"output": card["input"], **card})
-    return PricePoint._make((name, *rates, card.get("request", 0)))
+    return PricePoint._make((name, *complete(card), card.get("request", 0)))
 
 
 def _mapping(value: object, path: str) -> Mapping[str, Any]:

@@ -120,7 +120,7 @@ class PriceTable:
             return named
         if base_url is not None:
             return next((p for p in self._providers if re.match(p.api_pattern, base_url)), None)
-        if provider is not None:
+        if provider is not None and provider.lower() != "litellm":
             return None
         return next((p for p in self._providers if p.model_match and matches(p.model_match, model)), None)
 
