@@ -1,0 +1,49 @@
+-- A fixed number of requests with wrk, none left unanswered. One thread (-t1).
+-- Arguments: requests, file with the body, key.
+--
+-- wrk asks `delay` before each request of a connection. Once as many as wanted have been let through, the answer is an
+-- hour: the connection rests. `response` sees the last answer, says so on standard error, and stops the thread.
+
+local wanted, allowed, answered, wrong = 0, 0, 0, 0
+local message
+
+function init(args)
+  wanted = tonumber(args[1])
+  local file = assert(io.open(args[2], "rb"))
+  local body = file:read("*a")
+  file:close()
+  message = wrk.format("POST", nil, {
+    ["Content-Type"] = "application/json",
+    ["Authorization"] = "Bearer " .. args[3],
+  }, body)
+end
+
+function delay()
+  if allowed >= wanted then return 3600000 end
+  allowed = allowed + 1
+  return 0
+end
+
+function request()
+  return message
+end
+
+function response(status, headers, body)
+  answered = answered + 1
+  if status ~= 200 then
+    wrong = wrong + 1
+    if wrong == 1 then io.stderr:write("status ", status, ": ", body, "\n") end
+  end
+  if answered == wanted then
+    io.stderr:write("drained\n")
+    wrk.thread:stop()
+  end
+end
+
+function done(summary, latency, requests)
+  local e = summary.errors
+  io.write(string.format(
+    '\n{"requests": %d, "errors": %d, "seconds": %.6f, "p50_us": %d, "p99_us": %d}\n',
+    summary.requests, e.connect + e.read + e.write + e.status + e.timeout, summary.duration / 1e6,
+    latency:percentile(50), latency:percentile(99)))
+end

@@ -1,0 +1,125 @@
+"""Load of a fixed number of requests, all of them answered before it ends: by wrk, or by our own generator."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.answers import PATH
+
+_LUA = Path(__file__).with_name("fixed_count.lua")
+_DEADLINE_S = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """`requests` POSTs of one body over `connections` kept-alive connections.
+
+    Each connection sends its next request when it has its answer.
+    """
+
+    port: int
+    body: bytes
+    key: str
+    connections: int
+    requests: int
+
+
+class Result(NamedTuple):
+    """What the clients saw."""
+
+    seconds: float
+    p50_us: float
+    p99_us: float
+
+
+class LoadError(Exception):
+    """The load did not run to its end, or not every answer was a 200."""
+
+
+def generator_name(wanted: str = "auto") -> str:
+    """`wrk` when it is installed, else `own`."""
+    if wanted == "auto":
+        return "wrk" if shutil.which("wrk") else "own"
+    return wanted
+
+
+def run(load: Load, generator: str) -> Result:
+    """Put a load on a server. Raises LoadError."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as body:
+        body.write(load.body)
+        body.flush()
+        report = _wrk(load, body.name) if generator == "wrk" else _own(load, body.name)
+    if report["errors"] or report["requests"] != load.requests:
+        raise LoadError(f"of {load.requests} requests, {report['requests']} were answered; errors: {report['errors']}")
+    return Result(report["seconds"], report["p50_us"], report["p99_us"])
+
+
+def _wrk(load: Load, body: str) -> dict[str, Any]:
+    """Run wrk, which counts seconds, not requests.
+
+    The script makes it stop sending after so many and tells when all are answered; on SIGINT it prints its figures.
+    """
+    url = f"http://127.0.0.1:{load.port}{PATH}"
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{load.connections}",
+        f"-d{_DEADLINE_S}s",
+        "--timeout",
+        "60s",
+        "-s",
+        str(_LUA),
+        url,
+        "--",
+    ]
+    command += [str(load.requests), body, load.key]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        guard = threading.Timer(_DEADLINE_S, process.kill)
+        guard.start()
+        try:
+            signs = process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            output = process.stdout.read()
+            signs += process.stderr.read()
+        finally:
+            guard.cancel()
+            process.kill()
+    lines = [line for line in output.splitlines() if line.startswith("{")]
+    if not lines:
+        raise LoadError(f"wrk: {signs.strip() or output.strip() or 'ended without a result'}")
+    report: dict[str, Any] = json.loads(lines[-1])
+    return report
+
+
+def _own(load: Load, body: str) -> dict[str, Any]:
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.generator",
+        "--port",
+        str(load.port),
+        "--body",
+        body,
+        "--key",
+        load.key,
+    ]
+    command += ["--connections", str(load.connections), "--requests", str(load.requests)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_DEADLINE_S, check=False)
+    except subprocess.TimeoutExpired:
+        raise LoadError(f"the generator was not done after {_DEADLINE_S} s") from None
+    if done.returncode:
+        raise LoadError(done.stderr.strip() or "the generator failed")
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report

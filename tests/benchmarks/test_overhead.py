@@ -1,0 +1,39 @@
+"""The benchmark runs from end to end. Its figures are not looked at: a busy machine must not fail a test."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("tools", [pytest.param(True, id="installed-tools"), pytest.param(False, id="no-tools")])
+def test_quick_run_ends_with_the_promised_object(tools: bool, tmp_path: Path) -> None:
+    environment = os.environ if tools else os.environ | {"PATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.overhead", "--json", "--quick"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    for connections in ("c1", "c16", "c64"):
+        assert report["plain"][connections]["cpu_us"] > 0
+        assert report["plain"][connections]["requests_per_s"] > 0
+        assert isinstance(report["plain"][connections]["added_p99_us"], int)
+    assert report["stream"]["c32"]["cpu_us_per_event"] > 0
+    assert report["start_s"] > 0
+    assert report["rss_mb"] > 0
+    if not tools:
+        assert report["tools"] == {"load": "own", "nginx": None}
+        assert report["plain"]["c16"]["nginx_ratio"] is None
