@@ -59,7 +59,7 @@ def read_or_compile(cache_dir: Path | None) -> memoryview:
     path = cache_dir / file_name()
     try:
         return unpack(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return _compile_into(path)
 
 

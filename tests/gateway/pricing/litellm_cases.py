@@ -143,9 +143,7 @@ EXPLAINED: dict[str, dict[tuple[str, ...], str]] = {
     "anthropic/claude-sonnet-4-5": {("cache_write_1h",): _NO_1H_RATE},
     "anthropic/claude-sonnet-4-6": {("cache_write_1h",): _NO_1H_RATE},
     "anthropic/claude-3-haiku-20240307": {
-        (
-            "cache_write_1h",
-        ): "list prices differ: LiteLLM has 6 USD (Sonnet's rate), genai-prices none, so the 5-minute one"
+        ("cache_write_1h",): "list prices differ: LiteLLM has 6 USD (Sonnet's rate), genai-prices 0.50"
     },
     "anthropic/claude-sonnet-4-20250514": {("long", "long_cached"): _OLD_LONG_CONTEXT},
     "google/gemini-2.0-flash-lite": {
