@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from gateway.identity.keys import KeyRecord
-from routing.catalog import Catalog
+from routing.catalog import Catalog, Model
+from routing.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,14 @@ class MetricsSettings:
     """Distinct values per label; the rest are counted as `_other`."""
 
 
+class WildcardResolver(Protocol):
+    """Finds the models that the configuration's patterns stand for."""
+
+    def resolve(self, name: str) -> Model | None:
+        """The model behind a name that no model and no alias has, priced; None when no pattern fits."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything a request may read."""
@@ -154,3 +164,9 @@ class Snapshot:
     unpriced_ceiling: str | None = None
     left_out: tuple[str, ...] = field(default=())
     """One line for each optional provider that is not configured, and for what went with it."""
+    policies: tuple[Policy, ...] = ()
+    """By file name."""
+    wildcards: WildcardResolver | None = None
+    """None when the configuration has no wildcard. Use `gateway.config.compile.resolve_wildcard`."""
+    folders: tuple[Path, ...] = ()
+    """Where a new file may become part of the configuration: the folders of `include` patterns and of policies."""

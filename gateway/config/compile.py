@@ -1,0 +1,195 @@
+"""What people wrote into the `Snapshot` that the gateway runs on."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from gateway.config.catalog import CatalogBuilder
+from gateway.config.endpoints import build_endpoints, existing_file
+from gateway.config.left_out import LeftOut
+from gateway.config.models import RawConfig
+from gateway.config.models.identity import unix_seconds
+from gateway.config.models.server import Server
+from gateway.config.policies import load_policies
+from gateway.config.prices import Prices, load_table
+from gateway.config.problems import ConfigError, YamlPath, dotted
+from gateway.config.references import IMPLICIT, check_references
+from gateway.config.snapshot import (
+    AdminSettings,
+    Agent,
+    MetricsSettings,
+    ServerSettings,
+    SimulatorSettings,
+    Snapshot,
+    StorageSettings,
+    TlsFiles,
+)
+from gateway.config.sources import Sources
+from gateway.config.validate import Tree, report_types, what_is_left
+from gateway.identity.keys import KeyRecord, key_digest
+from gateway.pricing.cache import PriceTableError
+from gateway.pricing.table import PriceTable
+from routing.catalog import Catalog, Model
+
+TableLoader = Callable[[Path], PriceTable]
+
+
+def resolve_wildcard(snapshot: Snapshot, name: str) -> Model | None:
+    """The model that a wildcard such as `openai/*` makes of `name`; None when none fits.
+
+    Its deployment has no price when none is known and `unpriced` is `deny`. Answers are kept with the snapshot.
+    """
+    return None if snapshot.wildcards is None else snapshot.wildcards.resolve(name)
+
+
+class Compiler:
+    """Compiles one configuration, once."""
+
+    def __init__(self, sources: Sources, path: Path, environ: Mapping[str, str]) -> None:
+        self._sources = sources
+        self._path = path
+        self._folder = path.parent
+        self._environ = environ
+        document = sources.document
+        self._tree = Tree(document, RawConfig, document.data)
+
+    def compile(self, version: int, secret_files: list[Path], table: TableLoader = load_table) -> Snapshot:
+        """The snapshot. Raises ConfigError with everything that is wrong."""
+        tree = self._tree
+        check_references(tree)
+        left_out = LeftOut(tree)
+        report_types(tree)
+        left_out.prune()
+        raw = what_is_left(tree, RawConfig)
+        endpoints = build_endpoints(raw.providers, tree, self._folder, self._environ)
+        storage = self._storage(raw)
+        builder = self._catalog_builder(raw, storage.dir, table)
+        catalog, wildcards = builder.build() if builder is not None else (Catalog({}), None)
+        policies, policy_files, policy_problems = load_policies(self._folder / raw.policies)
+        server, admin, keys, auth = self._server(raw.server), self._admin(raw), self._keys(raw), self._auth(raw)
+        self._check_ports(raw)
+        if problems := tree.document.problems + policy_problems:
+            raise ConfigError(problems)
+        ceiling = raw.unpriced.ceiling
+        return Snapshot(
+            version=version,
+            source=self._path,
+            files=tuple(dict.fromkeys([*self._sources.files, self._folder / ".env", *secret_files, *policy_files])),
+            auth=auth,
+            anonymous_agent=raw.anonymous_agent,
+            server=server,
+            admin=admin,
+            storage=storage,
+            simulator=SimulatorSettings(**raw.simulator.model_dump()),
+            metrics=MetricsSettings(**raw.metrics.model_dump()),
+            endpoints=endpoints,
+            catalog=catalog,
+            agents=_agents(raw),
+            keys=keys,
+            unpriced_ceiling=None if ceiling is None else f"{ceiling.input}/{ceiling.output}",
+            left_out=left_out.lines(),
+            policies=policies,
+            wildcards=wildcards,
+            folders=tuple(dict.fromkeys([*self._sources.folders, self._folder / raw.policies])),
+        )
+
+    def _catalog_builder(self, raw: RawConfig, storage: Path, table: TableLoader) -> CatalogBuilder | None:
+        try:
+            return CatalogBuilder(raw, self._tree, Prices(table(storage), raw.unpriced))
+        except PriceTableError as error:
+            self._tree.complain((), str(error))
+        return None
+
+    def _storage(self, raw: RawConfig) -> StorageSettings:
+        return StorageSettings(**{**raw.storage.model_dump(), "dir": self._folder / raw.storage.dir})
+
+    def _server(self, written: Server) -> ServerSettings:
+        for index, network in enumerate(written.trusted_proxies):
+            try:
+                ipaddress.ip_network(network, strict=False)
+            except ValueError:
+                path: YamlPath = ("server", "trusted_proxies", index)
+                self._tree.complain(path, "should be an address or a network, such as `10.0.0.0/8`")
+        tls = None
+        if written.tls is not None:
+            at: YamlPath = ("server", "tls")
+            tls = TlsFiles(
+                existing_file(self._tree, (*at, "certificate"), self._folder, written.tls.certificate),
+                existing_file(self._tree, (*at, "key"), self._folder, written.tls.key),
+            )
+        settings = {**written.model_dump(), "tls": tls, "trusted_proxies": tuple(written.trusted_proxies)}
+        return ServerSettings(**settings)
+
+    def _admin(self, raw: RawConfig) -> AdminSettings:
+        admin, viewer = (key_digest(str(key)) if key else None for key in (raw.admin.key, raw.admin.viewer_key))
+        if admin is not None and admin == viewer:
+            self._tree.complain(("admin", "viewer_key"), "is the same key as `key`")
+        listen = raw.admin.listen
+        if listen is None:
+            return AdminSettings(admin, viewer)
+        return AdminSettings(admin, viewer, listen.host, listen.port)
+
+    def _auth(self, raw: RawConfig) -> bool:
+        if not raw.auth:
+            if not _is_loopback(raw.server.host):
+                self._tree.complain(("auth",), "`off` needs a loopback address: set `server.host` to 127.0.0.1")
+            if raw.anonymous_agent is None and not self._tree.damaged(("anonymous_agent",)):
+                self._tree.complain(("auth",), "`off` needs `anonymous_agent`: the agent that every caller then is")
+        return raw.auth
+
+    def _keys(self, raw: RawConfig) -> tuple[KeyRecord, ...]:
+        records: dict[bytes, tuple[str, KeyRecord]] = {}
+        for name, written in raw.keys.items():
+            path: YamlPath = ("keys", name)
+            if written.sha256 is None and not written.key:
+                self._tree.complain((*path, "key"), "is empty")
+                continue
+            digest = bytes.fromhex(written.sha256) if written.sha256 is not None else key_digest(str(written.key))
+            if digest in records:
+                self._tree.complain(path, f"the same key as {dotted(('keys', records[digest][0]))}", key=True)
+            record = KeyRecord(
+                id=f"config:{name}",
+                sha256=digest,
+                agent=written.agent,
+                name=name,
+                allowed_models=None if written.allowed_models is None else frozenset(written.allowed_models),
+                expires_at_s=None if written.expires is None else unix_seconds(written.expires),
+            )
+            records[digest] = (name, record)
+        return tuple(record for _, record in records.values())
+
+    def _check_ports(self, raw: RawConfig) -> None:
+        listeners: list[tuple[YamlPath, str, int]] = [(("server", "port"), raw.server.host, raw.server.port)]
+        if raw.admin.listen is not None:
+            listeners.append((("admin", "listen", "port"), raw.admin.listen.host, raw.admin.listen.port))
+        if raw.simulator.enabled:
+            listeners.append((("simulator", "port"), raw.simulator.host, raw.simulator.port))
+        taken: dict[tuple[str, int], YamlPath] = {}
+        for path, host, port in listeners:
+            if port and (first := taken.setdefault((host, port), path)) is not path:
+                self._tree.complain(path, f"the same address and port as {dotted(first)}")
+
+
+def _agents(raw: RawConfig) -> dict[str, Agent]:
+    agents = {}
+    for name, written in raw.agents.items():
+        team = raw.teams.get(written.team)
+        agents[name] = Agent(
+            id=name,
+            team=written.team,
+            org=IMPLICIT if team is None else team.org,
+            trust=frozenset(written.trust),
+            allowed_models=None if written.allowed_models is None else frozenset(written.allowed_models),
+        )
+    return agents
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

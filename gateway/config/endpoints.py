@@ -1,0 +1,71 @@
+"""Written providers into `Endpoint`s: credentials, time-outs, certificates, proxies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from gateway.config.models.providers import Provider
+from gateway.config.problems import YamlPath
+from gateway.config.proxies import parse_proxy, proxy_for
+from gateway.config.snapshot import Endpoint, Timeouts
+from gateway.config.validate import Tree
+
+
+def build_endpoints(
+    providers: Mapping[str, Provider], tree: Tree, folder: Path, environ: Mapping[str, str]
+) -> dict[str, Endpoint]:
+    """An endpoint for each provider; what stands against one is reported."""
+    return {name: _endpoint(name, written, tree, folder, environ) for name, written in providers.items()}
+
+
+def _endpoint(name: str, written: Provider, tree: Tree, folder: Path, environ: Mapping[str, str]) -> Endpoint:
+    path: YamlPath = ("providers", name)
+    return Endpoint(
+        provider=name,
+        base_url=str(written.base_url).rstrip("/"),
+        headers=_headers(path, written, tree),
+        timeouts=Timeouts(**written.timeouts.model_dump()),
+        ca_file=None if written.ca_file is None else existing_file(tree, (*path, "ca_file"), folder, written.ca_file),
+        verify_tls=written.verify_tls,
+        proxy=_proxy(path, written, tree, environ),
+        max_connections=written.max_connections,
+        keepalive_s=written.keepalive_s,
+        max_response_bytes=written.max_response_bytes,
+    )
+
+
+def _headers(path: YamlPath, written: Provider, tree: Tree) -> tuple[tuple[str, str], ...]:
+    headers = [(name, str(value)) for name, value in written.headers.items()]
+    if written.api_key:
+        if not (written.api_key.isascii() and written.api_key.isprintable()):
+            tree.complain((*path, "api_key"), "a key is one line of ASCII text; what the reference stands for is not")
+        if any(name.lower() == "authorization" for name, _ in headers):
+            tree.complain((*path, "headers"), "has an Authorization header although there is an `api_key`")
+        headers.insert(0, ("Authorization", f"Bearer {written.api_key}"))
+    return tuple(headers)
+
+
+def _proxy(path: YamlPath, written: Provider, tree: Tree, environ: Mapping[str, str]) -> str | None:
+    if written.proxy == "none" or tree.damaged((*path, "base_url")):
+        return None
+    try:
+        if written.proxy is None:
+            return proxy_for(written.base_url, environ)
+        parse_proxy(written.proxy)
+    except ValueError as error:
+        tree.complain((*path, "proxy"), str(error))
+        return None
+    return str(written.proxy)
+
+
+def existing_file(tree: Tree, path: YamlPath, folder: Path, written: str) -> Path:
+    """A file that a setting names, relative to the configuration. Reported when it cannot be read."""
+    file = folder / written
+    try:
+        with file.open("rb"):
+            pass
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or "not a file's name"
+        tree.complain(path, f"the file cannot be read: {reason}")
+    return file

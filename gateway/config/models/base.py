@@ -1,0 +1,129 @@
+"""The types that configuration models are made of: strict, with messages for people."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
+
+from gateway.config.variables import Resolved
+
+_MONEY = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
+_FEE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+_TRUE = frozenset({"true", "yes", "on", "1"})
+_FALSE = frozenset({"false", "no", "off", "0"})
+
+
+class Written(BaseModel):
+    """Base of everything that people write: unknown keys and wrong types are errors; an empty entry is all defaults."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty(cls, data: Any) -> Any:
+        return {} if data is None else data
+
+
+def _whole(value: Any) -> Any:
+    """A variable's text as a whole number."""
+    if isinstance(value, Resolved) and re.fullmatch(r"[+-]?[0-9]{1,18}", value):
+        return int(value)
+    return value
+
+
+def _number(value: Any) -> Any:
+    """A variable's text as a number."""
+    if isinstance(value, Resolved) and re.fullmatch(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?", value):
+        return float(value)
+    return value
+
+
+def as_flag(value: Any) -> Any:
+    """A variable's text, or `on`/`off` in quotes, as a yes or no."""
+    if isinstance(value, str):
+        word = value.lower()
+        if word in _TRUE:
+            return True
+        if word in _FALSE:
+            return False
+    return value
+
+
+def _money(pattern: re.Pattern[str]) -> BeforeValidator:
+    def check(value: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise PydanticCustomError("money", 'an amount of USD is a quoted decimal number such as "0.15"')
+        if not isinstance(value, str):
+            raise PydanticCustomError(
+                "money", 'quote amounts of USD, so that they stay exact: "{text}"', {"text": f"{value}"}
+            )
+        if not pattern.fullmatch(value):
+            places = "6" if pattern is _MONEY else "9"
+            message = f'not an amount of USD; write a decimal number such as "0.15", with at most {places} decimals'
+            raise PydanticCustomError("money", message)
+        return value
+
+    return BeforeValidator(check)
+
+
+def _secret(value: Any) -> Any:
+    if value is None or isinstance(value, Resolved):
+        return value
+    raise PydanticCustomError(
+        "secret",
+        "a secret is not written here in clear: put it in a variable and write ${NAME}, or in a file and write file:/path",
+    )
+
+
+def _none_is_empty(value: Any) -> Any:
+    return {} if value is None else value
+
+
+def _as_written(value: Any) -> Any:
+    return value.written if isinstance(value, Resolved) else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+Number = Annotated[float, BeforeValidator(_number)]
+Flag = Annotated[bool, BeforeValidator(as_flag)]
+Count = Annotated[Whole, Field(ge=1)]
+Seconds = Annotated[Number, Field(gt=0, le=86_400)]
+Port = Annotated[Whole, Field(ge=0, le=65_535)]
+Text = Annotated[str, Field(min_length=1, max_length=4096)]
+
+UsdPerMillion = Annotated[
+    str,
+    _money(_MONEY),
+    WithJsonSchema({"type": "string", "pattern": f"^{_MONEY.pattern}$", "description": "USD per million tokens"}),
+]
+"""USD per million tokens, a decimal string with at most 6 decimals."""
+
+UsdPerRequest = Annotated[
+    str,
+    _money(_FEE),
+    WithJsonSchema({"type": "string", "pattern": f"^{_FEE.pattern}$", "description": "USD"}),
+]
+"""USD, a decimal string with at most 9 decimals."""
+
+Secret = Annotated[
+    Any,
+    BeforeValidator(_secret),
+    PlainSerializer(_as_written),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": r"\$\{|^file:"}, {"type": "null"}]}),
+]
+"""A `Resolved` text or None; written as a reference, and dumped as one."""
+
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
+"""An identifier that may be a metric label: letters, digits and `._:-`."""
+
+ProviderId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""A provider's identifier: letters, digits and `._-`."""
+
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9@*][A-Za-z0-9._:/@+*-]{0,199}$")]
+"""A model's name, with `*` in wildcards."""
+
+EmptyIsNone = BeforeValidator(_none_is_empty)
+"""For maps: a section without entries is an empty one."""

@@ -1,0 +1,86 @@
+"""Who calls: orgs, teams, agents and their keys."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from gateway.config.models.base import Id, ModelName, Secret, Text, Written
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class Org(Written):
+    """An organisation. It has no settings of its own yet."""
+
+
+class Team(Written):
+    """A team of an org."""
+
+    org: Id = Field("default", description="One of `orgs`.")
+
+
+class Agent(Written):
+    """The unit of governance: what has a key, and later a budget."""
+
+    team: Id = Field("default", description="One of `teams`.")
+    trust: list[Literal["value", "priority", "complexity"]] = Field(
+        [], description="Which of `value`, `priority` and `complexity` count when its client sends them."
+    )
+    allowed_models: list[ModelName] | None = Field(
+        None, description="Models it may use, by name or pattern (`openai/*`). Left out, it may use all."
+    )
+
+
+class Key(Written):
+    """A key of an agent."""
+
+    agent: Id = Field(description="One of `agents`.")
+    key: Secret = Field(None, repr=False, description="The key: `${NAME}` or `file:/path`.")
+    sha256: str | None = Field(None, repr=False, description="Instead of the key: its SHA-256, 64 hexadecimal digits.")
+    expires: Text | None = Field(
+        None,
+        description="A date (`2027-01-31`: until it begins, UTC), or `2027-01-31T18:00:00Z`.",
+    )
+    allowed_models: list[ModelName] | None = Field(
+        None, description="Models it may be used for, by name or pattern. Left out, all of its agent's."
+    )
+
+    @field_validator("sha256")
+    @classmethod
+    def _digest(cls, value: str | None) -> str | None:
+        if value is not None and not _SHA256.fullmatch(value.lower()):
+            raise PydanticCustomError("sha256", "a SHA-256 is 64 hexadecimal digits, as `sha256sum` prints it")
+        return value
+
+    @field_validator("expires")
+    @classmethod
+    def _moment(cls, value: str | None) -> str | None:
+        if value is not None:
+            unix_seconds(value)
+        return value
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> Key:
+        if (self.key is None) == (self.sha256 is None):
+            raise PydanticCustomError("key", "needs one of `key` (a reference such as ${NAME}) and `sha256`")
+        return self
+
+
+def unix_seconds(text: str) -> float:
+    """A date or a moment with a zone, as Unix time."""
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            if len(text) > len("2027-01-31"):
+                raise PydanticCustomError("expires", "needs a time zone: `2027-01-31T18:00:00Z`")
+            moment = moment.replace(tzinfo=UTC)
+        return moment.timestamp()
+    except (ValueError, OverflowError):
+        raise PydanticCustomError(
+            "expires", "should be a date such as `2027-01-31`, or `2027-01-31T18:00:00Z`"
+        ) from None

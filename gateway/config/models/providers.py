@@ -1,0 +1,85 @@
+"""Providers: where models are reached."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from gateway.config.models.base import Count, EmptyIsNone, Flag, ProviderId, Seconds, Secret, Text, Written
+
+HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
+
+
+class ProviderTimeouts(Written):
+    """How long a provider may take."""
+
+    connect_s: Seconds = Field(5.0, description="Until the connection stands, TLS included.")
+    first_byte_s: Seconds = Field(120.0, description="From the request's last byte to the answer's first.")
+    idle_s: Seconds = Field(60.0, description="Between two chunks of an answer.")
+    total_s: Seconds = Field(600.0, description="For the whole attempt.")
+
+
+class Provider(Written):
+    """An endpoint that speaks the OpenAI API."""
+
+    base_url: Text = Field(description="URL with the API's prefix, such as `https://api.openai.com/v1`.")
+    api_key: Secret = Field(
+        None, repr=False, description="Sent as `Authorization: Bearer`. Left out, no such header is sent."
+    )
+    headers: Annotated[dict[HeaderName, str], EmptyIsNone] = Field(
+        {}, repr=False, description="More headers for every request to it."
+    )
+    optional: Flag = Field(
+        False,
+        description="When a variable it needs is not set, leave it out, and the models that only it has.",
+    )
+    timeouts: ProviderTimeouts = Field(ProviderTimeouts.model_construct(), description="How long it may take.")
+    ca_file: Text | None = Field(None, description="PEM file with the certificates of a private CA.")
+    verify_tls: Flag = Field(True, description="Check its certificate. Turn off only to try something out.")
+    proxy: Text | None = Field(
+        None,
+        repr=False,
+        description="HTTP proxy `http://[user:password@]host:port` for it; `none` ignores HTTPS_PROXY, HTTP_PROXY and "
+        "NO_PROXY, which count otherwise.",
+    )
+    max_connections: Count = Field(1000, description="Connections to it at a time.")
+    keepalive_s: Seconds = Field(30.0, description="An idle connection older than this is not used again.")
+    max_response_bytes: Count = Field(67_108_864, description="A larger answer is cut off.")
+    price_provider: ProviderId | None = Field(
+        None,
+        description="Whose prices it charges, as genai-prices calls it: `openai`, `groq`. Default: its name, or its URL.",
+    )
+
+    @field_validator("base_url")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        return _checked_url(value, ("http://", "https://"))
+
+    @field_validator("proxy")
+    @classmethod
+    def _http_proxy(cls, value: str | None) -> str | None:
+        return value if value in {None, "none"} else _checked_url(str(value), ("http://",))
+
+    @field_validator("headers")
+    @classmethod
+    def _one_line(cls, value: dict[str, str]) -> dict[str, str]:
+        if any(not text.isprintable() or not text.isascii() for text in value.values()):
+            raise PydanticCustomError("header", "header values are one line of ASCII text")
+        return value
+
+
+def _checked_url(value: str, schemes: tuple[str, ...]) -> str:
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(value)
+        good = value.startswith(schemes) and bool(parts.hostname) and (parts.port or 1) > 0
+        good = good and not parts.query and not parts.fragment and value.isprintable() and " " not in value
+    except ValueError:
+        good = False
+    if not good:
+        message = f"should be a URL that starts with {' or '.join(schemes)}, without a query"
+        raise PydanticCustomError("url", message)
+    return value

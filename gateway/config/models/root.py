@@ -1,0 +1,65 @@
+"""The whole configuration."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from gateway.config.models.base import EmptyIsNone, Id, ModelName, ProviderId, Text, Written
+from gateway.config.models.identity import Agent, Key, Org, Team
+from gateway.config.models.models import Model
+from gateway.config.models.prices import Unpriced, UnpricedRule
+from gateway.config.models.providers import Provider
+from gateway.config.models.server import Admin, Metrics, Server, Simulator, Storage
+
+
+def _on_off(value: Any) -> Any:
+    word = {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+    if word not in {"on", "off"} if isinstance(word, str) else True:
+        raise PydanticCustomError("auth", "should be `on` or `off`")
+    return word == "on"
+
+
+OnOff = Annotated[
+    bool,
+    BeforeValidator(_on_off),
+    PlainSerializer(lambda value: "on" if value else "off"),
+    WithJsonSchema({"enum": ["on", "off", True, False]}),
+]
+
+
+class RawConfig(Written):
+    """What people write in `config.yaml`, references resolved and types checked, but names not yet followed."""
+
+    include: list[Text] = Field(
+        [], description="More files, by name or pattern; their sections are merged into this one's."
+    )
+    server: Server = Field(Server.model_construct(), description="The main listener. Changes need a restart.")
+    admin: Admin = Field(Admin.model_construct(), description="The admin API.")
+    auth: OnOff = Field(True, description="`off` lets anybody in, as `anonymous_agent`; only on a loopback address.")
+    anonymous_agent: Id | None = Field(None, description="Who the callers are under `auth: off`: one of `agents`.")
+    storage: Storage = Field(Storage.model_construct(), description="Where state lives. Changes need a restart.")
+    simulator: Simulator = Field(
+        Simulator.model_construct(), description="The simulated provider. Changes need a restart."
+    )
+    metrics: Metrics = Field(Metrics.model_construct(), description="Bounds on metrics.")
+    policies: Text = Field("policies", description="Folder of policy files (`*.yaml`).")
+    unpriced: Unpriced = Field(
+        UnpricedRule.model_construct(),
+        description="`deny` refuses models without a price; a `ceiling` charges them that.",
+    )
+    providers: Annotated[dict[ProviderId, Provider], EmptyIsNone] = Field(
+        {}, description="Where models are reached, by name."
+    )
+    models: Annotated[dict[ModelName, Model], EmptyIsNone] = Field(
+        {},
+        description="What clients can ask for, by name. A wildcard such as `openai/*` stands for all of a provider's.",
+    )
+    orgs: Annotated[dict[Id, Org], EmptyIsNone] = Field({}, description="Organisations. `default` always exists.")
+    teams: Annotated[dict[Id, Team], EmptyIsNone] = Field({}, description="Teams. `default` always exists.")
+    agents: Annotated[dict[Id, Agent], EmptyIsNone] = Field({}, description="Agents: who has keys.")
+    keys: Annotated[dict[Id, Key], EmptyIsNone] = Field(
+        {}, description="Keys that the configuration declares; `farebox keys` makes others."
+    )

@@ -1,0 +1,81 @@
+"""The process: listeners, storage, the simulator, metrics."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from gateway.config.models.base import Count, Flag, Number, Port, Seconds, Secret, Text, Whole, Written
+
+
+class Tls(Written):
+    """The server's certificate."""
+
+    certificate: Text = Field(description="PEM file with the certificate and its chain.")
+    key: Text = Field(description="PEM file with the private key.")
+
+
+class Server(Written):
+    """The main listener."""
+
+    host: Text = Field("127.0.0.1", description="Address to listen on. `0.0.0.0` is every IPv4 interface.")
+    port: Port = Field(4000, description="Port to listen on.")
+    tls: Tls | None = Field(None, description="Serve HTTPS with this certificate.")
+    trusted_proxies: list[Text] = Field(
+        [], description="Addresses or networks (`10.0.0.0/8`) of reverse proxies whose X-Forwarded-For is believed."
+    )
+    max_body_bytes: Count = Field(33_554_432, description="A larger request body is refused with 413.")
+    max_header_bytes: Count = Field(65_536, description="Longer request headers are refused.")
+    max_connections: Count = Field(10_000, description="Client connections at a time; the next one gets 503.")
+    header_timeout_s: Seconds = Field(
+        30.0, description="A connection that has not sent its whole request by then is closed."
+    )
+    keepalive_s: Seconds = Field(75.0, description="How long an idle client connection is kept.")
+    drain_s: Seconds = Field(30.0, description="How long SIGTERM waits for running answers before it cuts them.")
+
+
+class AdminListen(Written):
+    """A listener of its own."""
+
+    host: Text = Field("127.0.0.1", description="Address to listen on.")
+    port: Port = Field(description="Port to listen on.")
+
+
+class Admin(Written):
+    """The admin API under `/admin/v1`."""
+
+    key: Secret = Field(None, repr=False, description="Key of the role admin. Without any key the admin API is off.")
+    viewer_key: Secret = Field(None, repr=False, description="Key of the role viewer, which only reads.")
+    listen: AdminListen | None = Field(
+        None, description="Serve `/admin/v1` and `/metrics` here instead of on the main listener."
+    )
+
+
+class Storage(Written):
+    """Where state lives, and how it is written."""
+
+    dir: Text = Field(".farebox", description="Folder of the journal's database and of caches.")
+    record_content: Flag = Field(False, description="Store prompts and answers in the journal too.")
+    flush_interval_s: Seconds = Field(
+        0.1, description="How long a journal row may wait for others before they are committed."
+    )
+    max_pending_rows: Count = Field(
+        100_000, description="Rows that may wait for the disk before new requests are refused with 503."
+    )
+
+
+class Simulator(Written):
+    """The simulated provider, which answers without any real model."""
+
+    enabled: Flag = Field(False, description="Start it with `farebox serve`.")
+    host: Text = Field("127.0.0.1", description="Address to listen on.")
+    port: Port = Field(4010, description="Port to listen on.")
+    seed: Whole = Field(1, description="The same seed gives the same answers.")
+    speed: Number = Field(
+        1.0, ge=0, le=1_000_000, description="1 is a real provider's pace, 10 ten times as fast, 0 without waiting."
+    )
+
+
+class Metrics(Written):
+    """Bounds on Prometheus labels."""
+
+    max_label_values: Count = Field(500, description="Distinct values per label; the rest are counted as `_other`.")

@@ -1,0 +1,156 @@
+"""The configuration in force, and its replacement when files change or SIGHUP arrives.
+
+A configuration with mistakes never replaces a good one: the old snapshot stays, `stale_reason` says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from gateway.config import loader
+from gateway.config.compile import TableLoader
+from gateway.config.prices import load_table
+from gateway.config.problems import ConfigError
+from gateway.config.snapshot import Snapshot
+from gateway.telemetry.events import ConfigLoaded
+
+log = logging.getLogger("farebox.config")
+
+_RESTART = ("server", "admin", "storage", "simulator", "metrics")
+_DEBOUNCE_MS = 200
+_YAML = frozenset({".yaml", ".yml"})
+
+Listener = Callable[[Snapshot], None]
+
+
+class SnapshotHolder:
+    """Holds the snapshot in force. `current` is a plain attribute, for the request's path.
+
+    Not for several threads: reading files happens in one, but snapshots are exchanged on the loop.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        path: Path,
+        on_event: Callable[[ConfigLoaded], None] = lambda event: None,
+        *,
+        environ: Mapping[str, str] | None = None,
+        table: TableLoader = load_table,
+    ) -> None:
+        self.current = snapshot
+        self.stale_reason: str | None = None
+        """Why the files on disk are not in force; None when they are."""
+        self._path = path
+        self._on_event = on_event
+        self._environ = environ
+        self._table = table
+        self._listeners: list[Listener] = []
+        self._reloading = asyncio.Lock()
+        self._watcher: asyncio.Task[None] | None = None
+
+    @property
+    def version(self) -> int:
+        """Of the snapshot in force; it rises by one with each that replaces another."""
+        return self.current.version
+
+    def subscribe(self, listener: Listener) -> None:
+        """Call `listener` on the loop with every new snapshot, after it is in force."""
+        self._listeners.append(listener)
+
+    async def reload(self) -> bool:
+        """Read the files again, in a thread. True when they are in force now; False when refused: why is logged."""
+        async with self._reloading:
+            try:
+                snapshot = await asyncio.to_thread(self._load)
+            except ConfigError as error:
+                self._refuse(error)
+                return False
+            self._replace(snapshot)
+            return True
+
+    def _load(self) -> Snapshot:
+        return loader.load(self._path, self._environ, version=self.version + 1, table=self._table)
+
+    def _refuse(self, error: ConfigError) -> None:
+        count = len(error.problems)
+        more = f" (and {count - 1} more)" if count > 1 else ""
+        self.stale_reason = f"{error.problems[0]}{more}"
+        log.error(
+            "configuration refused, version %d stays in force: %s",
+            self.version,
+            self.stale_reason,
+            extra={"problems": [str(problem) for problem in error.problems], "config_version": self.version},
+        )
+        self._on_event(ConfigLoaded(time.time(), False, self.version, self.stale_reason))
+
+    def _replace(self, snapshot: Snapshot) -> None:
+        old, self.current = self.current, snapshot
+        self.stale_reason = None
+        log.info("configuration version %d is in force", snapshot.version, extra={"config_version": snapshot.version})
+        for name in _RESTART:
+            if getattr(old, name) != getattr(snapshot, name):
+                log.warning("`%s` has changed: that needs a restart", name, extra={"section": name})
+        for line in snapshot.left_out:
+            if line not in old.left_out:
+                log.info("%s", line)
+        for listener in self._listeners:
+            listener(snapshot)
+        self._on_event(ConfigLoaded(time.time(), True, snapshot.version, ""))
+
+    async def start(self) -> None:
+        """Begin to watch the files."""
+        self._watcher = asyncio.create_task(self.watch(), name="configuration watcher")
+
+    async def close(self) -> None:
+        """Stop watching. Idempotent."""
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.cancel()
+            await asyncio.gather(watcher, return_exceptions=True)
+
+    async def watch(self) -> None:
+        """Reload whenever a file of the configuration changes, until cancelled.
+
+        Folders are watched rather than files, so that replacing a file by a renamed one, or Kubernetes' exchange of a
+        symbolic link, is seen too.
+        """
+        try:
+            while True:
+                await self._watch_folders(watched_folders(self.current))
+        except OSError as error:  # no more inotify watches, or a folder is gone
+            log.error("configuration files are not watched any more (%s); SIGHUP still reloads them", error)  # noqa: TRY400  # no traceback is needed
+
+    async def _watch_folders(self, folders: list[Path]) -> None:
+        """Watch until the configuration lies in other folders."""
+        import watchfiles
+
+        def relevant(_: object, path: str) -> bool:
+            return concerns(self.current, Path(path))
+
+        async for _ in watchfiles.awatch(*folders, watch_filter=relevant, debounce=_DEBOUNCE_MS, recursive=False):
+            await self.reload()
+            if watched_folders(self.current) != folders:
+                return
+
+
+def watched_folders(snapshot: Snapshot) -> list[Path]:
+    """The folders that exist now and hold the configuration's files, through symbolic links too."""
+    folders = {file.parent.absolute() for file in snapshot.files}
+    folders |= {file.resolve().parent for file in snapshot.files}
+    folders |= {folder.absolute() for folder in snapshot.folders}
+    return sorted(folder for folder in folders if folder.is_dir())
+
+
+def concerns(snapshot: Snapshot, changed: Path) -> bool:
+    """Whether a change to this path may change the configuration.
+
+    Its files do, new YAML files beside them, and `..data`, the link that Kubernetes exchanges.
+    """
+    if changed.suffix in _YAML or changed.name in {".env", "..data"}:
+        return True
+    return any(changed in (file.absolute(), file.resolve()) for file in snapshot.files)
