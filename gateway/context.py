@@ -60,7 +60,7 @@ class RequestContext:
         self.route: Route | None = None
         self.outcome = "error"
         self.status = 500
-        self.error_code = ""
+        self.error_code = "internal_error"
         self.cost = NanoUsd(0)
         self.first_byte_s: float | None = None
         """Monotonic time of the first body byte handed to the client."""

@@ -18,8 +18,8 @@
         ├── UpstreamCredentials     502 upstream_credentials
         └── UpstreamTimeout         504 upstream_timeout
 
-Statuses, types and codes are those of docs/errors.md. A message says what happened and what the reader can do; none says
-"rate limit" unless its status is 429, because agent frameworks decide on retries by matching the text.
+Statuses, types and codes are those of docs/errors.md. A message says what happened and what the reader can do; none
+says "rate limit" unless its status is 429, because agent frameworks decide on retries by matching the text.
 """
 
 from __future__ import annotations

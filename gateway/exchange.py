@@ -35,6 +35,7 @@ LATE_USAGE_S = 2.0
 CLIENT_CLOSED_REQUEST = 499
 """The status recorded (nobody receives it) for a client that left; nginx's convention."""
 
+_INTERRUPTED = {"cancelled": "client_gone", "drained": "drained"}
 _PURPOSES = {"ok": "useful", "cancelled": "cancelled", "drained": "cancelled"}
 
 
@@ -69,7 +70,7 @@ class Exchange:
         return Attempt(1, deployment, call)
 
     async def run(self) -> None:
-        """Serve the request to its end. Raises FareboxError when the answer failed; the client has not been told yet."""
+        """Serve the request to its end. Raises FareboxError when the answer failed; the client is not told here."""
         reply = self._reply
         reply.on_disconnect(self._leave)
         try:
@@ -134,7 +135,7 @@ class Exchange:
         headers.append((b"x-litellm-response-cost", cost))
         if context.recorded_answer is not None:
             context.recorded_answer.append(body)
-        context.outcome, context.status = "ok", response.status
+        context.outcome, context.status, context.error_code = "ok", response.status, ""
         await self._reply.whole(response.status, headers, body)
 
     async def _relay_stream(self, response: Response) -> None:
@@ -176,7 +177,7 @@ class Exchange:
         return out
 
     def _usage_event(self, event: bytes, chunk: UsageChunk) -> bytes:
-        """The usage event as the client is to see it: with its cost, or not at all when the client did not ask for it."""
+        """The usage event as the client is to see it: with its cost, or not at all when it did not ask for it."""
         if not self._request.include_usage:
             return b"" if chunk.standalone else event
         observer = self._observer
@@ -202,7 +203,7 @@ class Exchange:
                 reason="stream_cut",
             )
         self._settle_observed("ok")
-        context.outcome = "ok"
+        context.outcome, context.error_code = "ok", ""
         if rest:
             await self._reply.send(rest)
         await self._reply.finish()
@@ -223,7 +224,7 @@ class Exchange:
         raise client_error(attempt.deployment.provider, error) from None
 
     def _leave(self) -> None:
-        """The client is gone: the upstream is told at once, unless its stream has ended and only late usage may follow."""
+        """The client is gone: tell the upstream at once, unless its stream has ended and only late usage may follow."""
         self._client_left = True
         call = self._attempt.call
         if self._observer.complete:
@@ -235,9 +236,9 @@ class Exchange:
         """End the attempt now and settle it as what was seen of it."""
         attempt, context = self._attempt, self._context
         attempt.call.abort()
-        context.outcome = {"cancelled": "client_gone", "drained": "drained"}.get(outcome, "error")
-        context.status = context.status if self._reply.started else CLIENT_CLOSED_REQUEST
-        context.error_code = context.outcome
+        if outcome in _INTERRUPTED:
+            context.outcome = context.error_code = _INTERRUPTED[outcome]
+            context.status = context.status if self._reply.started else CLIENT_CLOSED_REQUEST
         if attempt.settled:
             return
         if not attempt.call.sent or (attempt.status is not None and attempt.status >= 300):

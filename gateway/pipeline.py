@@ -32,7 +32,7 @@ from gateway.exchange import CLIENT_CLOSED_REQUEST, Exchange
 from gateway.identity.attribution import Headers, attribute
 from gateway.identity.keys import Principal
 from gateway.reply import ClientGone, IncomingCall, Reply
-from gateway.telemetry.events import RequestStarted
+from gateway.telemetry.events import KeyRefused, RequestStarted
 from gateway.telemetry.recorder import Recorder
 from gateway.upstream.transport import Transport
 from gateway.wire.requests import ModelRequest, read_request
@@ -94,6 +94,8 @@ class Pipeline:
             await self._serve(context, call, reply)
         except FareboxError as error:
             _note_failure(context, error, reply)
+            if isinstance(error, InvalidKey):
+                self._recorder.record(KeyRefused(context.arrived_at_s, call.client, error.code))
             await reply.error(error, context.request_id)
         except ClientGone:
             context.outcome = context.error_code = "client_gone"
@@ -142,7 +144,8 @@ class Pipeline:
         name = request.model
         if not may_use(snapshot, principal, name):
             raise ModelNotAllowed(
-                f"The agent `{principal.agent}` may not use the model `{name}` with this key. GET /v1/models lists the ones it may.",
+                f"The agent `{principal.agent}` may not use the model `{name}` with this key. "
+                "GET /v1/models lists what it may use.",
                 param="model",
                 reason="model_not_allowed",
             )

@@ -50,6 +50,11 @@ class IncomingCall(Protocol):
     headers: Headers
     """Names in lower case."""
 
+    @property
+    def client(self) -> str:
+        """The client's address."""
+        ...
+
     async def body(self, max_bytes: int) -> bytes:
         """The whole body. Raises BodyTooLarge, or ClientGone when the client left while sending it."""
         ...

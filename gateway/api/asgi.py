@@ -20,12 +20,19 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 class AsgiCall:
     """A request as ASGI hands it over."""
 
-    __slots__ = ("_receive", "api", "headers")
+    __slots__ = ("_receive", "_scope", "api", "headers")
 
     def __init__(self, api: str, scope: Scope, receive: Receive) -> None:
         self.api = api
         self.headers: Headers = scope["headers"]
+        self._scope = scope
         self._receive = receive
+
+    @property
+    def client(self) -> str:
+        """The client's address; behind a trusted proxy, the one the proxy reports."""
+        client = self._scope["client"]
+        return client[0] if client else ""
 
     async def body(self, max_bytes: int) -> bytes:
         """The whole body. Raises BodyTooLarge (before reading, where Content-Length tells) or ClientGone."""

@@ -1,0 +1,51 @@
+"""The `farebox` command. One file per subcommand; each imports what is heavy when it runs, not when it is listed."""
+
+from __future__ import annotations
+
+import typer
+
+from gateway import __version__
+from gateway.cli.check import check
+from gateway.cli.demo import demo
+from gateway.cli.importer import importer
+from gateway.cli.init import init
+from gateway.cli.keys import keys
+from gateway.cli.serve import serve
+from gateway.cli.simulate import simulate
+
+app = typer.Typer(
+    name="farebox",
+    help="An OpenAI-compatible gateway that governs what every model call of an AI agent costs.",
+    epilog="Start here: `farebox init` writes a configuration, `farebox serve` runs it, `farebox demo` shows it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(f"farebox {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+app.command()(serve)
+app.command()(init)
+app.command()(check)
+app.command()(demo)
+app.command()(simulate)
+app.add_typer(keys, name="keys")
+app.add_typer(importer, name="import")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

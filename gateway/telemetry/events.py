@@ -103,6 +103,15 @@ class RequestFinished(NamedTuple):
     """Request and answer bodies, only under `record_content: true`."""
 
 
+class KeyRefused(NamedTuple):
+    """A request without a valid key: it has no identity, and so no row."""
+
+    at_s: float
+    client: str
+    """The client's address; behind a trusted proxy, the one the proxy reports."""
+    code: str
+
+
 class KeysReloaded(NamedTuple):
     """The key ring was read again."""
 
@@ -120,4 +129,4 @@ class ConfigLoaded(NamedTuple):
     """Why it was refused; empty when it was not."""
 
 
-Event = RequestStarted | ChargePosted | RequestFinished | KeysReloaded | ConfigLoaded
+Event = RequestStarted | ChargePosted | RequestFinished | KeyRefused | KeysReloaded | ConfigLoaded

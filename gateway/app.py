@@ -1,0 +1,148 @@
+"""The composition root: builds every service from a configuration, starts them in order, and stops them in the other.
+
+configuration -> journal -> keys -> recorder (journal, metrics, log) -> transport -> pipeline -> listeners
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Self
+
+from gateway import __version__
+from gateway.api.openai import OpenAIApi
+from gateway.api.operations import OperationsApi
+from gateway.api.server import Listener
+from gateway.config.reload import SnapshotHolder
+from gateway.config.snapshot import Snapshot
+from gateway.identity.keyring import KeyRing
+from gateway.journal.development import ensure_development_key
+from gateway.journal.keystore import KeyStore
+from gateway.journal.keysync import KeySync
+from gateway.journal.writer import Journal
+from gateway.pipeline import Pipeline
+from gateway.services import CatalogModels, Door, Parts, Services
+from gateway.telemetry.events import ConfigLoaded
+from gateway.telemetry.log import AccessLog
+from gateway.telemetry.metrics import Gauges, Metrics
+from gateway.telemetry.recorder import Recorder, Sink
+from gateway.upstream.pool import Pool
+
+
+class App:
+    """A running gateway. Made by `await App.start(...)`, ended by `await app.stop()`."""
+
+    def __init__(self, snapshot: Snapshot, journal: Journal, *, access_log: bool) -> None:
+        self._journal = journal
+        self._transport = Pool()
+        self._metrics = Metrics(
+            version=__version__,
+            max_label_values=snapshot.metrics.max_label_values,
+            gauges=Gauges(lambda: journal.pending, lambda: journal.lag_s, self._transport.connections_by_state),
+        )
+        sinks: list[Sink] = [self._metrics, journal]
+        if access_log:
+            sinks.append(AccessLog())
+        self._recorder = Recorder(sinks)
+        self._snapshots = SnapshotHolder(snapshot, snapshot.source, self._recorder.record)
+        self._keystore = KeyStore(journal.database)
+        self._keyring = KeyRing(snapshot)
+        self._keysync = KeySync(self._keystore, self._keyring, self._recorder.record)
+        self._door = Door(journal)
+        models = CatalogModels()
+        pipeline = Pipeline(self._keysync, models, self._door, self._transport, self._recorder)
+        self.services = Services(
+            self._snapshots,
+            Parts(
+                journal,
+                self._keystore,
+                self._keyring,
+                self._keysync,
+                pipeline,
+                models,
+                self._door,
+                self._recorder,
+                self._metrics,
+                self._transport.connections_by_state,
+            ),
+        )
+        self._listeners: list[Listener] = []
+        self.development_key: str | None = None
+        """A key made at this start because there was none; None at every other start."""
+
+    @classmethod
+    async def start(cls, snapshot: Snapshot, *, host: str, port: int, access_log: bool = False) -> Self:
+        """Open the journal, read the keys and listen. Raises OSError when an address is taken, JournalError."""
+        journal = await Journal.open(snapshot.storage)
+        app = cls(snapshot, journal, access_log=access_log)
+        try:
+            await app._start(host, port)
+        except BaseException:
+            await app.stop()
+            raise
+        return app
+
+    @property
+    def url(self) -> str:
+        """Where the data plane listens."""
+        return self._listeners[0].url
+
+    async def _start(self, host: str, port: int) -> None:
+        snapshot = self._snapshots.current
+        self._listeners = self._make_listeners(host, port)
+        if snapshot.auth:
+            self.development_key = await ensure_development_key(self._keystore, snapshot)
+        await self._keysync.start()
+        self._snapshots.subscribe(self._configure)
+        self._configure(snapshot)
+        self._recorder.record(ConfigLoaded(time.time(), True, snapshot.version, ""))
+        await self._snapshots.start()
+        for listener in self._listeners:
+            await listener.start()
+        self.services.ready = True
+
+    def _make_listeners(self, host: str, port: int) -> list[Listener]:
+        snapshot, services = self._snapshots.current, self.services
+        admin = snapshot.admin
+        if admin.admin_key_sha256 is None and admin.viewer_key_sha256 is None:
+            return [Listener(OpenAIApi(services), snapshot.server, host=host, port=port)]
+        from gateway.api.admin import admin_app  # FastAPI is imported only where it serves
+
+        operations = admin_app(services)
+        if admin.host is None or admin.port is None:
+            return [Listener(OpenAIApi(services, admin=operations), snapshot.server, host=host, port=port)]
+        return [
+            Listener(OpenAIApi(services, metrics=False), snapshot.server, host=host, port=port),
+            Listener(OperationsApi(services, operations), snapshot.server, host=admin.host, port=admin.port),
+        ]
+
+    def _configure(self, snapshot: Snapshot) -> None:
+        """Tell those who keep something of the configuration that it has changed."""
+        self._keyring.use(snapshot)
+        self._metrics.set_known(
+            snapshot.agents.values(),
+            snapshot.catalog.models,
+            snapshot.endpoints,
+            snapshot.catalog.aliases,
+            snapshot.metrics.max_label_values,
+        )
+
+    async def stop(self, hurry: asyncio.Event | None = None) -> None:
+        """Finish what is being answered, or cut it after `server.drain_s` or when `hurry` is set; then lose nothing."""
+        self._door.draining = True
+        await self._snapshots.close()
+        await self._stop_listeners(hurry or asyncio.Event())
+        await self._keysync.close()
+        self._recorder.flush()
+        await self._transport.close()
+        await self._journal.close()
+
+    async def _stop_listeners(self, hurry: asyncio.Event) -> None:
+        async def cut_when_hurried() -> None:
+            await hurry.wait()
+            for listener in self._listeners:
+                listener.hurry()
+
+        cutting = asyncio.create_task(cut_when_hurried())
+        await asyncio.gather(*(listener.stop() for listener in self._listeners))
+        cutting.cancel()

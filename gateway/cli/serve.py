@@ -1,0 +1,30 @@
+"""`farebox serve`: the gateway, and the simulated provider beside it when the configuration asks for one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    config: Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")] = Path("config.yaml"),
+    host: Annotated[str | None, typer.Option(help="Listen here instead of server.host.")] = None,
+    port: Annotated[int | None, typer.Option(help="Listen here instead of server.port; 0 picks a free one.")] = None,
+    access_log: Annotated[bool, typer.Option(help="Log one line per request.")] = False,
+) -> None:
+    """Run the gateway. SIGTERM drains it, SIGHUP reads the configuration again.
+
+    Example: farebox serve --config config.yaml
+    """
+    import uvloop
+
+    from gateway.cli.configuration import load_or_exit
+    from gateway.serving import Options, run
+    from gateway.telemetry.log import configure_logging
+
+    configure_logging()
+    snapshot = load_or_exit(config)
+    code = uvloop.run(run(snapshot, Options(host=host, port=port, access_log=access_log)))
+    raise typer.Exit(code)

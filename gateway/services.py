@@ -1,0 +1,205 @@
+"""What the APIs answer from, besides the pipeline: models, keys, costs, health. One per process; no ASGI in here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+from gateway import __version__
+from gateway.config.compile import resolve_wildcard
+from gateway.config.reload import SnapshotHolder
+from gateway.config.snapshot import Snapshot
+from gateway.errors import ServiceUnavailable
+from gateway.identity.keyring import KeyRing
+from gateway.identity.keys import KeyRecord, Principal
+from gateway.journal.keystore import KeyStore
+from gateway.journal.keysync import KeySync
+from gateway.journal.queries import request_cost, totals
+from gateway.journal.writer import Journal
+from gateway.pipeline import Pipeline, may_use
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.recorder import Recorder
+from routing.catalog import Model
+
+
+class CatalogModels:
+    """Finds models by name, wildcards included."""
+
+    def find(self, snapshot: Snapshot, name: str) -> Model | None:
+        """The model, alias or wildcard's expansion; None when there is none."""
+        return snapshot.catalog.find(name) or resolve_wildcard(snapshot, name)
+
+    def suggest(self, snapshot: Snapshot, name: str) -> str | None:
+        """The nearest name that exists."""
+        names = [*snapshot.catalog.models, *snapshot.catalog.aliases]
+        return next(iter(get_close_matches(name, names, n=1)), None)
+
+
+class Door:
+    """Whether the process takes on more requests."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.draining = False
+        self._journal = journal
+
+    def refusal(self) -> ServiceUnavailable | None:
+        """Why not, or None."""
+        if self.draining:
+            return ServiceUnavailable("The gateway is being stopped; try again, another one may answer.")
+        if not self._journal.accepting:
+            return ServiceUnavailable(
+                "The gateway's journal cannot be written fast enough, and no call goes unrecorded. Its operator should look "
+                "at the disk and the log; try again.",
+                reason="journal",
+            )
+        return None
+
+
+class Parts(NamedTuple):
+    """What the services are made of."""
+
+    journal: Journal
+    keystore: KeyStore
+    keyring: KeyRing
+    keysync: KeySync
+    pipeline: Pipeline
+    models: CatalogModels
+    door: Door
+    recorder: Recorder
+    metrics: Metrics
+    connections: Callable[[], Mapping[str, int]]
+    """Upstream connections by state."""
+
+
+class Services:
+    """The gateway, as its APIs see it. Owns nothing: the application makes and ends what it is given here."""
+
+    def __init__(self, snapshots: SnapshotHolder, parts: Parts) -> None:
+        self._snapshots = snapshots
+        self._parts = parts
+        self.pipeline = parts.pipeline
+        self._started_s = time.monotonic()
+        self.ready = False
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The configuration in force."""
+        return self._snapshots.current
+
+    # --- for /v1 ---
+
+    def find_model(self, name: str) -> Model | None:
+        """A model, alias or wildcard's expansion."""
+        return self._parts.models.find(self.snapshot, name)
+
+    async def request_cost(self, request_id: str, agent: str | None) -> dict[str, Any] | None:
+        """What a request cost, with each of its charges; None when the journal has none, or it is another agent's."""
+        self._parts.recorder.flush()
+        found = await request_cost(self._parts.journal, request_id, agent)
+        return None if found is None else cost_object(found)
+
+    def me(self, principal: Principal) -> dict[str, Any]:
+        """Who a key is, what it may call, and its limits."""
+        snapshot = self.snapshot
+        record = self._parts.keyring.record(principal.key_id)
+        names = [*snapshot.catalog.models, *snapshot.catalog.aliases]
+        return {
+            "object": "principal",
+            "org": principal.org,
+            "team": principal.team,
+            "agent": principal.agent,
+            "key": None if record is None else key_object(record),
+            "models": [name for name in names if may_use(snapshot, principal, name)],
+            "limits": {"max_body_bytes": snapshot.server.max_body_bytes, "budgets": [], "rates": []},
+        }
+
+    def health(self) -> tuple[int, dict[str, Any]]:
+        """Status and body of /healthz: the process answers."""
+        return 200, {"status": "ok", "version": __version__}
+
+    def readiness(self) -> tuple[int, dict[str, Any]]:
+        """Status and body of /readyz: whether to send requests here."""
+        ready = self.ready and self._parts.door.refusal() is None
+        status = "ready" if ready else "draining" if self._parts.door.draining else "not_ready"
+        return (200 if ready else 503), {"status": status, **self._state()}
+
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
+        """The exposition, up to this moment, and its content type."""
+        self._parts.recorder.flush()
+        return await self._parts.metrics.render(accept)
+
+    def _state(self) -> dict[str, Any]:
+        journal, reason = self._parts.journal, self._snapshots.stale_reason
+        state: dict[str, Any] = {
+            "config": "current" if reason is None else "stale",
+            "config_version": self.snapshot.version,
+            "journal": "ok" if journal.healthy else "failing",
+            "journal_pending_rows": journal.pending,
+            "models": len(self.snapshot.catalog.models),
+        }
+        if reason is not None:
+            state["config_error"] = reason
+        return state
+
+    # --- for /admin/v1 ---
+
+    def status(self) -> dict[str, Any]:
+        """Version, uptime, configuration, journal."""
+        return {
+            "version": __version__,
+            "uptime_s": round(time.monotonic() - self._started_s, 3),
+            "config_source": str(self.snapshot.source),
+            "left_out": list(self.snapshot.left_out),
+            "upstream_connections": self._parts.connections(),
+            **self._state(),
+        }
+
+    async def reload(self) -> str | None:
+        """Read the configuration again; why it was refused, or None."""
+        await self._snapshots.reload()
+        return self._snapshots.stale_reason
+
+    async def keys(self) -> list[KeyRecord]:
+        """All stored keys, and those of the configuration."""
+        return [*self.snapshot.keys, *await self._parts.keystore.list()]
+
+    async def create_key(
+        self, agent: str, name: str, models: list[str] | None, expires_at_s: float | None
+    ) -> tuple[str, KeyRecord]:
+        """Make a key; the key itself is given this once."""
+        allowed = None if models is None else frozenset(models)
+        made = await self._parts.keystore.create(agent, name, allowed, expires_at_s)
+        await self._parts.keysync.refresh_now()
+        return made
+
+    async def revoke_key(self, key_id: str) -> bool:
+        """Revoke a stored key, here at once; False when there is none."""
+        revoked = await self._parts.keystore.revoke(key_id)
+        await self._parts.keysync.refresh_now()
+        return revoked
+
+    async def rotate_key(self, key_id: str, overlap_s: float) -> tuple[str, KeyRecord] | None:
+        """Replace a stored key; None when there is none that works."""
+        rotated = await self._parts.keystore.rotate(key_id, overlap_s)
+        await self._parts.keysync.refresh_now()
+        return rotated
+
+    async def totals(self, since_s: float) -> list[dict[str, Any]]:
+        """Calls, tokens, cost and errors per agent since a Unix time."""
+        self._parts.recorder.flush()
+        return [totals_object(row) for row in await totals(self._parts.journal, since_s)]
+
+
+def key_object(record: KeyRecord) -> dict[str, Any]:
+    """A key as people may see it."""
+    return {
+        "id": record.id,
+        "agent": record.agent,
+        "name": record.name,
+        "models": None if record.allowed_models is None else sorted(record.allowed_models),
+        "created_at_s": record.created_at_s,
+        "expires_at_s": record.expires_at_s,
+        "revoked_at_s": record.revoked_at_s,
+    }

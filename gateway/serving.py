@@ -1,0 +1,123 @@
+"""A gateway as a process: the simulator beside it, the words it prints, the signals it obeys, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from typing import NamedTuple
+
+from gateway.app import App
+from gateway.config.snapshot import SimulatorSettings, Snapshot
+
+log = logging.getLogger("farebox.serving")
+
+SIMULATOR_START_S = 10.0
+SIMULATOR_STOP_S = 5.0
+
+
+class Options(NamedTuple):
+    """What the command line says over the configuration."""
+
+    host: str | None = None
+    port: int | None = None
+    access_log: bool = False
+
+
+async def run(snapshot: Snapshot, options: Options) -> int:
+    """Serve until SIGTERM or SIGINT; the exit status. A second signal ends the drain at once."""
+    stopping, hurry = asyncio.Event(), asyncio.Event()
+
+    def stop() -> None:
+        (hurry if stopping.is_set() else stopping).set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    simulator = await _start_simulator(snapshot.simulator) if snapshot.simulator.enabled else None
+    try:
+        app = await _start_app(snapshot, options)
+        if app is None:
+            return 1
+        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(app.reload()))
+        if simulator is not None:
+            await _wait_for_simulator(snapshot.simulator, simulator)
+        _greet(app)
+        await stopping.wait()
+        await app.stop(hurry)
+    finally:
+        if simulator is not None:
+            await _stop_simulator(simulator)
+    return 0
+
+
+async def _start_app(snapshot: Snapshot, options: Options) -> App | None:
+    try:
+        return await App.start(
+            snapshot,
+            host=options.host or snapshot.server.host,
+            port=snapshot.server.port if options.port is None else options.port,
+            access_log=options.access_log,
+        )
+    except OSError as error:
+        host, port = options.host or snapshot.server.host, options.port or snapshot.server.port
+        print(
+            f"farebox: cannot serve on {host}:{port}: {error.strerror or error}. "
+            "Choose another port with --port or server.port, or stop what uses this one.",
+            file=sys.stderr,
+        )
+        return None
+
+
+async def _start_simulator(settings: SimulatorSettings) -> asyncio.subprocess.Process:
+    """Start the simulated provider. It lives no longer than we do: it stops when its standard input ends."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway.simulator",
+        "--host", settings.host, "--port", str(settings.port), "--seed", str(settings.seed), "--speed", str(settings.speed),
+        "--while-stdin",
+        stdin=asyncio.subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is for the gateway; it stops the simulator after its own drain
+    )  # fmt: skip
+
+
+async def _wait_for_simulator(settings: SimulatorSettings, process: asyncio.subprocess.Process) -> None:
+    """Wait until the simulator accepts connections."""
+    deadline = asyncio.get_running_loop().time() + SIMULATOR_START_S
+    while process.returncode is None and asyncio.get_running_loop().time() < deadline:
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection(settings.host, settings.port)
+            writer.close()
+            return
+        await asyncio.sleep(0.05)
+    log.error("the simulated provider did not start; calls to its models will fail")
+
+
+async def _stop_simulator(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), SIMULATOR_STOP_S)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+def _greet(app: App) -> None:
+    """What a person sees: where it serves, and, the first time, a key inside a command that works."""
+    lines = [f"Farebox serves {app.snapshot.source} on {app.url}/v1"]
+    lines += [f"  left out: {line}" for line in app.snapshot.left_out]
+    if app.development_key is not None:
+        model = app.example_model()
+        lines += [
+            "",
+            "A development key was made. It is shown this once (`farebox keys` manages keys):",
+            "",
+            f"  curl {app.url}/v1/chat/completions \\",
+            f"    -H 'Authorization: Bearer {app.development_key}' \\",
+            "    -H 'Content-Type: application/json' \\",
+            f"""    -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello!"}}]}}'""",
+            "",
+        ]
+    print("\n".join(lines), flush=True)
