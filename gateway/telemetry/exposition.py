@@ -89,6 +89,7 @@ FAMILIES = (
     Family("config_stale", "gauge", "1 when the newest configuration on disk was refused, else 0."),
     Family("config_reload_failures_total", "counter", "Configurations that were refused."),
     Family("keys", "gauge", "Keys that may call."),
+    Family("key_refusals_total", "counter", "Requests without a valid key; they belong to no agent.", ("code",)),
     Family("journal_pending_rows", "gauge", "Rows that wait for the journal's next commit."),
     Family("journal_lag_seconds", "gauge", "Age of the oldest row that waits for the journal."),
     Family("upstream_connections", "gauge", "Connections to providers.", ("state",)),

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-from gateway.telemetry.events import Event, RequestFinished
+from gateway.telemetry.events import Event, KeyRefused, RequestFinished
 from gateway.telemetry.redact import redact
 from routing.money import format_usd
 
@@ -70,18 +70,20 @@ class HumanFormatter(logging.Formatter):
 
 
 class AccessLog:
-    """A `Sink` that logs one line for each request. Off unless the composition root adds it."""
+    """A `Sink` that logs a line for each request, those without a valid key too. Off unless asked for."""
 
     def __init__(self) -> None:
         self._log = logging.getLogger("farebox.access")
 
     def receive(self, events: Sequence[Event]) -> None:
-        """Log the finished requests among `events`."""
+        """Log the finished and the unidentified requests among `events`."""
         if not self._log.isEnabledFor(logging.INFO):
             return
         for event in events:
             if type(event) is RequestFinished:
                 self._log.info("request", extra=_access_fields(event))
+            elif type(event) is KeyRefused:
+                self._log.info("key refused", extra={"client": event.client, "error_code": event.code})
 
 
 def _access_fields(event: RequestFinished) -> dict[str, Any]:

@@ -16,7 +16,15 @@ from types import MappingProxyType
 from gateway.config.snapshot import Agent
 from gateway.errors import FareboxError
 from gateway.telemetry import exposition
-from gateway.telemetry.events import ChargePosted, ConfigLoaded, Event, KeysReloaded, RequestFinished, RequestStarted
+from gateway.telemetry.events import (
+    ChargePosted,
+    ConfigLoaded,
+    Event,
+    KeyRefused,
+    KeysReloaded,
+    RequestFinished,
+    RequestStarted,
+)
 from gateway.telemetry.labels import OTHER, Label
 from gateway.telemetry.series import TOKEN_KINDS, AgentSeries, ChargeSeries, OfferSeries, RequestSeries
 
@@ -58,12 +66,14 @@ class Metrics:
         self._config = ConfigLoaded(at_s=0.0, ok=True, version=0, reason="")
         self._reload_failures = 0
         self._keys = 0
+        self._key_refusals: dict[tuple[str, ...], int] = {}
         self._rendering = asyncio.Lock()
         self._handlers: dict[type, Callable[..., None]] = {
             RequestStarted: self._started,
             ChargePosted: self._charged,
             RequestFinished: self._finished,
             ConfigLoaded: self._config_loaded,
+            KeyRefused: self._key_refused,
             KeysReloaded: self._keys_reloaded,
         }
 
@@ -153,6 +163,10 @@ class Metrics:
         self._config = event
         self._reload_failures += not event.ok
 
+    def _key_refused(self, event: KeyRefused) -> None:
+        code = (self._labels["code"].value(event.code),)
+        self._key_refusals[code] = self._key_refusals.get(code, 0) + 1
+
     def _keys_reloaded(self, event: KeysReloaded) -> None:
         self._keys = event.keys
 
@@ -226,6 +240,7 @@ class Metrics:
         yield "config_stale", [((), not self._config.ok)]
         yield "config_reload_failures_total", [((), self._reload_failures)]
         yield "keys", [((), self._keys)]
+        yield "key_refusals_total", list(self._key_refusals.items())
         yield "label_overflow_total", [((label.name,), label.overflow) for label in self._labels.values()]
         yield "build_info", [self._build]
         yield from self._copy_gauges()

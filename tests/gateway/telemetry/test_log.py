@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gateway.telemetry.events import KeyRefused
 from gateway.telemetry.log import AccessLog, configure_logging
 from tests.gateway.telemetry.samples import charged, finished, started
 
@@ -96,6 +97,14 @@ def test_the_access_log_writes_a_line_per_finished_request() -> None:
     assert (line["message"], line["request_id"], line["status"]) == ("request", "req-1", 200)
     assert (line["cost_usd"], line["error_code"]) == ("0.0000015", None)
     assert "mail@example.com" not in stream.getvalue()
+
+
+def test_the_access_log_writes_who_came_without_a_key() -> None:
+    stream = io.StringIO()
+    configure_logging("info", stream)
+    AccessLog().receive([KeyRefused(1.0, "192.0.2.7", "invalid_api_key")])
+    (line,) = lines(stream)
+    assert (line["message"], line["client"], line["error_code"]) == ("key refused", "192.0.2.7", "invalid_api_key")
 
 
 def test_the_access_log_is_silent_above_info() -> None:

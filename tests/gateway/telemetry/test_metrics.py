@@ -12,7 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.config.snapshot import Agent
-from gateway.telemetry.events import ConfigLoaded, Event, KeysReloaded
+from gateway.telemetry.events import ConfigLoaded, Event, KeyRefused, KeysReloaded
 from gateway.telemetry.exposition import FAMILIES, PREFIX
 from gateway.telemetry.metrics import Gauges, Metrics
 from routing.money import NanoUsd, Usage
@@ -160,6 +160,14 @@ async def test_configuration_and_keys() -> None:
     assert at(stale, "config_reload_failures_total") == 1
 
 
+async def test_calls_without_a_key_are_counted_by_code_only() -> None:
+    refused = [KeyRefused(1.0, f"10.0.0.{n}", "invalid_api_key") for n in range(3)]
+    samples = await scrape(metrics(), *refused, KeyRefused(1.0, "10.0.0.9", "made up"))
+    assert at(samples, "key_refusals_total", code="invalid_api_key") == 3
+    assert at(samples, "key_refusals_total", code="_other") == 1
+    assert not [key for key in samples if "10.0.0" in repr(key)]
+
+
 async def test_gauges_are_read_at_every_rendering() -> None:
     rows = iter((5, 7))
     gauges = Gauges(lambda: next(rows), lambda: 0.25, lambda: {"idle": 3, "active": 1})
@@ -198,7 +206,8 @@ async def test_cost_is_summed_exactly(amounts: list[int]) -> None:
 
 async def test_the_document_lists_exactly_what_is_exposed() -> None:
     gauges = Gauges(lambda: 0, lambda: 0.0, lambda: {"idle": 0})
-    samples = await scrape(metrics(gauges=gauges), started(), charged(), finished(error_code="internal_error"))
+    events = [started(), charged(), finished(error_code="internal_error"), KeyRefused(1.0, "", "invalid_api_key")]
+    samples = await scrape(metrics(gauges=gauges), *events)
     exposed = {
         (re.sub(r"_(bucket|count|sum)$", "", name), *sorted(dict(labels).keys() - {"le"})) for name, labels in samples
     }
