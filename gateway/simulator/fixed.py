@@ -23,7 +23,7 @@ TOKENS = 100
 _MODEL = MODELS["sim-fixed"]
 _ID = "chatcmpl-fixed"
 _CREATED = 1_767_225_600
-_SENTENCE = "Every ride pays its fare, and nobody rides past their money; that is the whole idea."
+_SENTENCE = "Passengers read timetables; accountants reconcile settlement registers without surprises, day by day."
 _WORDS = _SENTENCE.split()
 
 
@@ -43,7 +43,7 @@ def _text(tokens: int) -> list[str]:
 
 @functools.lru_cache(maxsize=64)
 def plain_body(tokens: int) -> bytes:
-    """The plain answer; 1.4 kB at 200 tokens."""
+    """The plain answer; 1.4 kB at 100 tokens."""
     message: Body = {"role": "assistant", "content": "".join(_text(tokens)), "refusal": None, "annotations": []}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
     base = {"id": _ID, "object": "chat.completion", "created": _CREATED, "model": _MODEL.id, "service_tier": "default"}

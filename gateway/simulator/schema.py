@@ -13,6 +13,9 @@ from typing import Any
 _DEEP = 6
 """From this depth on, optional parts are left out, so that recursive schemas end."""
 _TOO_DEEP = 40
+_MOST_VALUES = 10_000
+"""From so many values on, arrays end and optional parts are left out: a schema can ask for more than memory holds."""
+_LONGEST_STRING = 10_000
 _WORDS = (
     "alpha",
     "river",
@@ -47,12 +50,14 @@ class SchemaFiller:
     def __init__(self, root: dict[str, Any], dice: Random) -> None:
         self._root = root
         self._dice = dice
+        self._made = 0
 
     def fill(self) -> Any:
         """A value that fits the whole schema."""
         return self._value(self._root, 0)
 
     def _value(self, schema: Any, depth: int) -> Any:  # noqa: PLR0911 - one return per kind of schema
+        self._made += 1
         if not isinstance(schema, dict) or depth > _TOO_DEEP:
             return None
         if "$ref" in schema:
@@ -105,53 +110,82 @@ class SchemaFiller:
         for part in schema["allOf"]:
             resolved = self._resolve(part["$ref"]) if isinstance(part, dict) and "$ref" in part else part
             for key, value in (resolved if isinstance(resolved, dict) else {}).items():
-                if key == "properties":
-                    merged[key] = {**merged.get(key, {}), **value}
-                elif key == "required":
-                    merged[key] = [*merged.get(key, []), *value]
+                if key == "properties" and isinstance(value, dict):
+                    merged[key] = {**_object_of(merged, key), **value}
+                elif key == "required" and isinstance(value, list):
+                    merged[key] = [*_names(merged), *value]
                 else:
                     merged.setdefault(key, value)
         return merged
 
     def _object(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
-        properties = schema.get("properties")
-        required = schema.get("required") or ()
+        required = _names(schema)
         value: dict[str, Any] = {}
-        for name, sub in (properties if isinstance(properties, dict) else {}).items():
-            if name in required or (depth < _DEEP and self._dice.random() < 0.5):
+        for name, sub in _object_of(schema, "properties").items():
+            if name in required or (self._roomy(depth) and self._dice.random() < 0.5):
                 value[name] = self._value(sub, depth + 1)
         for name in required:
             value.setdefault(name, self._string({}))
         return value
 
     def _array(self, schema: dict[str, Any], depth: int) -> list[Any]:
-        least = int(schema.get("minItems") or 0)
-        most = int(schema.get("maxItems", max(least, 3)))
-        count = (
-            least if depth >= _DEEP else self._dice.randint(max(least, min(1, most)), max(least, min(most, least + 3)))
-        )
-        return [self._value(schema.get("items", {}), depth + 1) for _ in range(count)]
+        least = _count(schema, "minItems") or 0
+        most = _count(schema, "maxItems")
+        most = least + 3 if most is None else min(most, least + 3)
+        count = self._dice.randint(max(least, min(1, most)), max(least, most)) if self._roomy(depth) else least
+        values: list[Any] = []
+        while len(values) < count and self._made < _MOST_VALUES:
+            values.append(self._value(schema.get("items", {}), depth + 1))
+        return values
+
+    def _roomy(self, depth: int) -> bool:
+        return depth < _DEEP and self._made < _MOST_VALUES
 
     def _string(self, schema: dict[str, Any]) -> str:
-        if schema.get("format") in _FORMATS:
+        if isinstance(schema.get("format"), str) and schema["format"] in _FORMATS:
             return _FORMATS[schema["format"]]
         text = " ".join(self._dice.choice(_WORDS) for _ in range(self._dice.randint(1, 3)))
-        while len(text) < int(schema.get("minLength") or 0):
+        while len(text) < min(_count(schema, "minLength") or 0, _LONGEST_STRING):
             text += " " + self._dice.choice(_WORDS)
-        return text[: schema.get("maxLength")]
+            self._made += 1
+        return text[: _count(schema, "maxLength")]
 
     def _number(self, schema: dict[str, Any], *, whole: bool) -> int | float:
-        least = schema.get("minimum", schema.get("exclusiveMinimum"))
-        most = schema.get("maximum", schema.get("exclusiveMaximum"))
+        above, below = _real(schema, "exclusiveMinimum"), _real(schema, "exclusiveMaximum")
+        least, most = _real(schema, "minimum"), _real(schema, "maximum")
+        least, most = above if least is None else least, below if most is None else most
         if least is None:
             least = 0 if most is None else most - 100
         if most is None:
             most = least + 100
-        step = schema.get("multipleOf")
-        if whole or step:
-            step = step or 1
-            first = math.floor(least / step) + 1 if "exclusiveMinimum" in schema else math.ceil(least / step)
-            last = math.ceil(most / step) - 1 if "exclusiveMaximum" in schema else math.floor(most / step)
+        step = _real(schema, "multipleOf")
+        if whole or (step is not None and step > 0):
+            step = step if step is not None and step > 0 else 1
+            first = math.ceil(least / step) + (above is not None and math.ceil(least / step) * step <= above)
+            last = math.floor(most / step) - (below is not None and math.floor(most / step) * step >= below)
             drawn: int | float = self._dice.randint(first, max(first, last)) * step
             return int(drawn) if whole else drawn
-        return round(least + (most - least) * self._dice.uniform(0.25, 0.75), 6)
+        return least + (most - least) * self._dice.uniform(0.25, 0.75)
+
+
+# A schema's keywords, read so that nonsense counts as absent.
+
+
+def _object_of(schema: dict[str, Any], key: str) -> dict[str, Any]:
+    value = schema.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _names(schema: dict[str, Any]) -> list[str]:
+    value = schema.get("required")
+    return [name for name in value if isinstance(name, str)] if isinstance(value, list) else []
+
+
+def _count(schema: dict[str, Any], key: str) -> int | None:
+    value = schema.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _real(schema: dict[str, Any], key: str) -> int | float | None:
+    value = schema.get(key)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
