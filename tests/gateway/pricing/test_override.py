@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -132,3 +134,13 @@ def test_mistakes_name_their_field(spec: dict[str, Any], message: str) -> None:
 def test_any_amount_of_six_decimals_is_exact(usd: Decimal) -> None:
     assert point({"input": f"{usd:f}"}).input == usd * 10**6
     assert point({"input": usd}).input == usd * 10**6
+
+
+def test_the_documented_example_is_what_it_says() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "money.md").read_text()
+    example = yaml.safe_load(page.partition("```yaml\n")[2].partition("```")[0])
+    spec = example["models"]["my-model"]["deployments"][0]["price"]
+    assert point(spec).cache_write == 312_500
+    assert point(spec, 200_001).output == 3_000_000
+    assert point(spec, 200_001, "flex").input == 125_000
+    assert point(spec, tier="flex").request_nano_usd == 5_000_000
