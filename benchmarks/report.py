@@ -77,7 +77,7 @@ def _stream(samples: Mapping[str, Sample], plan: Plan) -> Json:
 def table(report: Json) -> Group:
     """The same for people."""
     plain = Table(title="plain requests, medians")
-    columns = ("", "CPU µs", "nginx", "ratio", "requests/s", "nginx", "added p50 µs", "nginx", "added p99 µs", "nginx")
+    columns = ("", "CPU µs", "nginx", "ratio", "req/s", "nginx", "+p50 µs", "nginx", "+p99 µs", "nginx")
     for column in columns:
         plain.add_column(column, justify="right")
     keys = (
