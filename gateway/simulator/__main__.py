@@ -30,11 +30,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--bill", type=Path, default=None, metavar="FILE", help="append every billed generation as a JSON line"
     )
+    parser.add_argument("--while-stdin", action="store_true", help="end when standard input does")
     asked = parser.parse_args(arguments)
     if asked.speed < 0:
         parser.error("--speed must be at least 0")
     try:
-        run(SimulatorSettings(True, asked.host, asked.port, asked.seed, asked.speed), asked.bill)
+        run(
+            SimulatorSettings(True, asked.host, asked.port, asked.seed, asked.speed),
+            asked.bill,
+            while_stdin=asked.while_stdin,
+        )
     except (OSError, TokenizerMissing) as error:
         print(f"farebox simulator: {error}", file=sys.stderr)
         return 1

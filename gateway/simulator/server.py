@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
 from pathlib import Path
 
 import uvloop
@@ -72,17 +74,29 @@ async def start(settings: SimulatorSettings, bill_file: Path | None = None) -> S
     return SimulatorServer(simulator, listener, settings.host)
 
 
-def run(settings: SimulatorSettings, bill_file: Path | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, on an event loop of its own. Raises as `start()` does."""
+def run(settings: SimulatorSettings, bill_file: Path | None = None, *, while_stdin: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT, on an event loop of its own. Raises as `start()` does.
+
+    `while_stdin` also ends it when its standard input ends: a pipe held by a parent closes with the parent's death.
+    """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, bill_file))
+        runner.run(_serve(settings, bill_file, while_stdin=while_stdin))
 
 
-async def _serve(settings: SimulatorSettings, bill_file: Path | None) -> None:
+async def _serve(settings: SimulatorSettings, bill_file: Path | None, *, while_stdin: bool) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    if while_stdin:
+        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _stop_at_end_of_input, stopping)
     server = await start(settings, bill_file)
     print(f"Simulated provider on {server.url}/v1 (seed {settings.seed}, speed {settings.speed:g})", flush=True)
     await stopping.wait()
     await server.stop(_GRACE_S)
+
+
+def _stop_at_end_of_input(stopping: asyncio.Event) -> None:
+    """Readable input is read away; at its end there is nothing left to wait for."""
+    if not os.read(sys.stdin.fileno(), 4096):
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        stopping.set()
