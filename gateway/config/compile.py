@@ -134,7 +134,7 @@ class Compiler:
     def _auth(self, raw: RawConfig) -> bool:
         if not raw.auth:
             if not _is_loopback(raw.server.host):
-                self._tree.complain(("auth",), "`off` needs a loopback address: set `server.host` to 127.0.0.1")
+                self._tree.complain(("auth",), "`off` is for loopback addresses only: set `server.host` to 127.0.0.1")
             if raw.anonymous_agent is None and not self._tree.damaged(("anonymous_agent",)):
                 self._tree.complain(("auth",), "`off` needs `anonymous_agent`: the agent that every caller then is")
         return raw.auth

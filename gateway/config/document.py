@@ -1,8 +1,8 @@
 """YAML into plain data, with the place of every key and value.
 
-Read from PyYAML's event stream rather than through its constructors, because we want what those do not give: places,
-duplicate keys as errors, bounded depth and size, and scalars that mean what people expect (`on`, `no` and `0.10` as YAML
-1.1 reads them, but dates, octal and base-60 numbers stay text).
+Read from PyYAML's events rather than through its constructors, because we want what those do not give: places,
+duplicate keys as errors, bounded depth and size, and scalars that mean what people expect (`on`, `no` and `0.10` as
+YAML 1.1 reads them, but dates, octal and base-60 numbers stay text).
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class Endpoint:
     """A private CA's bundle; the system's trust store when None."""
     verify_tls: bool = True
     proxy: str | None = None
-    """`http://[user:password@]host:port`, or None for a direct connection (environment proxies are resolved at load)."""
+    """`http://[user:password@]host:port`, or None for a direct connection (the environment is read at load)."""
     max_connections: int = 1000
     keepalive_s: float = 30.0
     """An idle connection older than this is not used again."""

@@ -1,7 +1,7 @@
 """Types and keys: a document against its model, with every error at its place.
 
-What is wrong is reported, then dropped, so that the rest can still be checked for missing prices and the like: all problems
-appear at once.
+What is wrong is reported, then dropped, so that the rest can still be checked for missing prices and the like: all
+problems appear at once.
 """
 
 from __future__ import annotations
@@ -209,16 +209,16 @@ def _step(annotation: Any, part: str | int) -> Any:
     """The type of an entry, from the type of what holds it."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         known = annotation.model_fields.get(str(part))
-        return None if known is None else _plain(known.annotation)
+        return None if known is None else plain_type(known.annotation)
     arguments = get_args(annotation)
-    return _plain(arguments[-1]) if arguments and get_origin(annotation) in {dict, list} else None
+    return plain_type(arguments[-1]) if arguments and get_origin(annotation) in {dict, list} else None
 
 
-def _plain(annotation: Any) -> Any:
-    """An annotation without Annotated and Optional."""
+def plain_type(annotation: Any) -> Any:
+    """A type without Annotated and Optional around it."""
     if get_origin(annotation) is Annotated:
-        return _plain(get_args(annotation)[0])
+        return plain_type(get_args(annotation)[0])
     if get_origin(annotation) in {Union, types.UnionType}:
         members = [member for member in get_args(annotation) if member is not type(None)]
-        return _plain(members[0]) if len(members) == 1 else annotation
+        return plain_type(members[0]) if len(members) == 1 else annotation
     return annotation

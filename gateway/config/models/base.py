@@ -74,7 +74,7 @@ def _secret(value: Any) -> Any:
         return value
     raise PydanticCustomError(
         "secret",
-        "a secret is not written here in clear: put it in a variable and write ${NAME}, or in a file and write file:/path",
+        "a secret is not written here in clear: put it in a variable and write ${NAME}, or in a file: file:/path",
     )
 
 

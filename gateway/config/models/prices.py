@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer
 from pydantic_core import PydanticCustomError
 
 from gateway.config.models.base import Count, EmptyIsNone, Id, UsdPerMillion, UsdPerRequest, Written
@@ -81,5 +81,4 @@ Unpriced = Annotated[
     UnpricedRule,
     BeforeValidator(_deny),
     PlainSerializer(lambda rule: rule.model_dump(exclude_none=True) or "deny"),
-    WithJsonSchema({"anyOf": [{"const": "deny"}, {"$ref": "#/$defs/UnpricedCeiling"}]}),
 ]

@@ -49,7 +49,7 @@ class Provider(Written):
     max_response_bytes: Count = Field(67_108_864, description="A larger answer is cut off.")
     price_provider: ProviderId | None = Field(
         None,
-        description="Whose prices it charges, as genai-prices calls it: `openai`, `groq`. Default: its name, or its URL.",
+        description="Whose prices it charges, as genai-prices calls it: `openai`. Default: found by its name or URL.",
     )
 
     @field_validator("base_url")

@@ -38,7 +38,11 @@ class RawConfig(Written):
     )
     server: Server = Field(Server.model_construct(), description="The main listener. Changes need a restart.")
     admin: Admin = Field(Admin.model_construct(), description="The admin API.")
-    auth: OnOff = Field(True, description="`off` lets anybody in, as `anonymous_agent`; only on a loopback address.")
+    auth: OnOff = Field(
+        True,
+        examples=["on", "off"],
+        description="`off` lets anybody in, as `anonymous_agent`; only on a loopback address.",
+    )
     anonymous_agent: Id | None = Field(None, description="Who the callers are under `auth: off`: one of `agents`.")
     storage: Storage = Field(Storage.model_construct(), description="Where state lives. Changes need a restart.")
     simulator: Simulator = Field(
