@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_MALFORMED = "the proxy's URL is malformed: write http://[user:password@]host:port"
+_URL = re.compile(r"[\x21-\x7e]+")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -36,11 +38,13 @@ def parse_proxy(url: str) -> Proxy:
     Raises ValueError with a message for people, without the URL's credentials, for anything else: SOCKS proxies and
     TLS to the proxy itself are not supported.
     """
+    if _URL.fullmatch(url) is None:
+        raise ValueError(_MALFORMED)
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         port = parts.port
     except ValueError:
-        raise ValueError("the proxy's URL is malformed: write http://[user:password@]host:port") from None
+        raise ValueError(_MALFORMED) from None
     if parts.scheme.startswith("socks"):
         raise ValueError(
             f"{parts.scheme} proxies are not supported: use an HTTP proxy, http://[user:password@]host:port"
@@ -50,7 +54,7 @@ def parse_proxy(url: str) -> Proxy:
             f"a proxy's URL begins with http://, not {parts.scheme}:// (tunnels to https upstreams are http:// too)"
         )
     if not parts.hostname or parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise ValueError("the proxy's URL is malformed: write http://[user:password@]host:port")
+        raise ValueError(_MALFORMED)
     return Proxy(parts.hostname, port or 80, _basic(parts))
 
 

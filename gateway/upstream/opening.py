@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 
@@ -38,7 +39,9 @@ async def open_connection(destination: Destination, contexts: TlsContexts, conne
     except socket.gaierror as error:
         raise Unreachable(f"{where}: the name does not resolve: {error.strerror}", sent=False) from error
     except OSError as error:
-        raise Unreachable(f"{where}: cannot connect: {error.strerror or type(error).__name__}", sent=False) from error
+        # asyncio puts the address into strerror; the number says what happened.
+        problem = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise Unreachable(f"{where}: cannot connect: {problem}", sent=False) from error
     except UnicodeError as error:
         raise Unreachable(f"{where}: no valid host name", sent=False) from error
 

@@ -200,5 +200,3 @@ async def test_errors_do_not_show_the_request(pool: Pool) -> None:
         shown.append(repr(caught.value) + str(caught.value))
         assert "sk-secret" not in "".join(shown)
         assert "hunter2" not in "".join(shown)
-
-

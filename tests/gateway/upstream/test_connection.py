@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterable
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
@@ -242,8 +243,7 @@ def exchange(pieces: Iterable[bytes], *, eof: bool = True) -> Outcome:
             response = await call.response()
             return response.status, response.headers, await response.read(), kept
         except TransportError as error:
-            assert error.sent
-            return type(error).__name__
+            return type(error).__name__ if error.sent else "not sent"
 
     return asyncio.run(run())
 
@@ -276,7 +276,7 @@ def replies(draw: st.DrawFn) -> tuple[bytes, bytes, bool]:
 def test_any_split_of_an_answer_gives_the_same(reply: tuple[bytes, bytes, bool], cuts: list[int]) -> None:
     wire, body, survives = reply
     edges = [0, *sorted(min(cut, len(wire)) for cut in cuts), len(wire)]
-    pieces = [wire[a:b] for a, b in zip(edges, edges[1:], strict=False) if a < b]
+    pieces = [wire[a:b] for a, b in pairwise(edges) if a < b]
     whole = exchange([wire])
     assert not isinstance(whole, str)
     assert (whole[0], whole[2]) == (200, body)
@@ -302,7 +302,7 @@ def test_an_answer_cut_anywhere_is_an_error_unless_its_end_is_the_connections(
 @example([b"HTTP/1.1 200 OK\r\n", b"\r\n", b"x"], True)
 @example([b"HTTP/1.1 100 \r\n\r\n", b"HTTP/1.1 200\r\nUpgrade: a\r\nConnection: upgrade\r\n\r\n"], False)
 def test_garbage_is_a_transport_error_and_nothing_else(pieces: list[bytes], eof: bool) -> None:
-    exchange(pieces, eof=eof)
+    assert exchange(pieces, eof=eof) != "not sent"
 
 
 @given(replies(), st.integers(0, 300), st.binary(min_size=1, max_size=5))
@@ -310,4 +310,4 @@ def test_damage_is_a_transport_error_and_nothing_else(
     reply: tuple[bytes, bytes, bool], where: int, damage: bytes
 ) -> None:
     wire = reply[0]
-    exchange([wire[:where] + damage + wire[where + len(damage) :]])
+    assert exchange([wire[:where] + damage + wire[where + len(damage) :]]) != "not sent"

@@ -46,10 +46,16 @@ async def test_the_request_is_what_the_caller_and_the_endpoint_said(pool: Pool) 
         await (await call.response()).read()
         call = pool.start(endpoint, b"GET", b"/models", b"", b"")
         await (await call.response()).read()
-    assert seen[0].head == (
-        b"POST /v1/chat?beta=true HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAccept-Encoding: identity\r\n"
-        b"authorization: Bearer sk-1\r\nx-extra: \xc3\xbc\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n"
-    ) % server.port
+    lines = [
+        b"POST /v1/chat?beta=true HTTP/1.1",
+        b"Host: 127.0.0.1:%d" % server.port,
+        b"Accept-Encoding: identity",
+        b"authorization: Bearer sk-1",
+        b"x-extra: \xc3\xbc",
+        b"Content-Type: application/json",
+        b"Content-Length: 7",
+    ]
+    assert seen[0].head == b"\r\n".join(lines) + b"\r\n\r\n"
     assert seen[0].body == b'{"a":1}'
     assert seen[1].line == b"GET /v1/models HTTP/1.1"
     assert seen[1].header(b"content-length") is None

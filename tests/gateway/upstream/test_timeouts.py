@@ -135,7 +135,9 @@ async def test_sending_times_out_only_without_progress(pool: Pool) -> None:
             await peer.reader.readexactly(await read_on.get())
 
     async with RawServer(handler) as server:
-        call = pool.start(server.endpoint(timeouts=replace(TIMEOUTS, total_s=100_000)), b"POST", b"/", b"", bytes(30_000_000))
+        call = pool.start(
+            server.endpoint(timeouts=replace(TIMEOUTS, total_s=100_000)), b"POST", b"/", b"", bytes(30_000_000)
+        )
         waiting = asyncio.ensure_future(call.response())
         await eventually(lambda: pool.stats().in_use == 1)
         connection = the_connection(pool)
@@ -204,7 +206,11 @@ async def test_total_shorter_than_connect_is_named(pool: Pool) -> None:
 
 @pytest.mark.parametrize(
     ("keepalive_s", "hint", "lives_s", "dies_s"),
-    [(30.0, b"", 29, 2), (30.0, b"Keep-Alive: timeout=5, max=9\r\n", 3.9, 0.2), (3.0, b"Keep-Alive: timeout=5\r\n", 2.9, 0.2)],
+    [
+        (30.0, b"", 29, 2),
+        (30.0, b"Keep-Alive: timeout=5, max=9\r\n", 3.9, 0.2),
+        (3.0, b"Keep-Alive: timeout=5\r\n", 2.9, 0.2),
+    ],
 )
 async def test_an_idle_connection_expires(
     pool: Pool, keepalive_s: float, hint: bytes, lives_s: float, dies_s: float
