@@ -5,8 +5,8 @@
     │   ├── InvalidJson             400 invalid_json
     │   ├── InvalidHeader           400 invalid_header
     │   ├── InvalidField            400 invalid_value
-    │   └── MissingField            400 missing_required_parameter
-    ├── BodyTooLarge                413 request_too_large
+    │   ├── MissingField            400 missing_required_parameter
+    │   └── BodyTooLarge            413 request_too_large
     ├── InvalidKey                  401 invalid_api_key
     ├── ModelNotAllowed             403 model_not_found, reason model_not_allowed
     ├── ModelNotFound               404 model_not_found

@@ -194,8 +194,10 @@ class Exchange:
         if not observer.complete:
             self._settle_observed("cut")
             context.outcome = "cut"
-            if observer.failed:  # the client has seen the provider's own error event
+            if observer.failed:  # the client has seen the provider's own error event, or sees it now
                 context.error_code = "upstream_error"
+                if rest:
+                    await self._reply.send(rest)
                 await self._reply.finish()
                 return
             raise UpstreamFailure(
@@ -247,7 +249,7 @@ class Exchange:
             self._settle_observed(outcome)
 
     def _settle_observed(self, outcome: str) -> None:
-        """Settle with the provider's usage where it came, else with an estimate of what was seen, or may have been made."""
+        """Settle with the provider's usage where it came, else with an estimate of what was seen, or may have been."""
         observer, attempt, profile = self._observer, self._attempt, self._request.profile
         if observer.usage is not None:
             self._settle(outcome, observer.usage, estimated=False, service_tier=observer.service_tier)

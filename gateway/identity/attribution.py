@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -16,14 +17,18 @@ import msgspec
 
 from gateway.errors import InvalidHeader
 from gateway.identity.headers import DROP, FORWARD, Role, role_of
-from routing.money import NanoUsd, parse_usd
+from routing.money import NANO_PER_USD, NanoUsd, parse_usd
 
 MAX_ID_CHARS = 128
 MAX_TAGS = 32
 MAX_TAG_CHARS = 256
+MAX_METADATA_ENTRIES = 256
+"""Entries of a metadata object that are looked at. OpenAI allows 16."""
+MAX_VALUE = NanoUsd(1_000_000_000 * NANO_PER_USD)
+"""The most a request may claim to be worth; it must fit the journal's 64 bits."""
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _SDK = re.compile(r"[A-Za-z0-9._/ -]{1,64}")
 _BAGGAGE_LABELS = {
     "gen_ai.conversation.id": "session",
@@ -77,17 +82,23 @@ class _Labels:
             self.ranks[label] = rank
 
     def put_tag(self, name: str, value: str, rank: int) -> None:
-        known = name in self.tags
-        if rank < self.tag_ranks.get(name, 99) and (known or len(self.tags) < MAX_TAGS):
-            self.tags[name] = value
-            self.tag_ranks[name] = rank
+        if rank >= self.tag_ranks.get(name, 99):
+            return
+        if name not in self.tags and len(self.tags) >= MAX_TAGS:
+            last = max(self.tags, key=self.tag_ranks.__getitem__)
+            if self.tag_ranks[last] <= rank:
+                return
+            del self.tags[last], self.tag_ranks[last]
+        self.tags[name] = value
+        self.tag_ranks[name] = rank
 
 
 def attribute(headers: Headers, body: Mapping[str, msgspec.Raw], trust: frozenset[str]) -> tuple[Attribution, Headers]:
     """Read the labels of a request, and split off the headers that go on to the provider.
 
-    `headers` have lower-case names. `body` holds the request's top-level fields. `trust` says which of `value`, `priority` and
-    `complexity` count when this client sends them. Raises InvalidHeader when a `x-farebox-*` header has the wrong form.
+    `headers` have lower-case names. `body` holds the request's top-level fields. `trust` says which of `value`,
+    `priority` and `complexity` count when this client sends them. Raises InvalidHeader when a `x-farebox-*` header has
+    the wrong form.
     """
     forwarded: Headers = []
     labels = _Labels()
@@ -127,6 +138,12 @@ def adapt_id(text: str) -> str:
     return "h:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+def _adapt_value(text: str) -> str:
+    """A foreign tag's value: cut to our length, and without characters that terminals and databases trip over."""
+    text = text[:MAX_TAG_CHARS]
+    return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
+
+
 def _read_id(labels: _Labels, role: Role, name: str, text: str) -> None:
     if role.strict:
         if not _ID.fullmatch(text):
@@ -148,8 +165,8 @@ def _read_tags(labels: _Labels, role: Role, name: str, text: str) -> None:
         elif not separator or not _ID.fullmatch(key) or len(value) > MAX_TAG_CHARS or not value.isprintable():
             if role.strict:
                 raise InvalidHeader(
-                    f"The header `{name}` must be a list such as `feature=search,plan=pro`: names of A-Z a-z 0-9 . _ : -, "
-                    f"values of at most {MAX_TAG_CHARS} characters.",
+                    f"The header `{name}` must be a list such as `feature=search,plan=pro`: names of A-Z a-z 0-9 . _ "
+                    f": -, values of at most {MAX_TAG_CHARS} characters.",
                     param=name,
                 )
             continue
@@ -160,7 +177,7 @@ def _read_tags(labels: _Labels, role: Role, name: str, text: str) -> None:
 
 
 def _read_tag(labels: _Labels, role: Role, _name: str, text: str) -> None:
-    labels.put_tag(adapt_id(role.argument), text[:MAX_TAG_CHARS], role.rank)
+    labels.put_tag(adapt_id(role.argument), _adapt_value(text), role.rank)
 
 
 def _read_metadata_json(labels: _Labels, role: Role, _name: str, text: str) -> None:
@@ -172,14 +189,14 @@ def _read_metadata_json(labels: _Labels, role: Role, _name: str, text: str) -> N
 
 
 def _read_metadata(labels: _Labels, metadata: Mapping[str, Any], rank: int) -> None:
-    for key, value in metadata.items():
+    for key, value in islice(metadata.items(), MAX_METADATA_ENTRIES):
         if isinstance(value, bool | int | float):
-            value = str(value)  # noqa: PLW2901 -- numbers and flags are tags as good as words
+            value = str(value).lower()  # noqa: PLW2901 -- numbers and flags are tags as good as words
         if not isinstance(value, str) or not value:
             continue
         label = _METADATA_LABELS.get(key)
         if label is None:
-            labels.put_tag(adapt_id(key), value[:MAX_TAG_CHARS], rank)
+            labels.put_tag(adapt_id(key), _adapt_value(value), rank)
         elif label == "user" and value.startswith("{"):
             _read_claude_code(labels, value, rank)
         else:
@@ -205,8 +222,8 @@ def _read_value(labels: _Labels, role: Role, name: str, text: str) -> None:
         value = parse_usd(text)
     except ValueError as error:
         raise InvalidHeader(f"The header `{name}` must be an amount such as `12.50`: {error}.", param=name) from None
-    if value < 0:
-        raise InvalidHeader(f"The header `{name}` must not be negative.", param=name)
+    if not 0 <= value <= MAX_VALUE:
+        raise InvalidHeader(f"The header `{name}` must be from 0 to 1000000000 USD.", param=name)
     labels.put("value", role.rank, value)
 
 
@@ -242,7 +259,7 @@ def _read_baggage(labels: _Labels, role: Role, _name: str, text: str) -> None:
         if label == "session":
             labels.put("session", role.rank, adapt_id(value))
         else:
-            labels.put_tag(label, value[:MAX_TAG_CHARS], role.rank)
+            labels.put_tag(label, _adapt_value(value), role.rank)
 
 
 def _read_sdk(labels: _Labels, role: Role, _name: str, text: str) -> None:
@@ -250,7 +267,7 @@ def _read_sdk(labels: _Labels, role: Role, _name: str, text: str) -> None:
     if sdk is None:
         match = _SDK.match(text)
         sdk = match.group().split(" ")[0] if match else ""
-        if len(_sdk_names) < 1024:
+        if len(_sdk_names) < 1024 and len(text) <= 256:
             _sdk_names[text] = sdk
     if sdk:
         labels.put("sdk", role.rank, sdk)

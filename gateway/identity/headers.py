@@ -1,6 +1,6 @@
-"""What each request header means to the gateway: identity, a label, something to keep from the provider, or none of these.
+"""What each request header means: identity, a label, something to keep from the provider, or none of these.
 
-The table is CONTRACTS of docs/attribution.md, section "Headers". A header's role is looked up once per name and remembered
+The table is that of docs/attribution.md, section "Headers". A header's role is looked up once per name and remembered
 (in a bounded table: clients choose the names).
 """
 
@@ -19,7 +19,7 @@ class Role(NamedTuple):
     """`forward`, `drop`, or the label it sets: `run`, `parent_run`, `step`, `session`, `user`, `tags`, `tag`,
     `metadata_json`, `value`, `priority`, `complexity`, `traceparent`, `baggage`, `sdk`."""
     rank: int = 0
-    """Precedence: the lowest rank wins (CONTRACTS: first match wins)."""
+    """Precedence: the lowest rank wins, the first of equals."""
     argument: str = ""
     """For `tag`: the tag's name."""
     strict: bool = False
@@ -30,15 +30,18 @@ _FORWARD = Role(FORWARD)
 _DROP = Role(DROP)
 
 _HOP_BY_HOP_AND_OURS = (
-    "connection proxy-connection keep-alive te trailer transfer-encoding upgrade proxy-authenticate proxy-authorization "
-    "host content-length expect accept-encoding authorization x-api-key api-key x-goog-api-key cookie forwarded via "
-    "x-forwarded-for x-forwarded-host x-forwarded-proto x-forwarded-port x-forwarded-server x-real-ip cf-connecting-ip "
-    "true-client-ip origin referer accept-language openai-organization openai-project x-request-id tracestate "
-    "cache-control pragma dnt"
-).split()
+    "connection proxy-connection keep-alive te trailer transfer-encoding upgrade proxy-authenticate "
+    "proxy-authorization host content-length expect accept-encoding authorization x-api-key api-key x-goog-api-key "
+    "cookie forwarded via x-real-ip x-client-ip x-cluster-client-ip true-client-ip fastly-client-ip origin referer "
+    "accept-language openai-organization openai-project x-request-id tracestate cache-control pragma dnt http2-settings"
+)
+_OF_A_BODY_THAT_MAY_CHANGE = "content-encoding content-md5 digest content-digest"
+_ASKING_FOR_SOMETHING_ELSE = "x-http-method x-http-method-override x-method-override x-original-url x-rewrite-url"
+"""Servers that heed these would do another thing than was governed."""
+_DROPPED = " ".join((_HOP_BY_HOP_AND_OURS, _OF_A_BODY_THAT_MAY_CHANGE, _ASKING_FOR_SOMETHING_ELSE))
 
 _ROLES: dict[bytes, Role] = {
-    **{name.encode(): _DROP for name in _HOP_BY_HOP_AND_OURS},
+    **{name.encode(): _DROP for name in _DROPPED.split()},
     # 1: ours
     b"x-farebox-run": Role("run", 1, strict=True),
     b"x-farebox-parent-run": Role("parent_run", 1, strict=True),
@@ -74,6 +77,12 @@ _ROLES: dict[bytes, Role] = {
     b"accept": _FORWARD,
 }
 _REMEMBERED_NAMES = 4096
+_REMEMBERED_CHARS = 64
+_OTHERS_PREFIXES = (
+    *(b"x-farebox-", b"x-litellm-", b"x-portkey-", b"helicone-"),
+    *(b"cf-", b"sec-", b"proxy-", b"x-forwarded-", b"x-original-forwarded-"),
+)
+"""What only gateways, proxies and browsers have a use for."""
 
 
 def role_of(name: bytes) -> Role:
@@ -81,7 +90,7 @@ def role_of(name: bytes) -> Role:
     role = _ROLES.get(name)
     if role is None:
         role = _role_by_shape(name)
-        if len(_ROLES) < _REMEMBERED_NAMES:
+        if len(_ROLES) < _REMEMBERED_NAMES and len(name) <= _REMEMBERED_CHARS:
             _ROLES[name] = role
     return role
 
@@ -91,6 +100,6 @@ def _role_by_shape(name: bytes) -> Role:
         return Role("tag", 2, name[len(b"helicone-property-") :].decode("latin-1"))
     if name.startswith(b"x-") and name.endswith(b"-session-id"):
         return Role("session", 3)
-    if name.startswith((b"x-farebox-", b"x-litellm-", b"x-portkey-", b"helicone-", b"cf-", b"sec-", b"proxy-")):
+    if name.startswith(_OTHERS_PREFIXES):
         return _DROP
     return _FORWARD

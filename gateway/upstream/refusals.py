@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from gateway.errors import FareboxError, UpstreamCredentials, UpstreamFailure
 
-_ACCOUNT_PROBLEMS = (b"insufficient_quota", b"billing_hard_limit_reached", b"billing_not_active", b"credit balance")
+_ACCOUNT_PROBLEMS = {
+    429: (b"insufficient_quota", b"billing_hard_limit_reached", b"billing_not_active", b"credit balance"),
+    # Gemini, xAI and Anthropic answer 400 to a bad key or an empty account.
+    400: (b"API_KEY_INVALID", b"API key not valid", b"Incorrect API key", b"credit balance is too low"),
+}
 
 
 def refusal(provider: str, status: int, body: bytes) -> FareboxError | None:
@@ -12,9 +16,9 @@ def refusal(provider: str, status: int, body: bytes) -> FareboxError | None:
 
     401, 402, 403 and an exhausted account concern OUR credentials: the body can echo part of a key and stays here.
     """
-    if status in (401, 402, 403) or (status == 429 and any(problem in body for problem in _ACCOUNT_PROBLEMS)):
-        return UpstreamCredentials(
-            f"The provider `{provider}` refuses the gateway's credentials or account (status {status}). "
+    if status in (401, 402, 403) or any(problem in body for problem in _ACCOUNT_PROBLEMS.get(status, ())):
+        return UpstreamCredentials(  # the status is told in a header: frameworks look for 429 in messages
+            f"The provider `{provider}` refuses the gateway's credentials or account. "
             "Your own key is fine; the gateway's operator must mend this.",
             upstream_status=status,
             reason="upstream_credentials",

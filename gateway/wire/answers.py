@@ -1,7 +1,7 @@
 """Answers of the OpenAI wire: whole ones, and streams observed event by event.
 
-Answers are relayed as they came. What is read of them: usage, service tier, how much text there was (for estimates when a
-provider sends no usage), and how a stream ended.
+Answers are relayed as they came. What is read of them: usage, service tier, how much text there was (for estimates
+when a provider sends no usage), and how a stream ended.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ class _Delta(msgspec.Struct):
     reasoning_content: msgspec.Raw = msgspec.Raw(b"")
     reasoning: msgspec.Raw = msgspec.Raw(b"")
     refusal: msgspec.Raw = msgspec.Raw(b"")
+    audio: msgspec.Raw = msgspec.Raw(b"")
+    function_call: msgspec.Raw = msgspec.Raw(b"")
     tool_calls: msgspec.Raw = msgspec.Raw(b"")
 
 
@@ -151,7 +153,7 @@ class StreamObserver:
         if usage is None:
             return None
         self.usage = usage
-        return UsageChunk(data, standalone=not chunk.choices)
+        return UsageChunk(data, standalone=not chunk.choices and chunk.error is None)
 
     def _observe_choices(self, choices: list[_Choice]) -> None:
         for choice in choices:
@@ -166,6 +168,8 @@ class StreamObserver:
                     + _text_size(delta.reasoning_content)
                     + _text_size(delta.reasoning)
                     + _text_size(delta.refusal)
+                    + _text_size(delta.audio)
+                    + _text_size(delta.function_call)
                 )
             if size:
                 self.content_events += 1
@@ -188,12 +192,12 @@ class UsageChunk(NamedTuple):
     """True when the chunk carries usage alone: it is left out when the client did not ask for usage."""
 
     def with_cost(self, cost: NanoUsd) -> bytes:
-        """The event with `usage.cost` in USD, exact to the nano-dollar; all else as the provider wrote it."""
-        fields = _fields_decoder.decode(self.data)
-        raw_usage = fields.get("usage")
-        if raw_usage is None or bytes(raw_usage) == b"null":
-            return data_event(self.data)
-        usage = _fields_decoder.decode(raw_usage)
+        """The event with `usage.cost` in USD, exact to the nano-dollar; the rest of its data as it came."""
+        try:
+            fields = _fields_decoder.decode(self.data)
+            usage = _fields_decoder.decode(fields.get("usage", b"null"))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return data_event(self.data)  # no usage of its own, or names that are no UTF-8: passed on without the cost
         usage["cost"] = msgspec.Raw(format_usd(cost).encode())
         fields["usage"] = msgspec.Raw(_encode(usage))
         return data_event(_encode(fields))

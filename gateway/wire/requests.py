@@ -7,7 +7,7 @@ untouched and in its place. Reading a 1.4 kB chat request costs about 4 µs.
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -19,7 +19,14 @@ CHAT: Final = "chat"
 COMPLETIONS: Final = "completions"
 EMBEDDINGS: Final = "embeddings"
 
+MAX_MODEL_CHARS = 256
+MAX_SERVICE_TIER_CHARS = 32
+
 Fields = dict[str, msgspec.Raw]
+
+_Answers = Annotated[int, msgspec.Meta(le=65_536)]
+"""More answers than any provider gives; what they may cost still fits the journal's 64 bits."""
+_Tokens = Annotated[int, msgspec.Meta(le=2**31 - 1)]
 
 _fields_decoder = msgspec.json.Decoder(Fields)
 _encode = msgspec.json.encode
@@ -34,11 +41,7 @@ class _Part(msgspec.Struct):
 
 
 class _ResponseFormat(msgspec.Struct):
-    type: str = ""
-
-
-class _StreamOptions(msgspec.Struct):
-    include_usage: bool | None = None
+    type: str | None = None
 
 
 class _Common(msgspec.Struct):
@@ -46,22 +49,22 @@ class _Common(msgspec.Struct):
 
     model: str
     stream: bool | None = None
-    stream_options: _StreamOptions | None = None
-    n: int | None = None
-    max_tokens: int | None = None
+    stream_options: Fields | None = None
+    n: _Answers | None = None
+    max_tokens: _Tokens | None = None
     service_tier: str | None = None
 
 
 class _Chat(_Common):
     messages: list[_Message] = msgspec.field(default_factory=list)
-    max_completion_tokens: int | None = None
+    max_completion_tokens: _Tokens | None = None
     tools: list[msgspec.Raw] | None = None
     response_format: _ResponseFormat | None = None
 
 
 class _Completions(_Common):
     prompt: msgspec.Raw = msgspec.Raw(b"")
-    best_of: int | None = None
+    best_of: _Answers | None = None
 
 
 class _Embeddings(_Common):
@@ -80,7 +83,7 @@ _parts_decoder = msgspec.json.Decoder(list[_Part])
 class ModelRequest:
     """A request to a model: its fields as they came, and what the gateway needs to know of them."""
 
-    __slots__ = ("_body", "api", "fields", "include_usage", "model", "profile", "stream")
+    __slots__ = ("_body", "_options", "api", "fields", "include_usage", "model", "profile", "stream")
 
     def __init__(self, api: str, body: bytes, fields: Fields, common: _Common, profile: RequestProfile) -> None:
         self.api = api
@@ -88,7 +91,8 @@ class ModelRequest:
         self.fields = fields
         self.model = common.model
         self.stream = profile.stream
-        self.include_usage = common.stream_options is not None and common.stream_options.include_usage is True
+        self._options = common.stream_options or {}
+        self.include_usage = bytes(self._options.get("include_usage", b"")) == b"true"
         """Whether the client itself asked for usage in its stream."""
         self.profile = profile
 
@@ -103,19 +107,13 @@ class ModelRequest:
         if upstream_model != self.model:
             changed["model"] = msgspec.Raw(_encode(upstream_model))
         if self.stream and not self.include_usage:
-            changed["stream_options"] = self._options_with_usage()
+            changed["stream_options"] = msgspec.Raw(_encode({**self._options, "include_usage": True}))
         if changed:
             return _encode({**fields, **changed})
         written = _encode(fields)
         if len(written) == len(self._body) or not _repeats_a_field(self._body):
             return self._body
         return written
-
-    def _options_with_usage(self) -> msgspec.Raw:
-        raw = self.fields.get("stream_options")
-        options = _fields_decoder.decode(raw) if raw is not None and bytes(raw) != b"null" else {}
-        options["include_usage"] = msgspec.Raw(b"true")
-        return msgspec.Raw(_encode(options))
 
 
 def read_request(api: str, body: bytes) -> ModelRequest:
@@ -130,30 +128,42 @@ def read_request(api: str, body: bytes) -> ModelRequest:
         raise _wrong_field(fields, error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidJson(f"The request body is not valid JSON: {error}") from None
-    if not common.model:
-        raise InvalidField("`model` is empty. Name one of the models that GET /v1/models lists.", param="model")
+    _check_model(common.model, fields)
     required = _required[api]
     if required not in fields:
         raise MissingField(f"Missing required parameter: `{required}`.", param=required)
     return ModelRequest(api, body, fields, common, _profile(api, body, common))
 
 
+def _check_model(model: str, fields: Fields) -> None:
+    if not model:
+        raise InvalidField("`model` is empty. Name one of the models that GET /v1/models lists.", param="model")
+    if len(model) > MAX_MODEL_CHARS or not model.isprintable():  # it goes into headers, tables and caches
+        raise InvalidField(f"`model` must be at most {MAX_MODEL_CHARS} printable characters.", param="model")
+    for name in fields:
+        if len(name) == 5 and name != "model" and name.lower() == "model":
+            # Servers written in Go take it for `model`, and would serve another than the one that is governed.
+            raise InvalidField(f"`{name}` must be written `model`.", param=name)
+
+
 def _profile(api: str, body: bytes, common: _Common) -> RequestProfile:
     messages = tools = images = 0
     json_schema = False
     max_output = common.max_tokens
-    answers = common.n or 1
+    answers = max(1, common.n or 1)
     if isinstance(common, _Chat):
         messages = len(common.messages)
         tools = len(common.tools) if common.tools else 0
         images = _images(common.messages)
-        json_schema = common.response_format is not None and common.response_format.type.startswith("json")
+        json_schema = common.response_format is not None and (common.response_format.type or "").startswith("json")
         if common.max_completion_tokens is not None:
             max_output = common.max_completion_tokens
     elif isinstance(common, _Completions):
         answers = max(answers, common.best_of or 1)
     else:
         max_output = 0
+    if max_output is not None and max_output < 0:  # some servers take -1 for "no bound"
+        max_output = None
     return RequestProfile(
         api,
         common.model,
@@ -166,7 +176,7 @@ def _profile(api: str, body: bytes, common: _Common) -> RequestProfile:
         images,
         common.stream is True and api != EMBEDDINGS,
         json_schema,
-        common.service_tier or "default",
+        (common.service_tier or "default")[:MAX_SERVICE_TIER_CHARS],
     )
 
 
@@ -177,7 +187,7 @@ def _images(messages: list[_Message]) -> int:
         if content[:1] == b"[":
             try:
                 parts = _parts_decoder.decode(content)
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue  # a shape we do not know: the provider judges it
             images += sum(part.type in ("image_url", "input_image", "image") for part in parts)
     return images
@@ -201,7 +211,7 @@ def _wrong_field(fields: Fields, error: msgspec.ValidationError) -> FareboxError
         )
     problem, _, path = text.partition(" - at `$.")
     param = path.rstrip("`")
-    return InvalidField(f"`{param}` has the wrong type: {problem[0].lower()}{problem[1:]}.", param=param or None)
+    return InvalidField(f"`{param}` is not valid: {problem[0].lower()}{problem[1:]}.", param=param or None)
 
 
 def _repeats_a_field(body: bytes) -> bool:

@@ -69,5 +69,5 @@ def event_data(event: bytes) -> bytes:
 
 
 def data_event(data: bytes) -> bytes:
-    """An event with `data` (without line ends of its own) as its payload."""
-    return b"data: " + data + b"\n\n"
+    """An event with `data` as its payload. Line ends, which are LF, begin another `data` line."""
+    return b"data: " + data.replace(b"\n", b"\ndata: ") + b"\n\n"

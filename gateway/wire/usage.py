@@ -41,12 +41,15 @@ class WireUsage(msgspec.Struct):
     """DeepSeek's name for cached tokens."""
 
 
+MAX_COUNT = 1_000_000_000
+"""More tokens than any call has. A count above it is a provider's mistake, and could not be added up in 64 bits."""
+
 _NO_PROMPT_DETAILS = PromptDetails()
 _NO_COMPLETION_DETAILS = CompletionDetails()
 
 
 def normalise(wire: WireUsage | None) -> Usage | None:
-    """The usage, or None when the provider did not say: absent, empty, or a count below zero."""
+    """The usage, or None when the provider did not say: absent, empty, all zero, or with an impossible count."""
     if wire is None or wire.prompt_tokens is None:
         return None
     prompt = wire.prompt_tokens
@@ -66,4 +69,5 @@ def normalise(wire: WireUsage | None) -> Usage | None:
         output_image_tokens=outputs.image_tokens or 0,
         reasoning_tokens=outputs.reasoning_tokens or 0,
     )
-    return usage if min(usage) >= 0 else None
+    possible = min(usage) >= 0 and 0 < max(usage) <= MAX_COUNT
+    return usage if possible else None
