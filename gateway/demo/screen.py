@@ -18,7 +18,6 @@ from routing.money import NANO_PER_USD, NanoUsd
 FRAME_S = 0.25
 LINE_EVERY_S = 5.0
 WIDTH = 80
-_LAST_CHARS = 24
 
 
 class Stage(NamedTuple):
@@ -52,10 +51,10 @@ def agents_table(tallies: Sequence[Tally]) -> Table:
     table.add_column("agent", min_width=10, no_wrap=True)
     for name, width in (("calls", 6), ("tokens in", 10), ("tokens out", 10), ("cost USD", 10), ("errors", 6)):
         table.add_column(name, justify="right", min_width=width, no_wrap=True)
-    table.add_column("last", width=_LAST_CHARS, no_wrap=True, overflow="ellipsis")
+    table.add_column("last", min_width=8)  # gives way to large figures
     for tally in tallies:
         errors = Text(f"{tally.errors:,}", "red" if tally.errors else "")
-        table.add_row(tally.agent, *_figures(tally), errors, Text(tally.last))
+        table.add_row(tally.agent, *_figures(tally), errors, Text(tally.last, no_wrap=True, overflow="ellipsis"))
     total = sum_of(tallies)
     table.add_row("all", *_figures(total), f"{total.errors:,}", "", style="bold")
     return table
