@@ -29,6 +29,13 @@ from gateway.telemetry.recorder import Recorder, Sink
 from gateway.upstream.pool import Pool
 
 
+class JournalSink:
+    """Hands events to the journal."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.receive = journal.write
+
+
 class App:
     """A running gateway. Made by `await App.start(...)`, ended by `await app.stop()`."""
 
@@ -38,9 +45,9 @@ class App:
         self._metrics = Metrics(
             version=__version__,
             max_label_values=snapshot.metrics.max_label_values,
-            gauges=Gauges(lambda: journal.pending, lambda: journal.lag_s, self._transport.connections_by_state),
+            gauges=Gauges(lambda: journal.pending, lambda: journal.lag_s, self._connections),
         )
-        sinks: list[Sink] = [self._metrics, journal]
+        sinks: list[Sink] = [self._metrics, JournalSink(journal)]
         if access_log:
             sinks.append(AccessLog())
         self._recorder = Recorder(sinks)
@@ -63,7 +70,7 @@ class App:
                 self._door,
                 self._recorder,
                 self._metrics,
-                self._transport.connections_by_state,
+                self._connections,
             ),
         )
         self._listeners: list[Listener] = []
@@ -116,6 +123,10 @@ class App:
             Listener(OperationsApi(services, operations), snapshot.server, host=admin.host, port=admin.port),
         ]
 
+    def _connections(self) -> dict[str, int]:
+        stats = self._transport.stats()
+        return {"active": stats.in_use, "idle": stats.idle, "waiting": stats.waiting}
+
     def _configure(self, snapshot: Snapshot) -> None:
         """Tell those who keep something of the configuration that it has changed."""
         self._keyring.use(snapshot)
@@ -126,6 +137,19 @@ class App:
             snapshot.catalog.aliases,
             snapshot.metrics.max_label_values,
         )
+
+    async def flush(self) -> None:
+        """Return when everything that has happened so far is in the journal, on disk."""
+        self._recorder.flush()
+        await self._journal.flush()
+
+    async def reload(self) -> None:
+        """Read the configuration again; a bad one is logged and refused."""
+        await self._snapshots.reload()
+
+    def example_model(self) -> str:
+        """A chat model for an example."""
+        return next(iter(self._snapshots.current.catalog.models), "gpt-5-mini")
 
     async def stop(self, hurry: asyncio.Event | None = None) -> None:
         """Finish what is being answered, or cut it after `server.drain_s` or when `hurry` is set; then lose nothing."""

@@ -44,7 +44,7 @@ async def run(snapshot: Snapshot, options: Options) -> int:
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(app.reload()))
         if simulator is not None:
             await _wait_for_simulator(snapshot.simulator, simulator)
-        _greet(app)
+        _greet(app, snapshot)
         await stopping.wait()
         await app.stop(hurry)
     finally:
@@ -104,10 +104,10 @@ async def _stop_simulator(process: asyncio.subprocess.Process) -> None:
             await process.wait()
 
 
-def _greet(app: App) -> None:
+def _greet(app: App, snapshot: Snapshot) -> None:
     """What a person sees: where it serves, and, the first time, a key inside a command that works."""
-    lines = [f"Farebox serves {app.snapshot.source} on {app.url}/v1"]
-    lines += [f"  left out: {line}" for line in app.snapshot.left_out]
+    lines = [f"Farebox serves {snapshot.source} on {app.url}/v1"]
+    lines += [f"  left out: {line}" for line in snapshot.left_out]
     if app.development_key is not None:
         model = app.example_model()
         lines += [

@@ -116,7 +116,4 @@ class AsgiReply:
             await self.send(data_event(body))
             await self.finish()
             return
-        headers = error_headers(error, request_id)
-        if isinstance(error, BodyTooLarge):  # the rest of the body is not read
-            headers.append((b"connection", b"close"))
-        await self.whole(error.status, headers, body)
+        await self.whole(error.status, error_headers(error, request_id), body)

@@ -115,7 +115,8 @@ class Connection(HttpToolsProtocol):
         since_s = self.waiting_since_s
         if since_s is None or now_s - since_s < self.settings.header_timeout_s or self.transport is None:
             return
-        if self.scope is None:  # never sent a byte: nobody to tell
+        answered = self.headers_done and self.cycle is not None and self.cycle.response_complete
+        if self.scope is None or answered:  # never sent a byte, or is told already
             self.transport.close()
         else:
             self._refuse(RequestTooSlow(f"The request was not whole within {self.settings.header_timeout_s:g} s."))

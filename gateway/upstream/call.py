@@ -32,6 +32,7 @@ class HttpCall:
         "host",
         "is_head",
         "opening",
+        "sent",
         "total_at",
     )
 
@@ -48,6 +49,8 @@ class HttpCall:
         self.finished = False
         """Nothing more can happen to it: answered in full, failed or aborted."""
         self.connection_reused = False
+        self.sent = False
+        """Whether a connection took the request: from then on it may be billed."""
         self.total_at = loop.time() + endpoint.timeouts.total_s
         """When the total time-out runs out, in the loop's time."""
         self._connect_timer: asyncio.TimerHandle | None = None
@@ -75,8 +78,7 @@ class HttpCall:
         """Give up. A request that was sent loses its connection at once; one that finished stays as it is."""
         if self.finished:
             return
-        sent = self._connection is not None
-        failure = Aborted("the call was given up", sent=sent)
+        failure = Aborted("the call was given up", sent=self.sent)
         if self._connection is not None:
             self._connection.fail(failure)
         else:
@@ -124,6 +126,7 @@ class HttpCall:
     def sent_on(self, connection: Connection, *, reused: bool) -> None:
         """The connection took the request."""
         self._connection = connection
+        self.sent = True
         self.connection_reused = reused
         self.body = b""  # the transport holds what it still has to write
         if self._connect_timer is not None:

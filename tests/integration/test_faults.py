@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -82,6 +83,8 @@ async def test_a_refused_connection_costs_nothing_and_heals(
 ) -> None:
     await ask(openai, "")
     await simulator.refuse()
+    while gateway.app.services.status()["upstream_connections"]["idle"]:
+        await asyncio.sleep(0)  # until the gateway has seen its idle connection closed
     with pytest.raises(sdk.InternalServerError) as caught:
         await ask(openai, "")
     assert (caught.value.status_code, caught.value.code) == (502, "upstream_error")

@@ -147,7 +147,7 @@ async def test_attribution_reaches_the_journal_and_stays_here(
     )
     assert raw.headers["x-farebox-run"] == "run-7"
     [row] = await gateway.rows("requests")
-    assert (row["run"], row["parent_run"], row["session"], row["user"]) == ("run-7", "run-1", "s-1", "ann")
+    assert (row["run"], row["parent_run"], row["session"], row["end_user"]) == ("run-7", "run-1", "s-1", "ann")
     assert json.loads(row["tags"]) == {"feature": "search", "plan": "pro"}
     assert row["value_nano_usd"] == 12_500_000_000
     with pytest.raises(sdk.BadRequestError, match="x-farebox-run"):
