@@ -20,7 +20,14 @@ from gateway.telemetry.events import ConfigLoaded
 
 log = logging.getLogger("farebox.config")
 
-_RESTART = ("server", "admin", "storage", "simulator", "metrics")
+_RESTART: dict[str, Callable[[Snapshot], object]] = {
+    "server": lambda snapshot: snapshot.server,
+    "admin.listen": lambda snapshot: (snapshot.admin.host, snapshot.admin.port),
+    "storage": lambda snapshot: snapshot.storage,
+    "simulator": lambda snapshot: snapshot.simulator,
+    "metrics": lambda snapshot: snapshot.metrics,
+}
+"""What is read when the process starts, and never again."""
 _DEBOUNCE_MS = 200
 _YAML = frozenset({".yaml", ".yml"})
 
@@ -92,8 +99,8 @@ class SnapshotHolder:
         old, self.current = self.current, snapshot
         self.stale_reason = None
         log.info("configuration version %d is in force", snapshot.version, extra={"config_version": snapshot.version})
-        for name in _RESTART:
-            if getattr(old, name) != getattr(snapshot, name):
+        for name, part in _RESTART.items():
+            if part(old) != part(snapshot):
                 log.warning("`%s` has changed: that needs a restart", name, extra={"section": name})
         for line in snapshot.left_out:
             if line not in old.left_out:

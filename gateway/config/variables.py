@@ -58,9 +58,7 @@ class Variables:
         if "${" not in written:
             return written
         if malformed := _MALFORMED.search(written.replace("$${", "")):
-            return Resolved(
-                "", written, f"malformed reference at column {malformed.start() + 1} of the text; write ${{NAME}}"
-            )
+            return Resolved("", written, f"not a reference at character {malformed.start() + 1}: write ${{NAME}}")
         missing: list[str] = []
 
         def replacement(match: re.Match[str]) -> str:

@@ -36,7 +36,7 @@ def per_million(per_token: Any) -> str | None:
         usd = (Decimal(str(per_token)) * 1_000_000).quantize(Decimal("0.000001"), ROUND_CEILING)
     except ArithmeticError:
         return None
-    if not 0 <= usd <= _MAX:
+    if not usd.is_finite() or not 0 <= usd <= _MAX:
         return None
     whole, _, decimals = f"{usd:f}".partition(".")
     decimals = decimals.rstrip("0")

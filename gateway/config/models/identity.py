@@ -75,12 +75,12 @@ def unix_seconds(text: str) -> float:
     """A date or a moment with a zone, as Unix time."""
     try:
         moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            if len(text) > len("2027-01-31"):
-                raise PydanticCustomError("expires", "needs a time zone: `2027-01-31T18:00:00Z`")
+        if moment.tzinfo is None and len(text) == len("2027-01-31"):
             moment = moment.replace(tzinfo=UTC)
-        return moment.timestamp()
+        at_s = moment.timestamp()
     except (ValueError, OverflowError):
-        raise PydanticCustomError(
-            "expires", "should be a date such as `2027-01-31`, or `2027-01-31T18:00:00Z`"
-        ) from None
+        message = "should be a date such as `2027-01-31`, or `2027-01-31T18:00:00Z`"
+        raise PydanticCustomError("expires", message) from None
+    if moment.tzinfo is None:
+        raise PydanticCustomError("expires", "needs a time zone: `2027-01-31T18:00:00Z`")
+    return at_s

@@ -71,7 +71,10 @@ class Simulator(Written):
     port: Port = Field(4010, description="Port to listen on.")
     seed: Whole = Field(1, description="The same seed gives the same answers.")
     speed: Number = Field(
-        1.0, ge=0, le=1_000_000, description="1 is a real provider's pace, 10 ten times as fast, 0 without waiting."
+        1.0,
+        ge=0,
+        le=1_000_000,
+        description="Its pace: 1 is a real provider's, 10 ten times as fast, 0 without waiting.",
     )
 
 

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .conftest import Load, Problems
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "policies"
+    path.mkdir()
+    (path / "default.yaml").write_text("name: default\nstrategy: ordered\n")
+    return path
+
+
+def test_policies_are_part_of_the_snapshot(load_text: Load, folder: Path) -> None:
+    snapshot = load_text("")
+
+    assert [policy.name for policy in snapshot.policies] == ["default"]
+    assert folder / "default.yaml" in snapshot.files
+    assert folder in snapshot.folders
+
+
+def test_no_folder_has_no_policies(load_text: Load) -> None:
+    assert load_text("policies: elsewhere").policies == ()
+
+
+def test_policies_are_read_strictly(problems: Problems, folder: Path) -> None:
+    (folder / "a.yaml").write_text("name: default\nstrategy: cheapest\nrule: []\n")
+    (folder / "b.yml").write_text("")
+    (folder / "c.yaml").write_bytes(b"\xff")
+    (folder / "d.yaml").write_text("- a\n")
+    (folder / "e.yaml").write_text("name: default\n")
+
+    assert problems("srver: 1") == [
+        "config.yaml:1:1: srver: unknown setting 'srver'; did you mean 'server'?",
+        "policies/a.yaml:2:11: strategy: should be 'ordered'",
+        "policies/a.yaml:3:1: rule: unknown setting 'rule'; there is 'description', 'name', 'strategy'",
+        "policies/b.yml:1:1: needs `name`",
+        "policies/c.yaml:1:1: is not UTF-8 text (byte 0)",
+        "policies/d.yaml:1:1: should be a mapping of settings, not a list",
+        "policies/e.yaml:1:7: name: 'default' is already the name of the policy in policies/default.yaml",
+    ]
