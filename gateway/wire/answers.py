@@ -86,10 +86,11 @@ class _Chunk(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: WireUsage | None = None
     service_tier: str | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = msgspec.Raw(b"")
     x_groq: _GroqExtra | None = None
 
 
+_NO_ERROR = (b"", b"null")
 _chunk_decoder = msgspec.json.Decoder(_Chunk)
 
 
@@ -145,7 +146,8 @@ class StreamObserver:
             self._observe_choices(chunk.choices)
         if chunk.service_tier is not None:
             self.service_tier = chunk.service_tier
-        if chunk.error is not None and bytes(chunk.error) != b"null":
+        failed = bytes(chunk.error) not in _NO_ERROR
+        if failed:
             self.failed = True
         if chunk.usage is None and chunk.x_groq is None:
             return None
@@ -153,7 +155,7 @@ class StreamObserver:
         if usage is None:
             return None
         self.usage = usage
-        return UsageChunk(data, standalone=not chunk.choices and chunk.error is None)
+        return UsageChunk(data, standalone=not chunk.choices and not failed)
 
     def _observe_choices(self, choices: list[_Choice]) -> None:
         for choice in choices:

@@ -184,7 +184,7 @@ def _images(messages: list[_Message]) -> int:
     images = 0
     for message in messages:
         content = memoryview(message.content)
-        if content[:1] == b"[":
+        if bytes(content[:1]) == b"[":
             try:
                 parts = _parts_decoder.decode(content)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -56,8 +56,10 @@ class EventSplitter:
 
 def event_data(event: bytes) -> bytes:
     """The payload of an event: its `data` lines joined by LF; empty for comments and other fields only."""
-    if event.startswith(b"data: ") and event.endswith(b"\n\n") and event.find(b"\n") == len(event) - 2:
-        return event[6:-2]
+    if event.startswith(b"data: ") and event.endswith(b"\n\n"):
+        data = event[6:-2]
+        if b"\n" not in data and b"\r" not in data:  # the usual event, of one line
+            return data
     lines = []
     for line in _LINE_END.split(event):
         if line.startswith(b"data:"):
