@@ -150,7 +150,7 @@ def _split(tokens: list[bytes], dice: Random) -> list[tuple[int, str]]:
     for token in tokens:
         text += decoder.decode(token)
         count += 1
-        if count >= wanted and text and decoder.getstate()[0] == b"":
+        if count >= wanted and text:
             groups.append((count, text))
             text, count = "", 0
             wanted = 1 if dice.random() < 0.9 else dice.randint(2, 4)

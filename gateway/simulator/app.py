@@ -49,6 +49,8 @@ class Simulator:
         self.bill = bill
         self.schedule = Schedule(settings.seed)
         self.control = Control(bill, self.schedule)
+        self.stopping = asyncio.Event()
+        """Set when nothing may linger any more."""
         self._engine = Engine(settings, bill)
 
     async def close(self) -> None:
@@ -59,7 +61,7 @@ class Simulator:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        conversation = Conversation(scope, receive, send)
+        conversation = Conversation(scope, receive, send, self.stopping)
         try:
             await self._route(conversation, scope)
         except SimError as error:

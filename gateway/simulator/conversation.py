@@ -31,7 +31,8 @@ class ClientGone(Exception):
 class Conversation:
     """A request and the means to answer it."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, stopping: asyncio.Event) -> None:
+        """`stopping` is set when the server ends."""
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.gone = False
         """The client left before the answer was complete."""
@@ -39,6 +40,7 @@ class Conversation:
         self._scope = scope
         self._receive = receive
         self._send = send
+        self._stopping = stopping
         self._complete = False
         self._waiter: asyncio.Future[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
@@ -89,6 +91,13 @@ class Conversation:
             timer.cancel()
             self._waiter = None
         return not self.gone
+
+    async def linger(self, seconds: float) -> None:
+        """Wait, whether the client is there or not; until the server ends at most."""
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            pass  # the usual end
 
     async def start(self, status: int, headers: HeaderList) -> None:
         """Send the head."""

@@ -50,5 +50,6 @@ class Delivery:
                 generation.made += 1
             return
         until = self.elapsed_s + linger.number("ms") / 1000
-        await asyncio.sleep(max(0.0, min(until, generation.due[-1]) - self.elapsed_s))
-        generation.made = max(generation.made, min(pieces_due(generation.due, until), len(generation.flow)))
+        await self.conversation.linger(max(0.0, min(until, generation.due[-1]) - self.elapsed_s))
+        made = pieces_due(generation.due, min(until, self.elapsed_s))
+        generation.made = max(generation.made, min(made, len(generation.flow)))

@@ -70,8 +70,8 @@ class Listener:
             else:
                 return
 
-    async def close(self, grace_s: float) -> None:
-        """Stop listening, give answers in progress `grace_s` seconds, then break them and see them billed."""
+    async def drain(self, grace_s: float) -> None:
+        """Stop listening for good, close idle connections and give answers in progress `grace_s` seconds."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -82,6 +82,9 @@ class Listener:
             connection.shutdown()
         if self._state.tasks and grace_s > 0:
             await asyncio.wait(list(self._state.tasks), timeout=grace_s)
+
+    async def close(self) -> None:
+        """After `drain()`: break what is still open. Returns when the last answer is billed."""
         for connection in list(self._state.connections):
             connection.transport.abort()
         while self._state.tasks:

@@ -82,7 +82,7 @@ MODELS: dict[str, SimModel] = {
             kind="embedding",
             context_window=8_192,
             max_output_tokens=0,
-            rates=(Rates("0.02", "0.02", "0"),),
+            rates=(Rates("0.0125", "0.0125", "0"),),
             pace=Pace(first_token_s=0.08, first_token_sigma=0.25, tokens_per_s=100_000, jitter=0.0),
             dimensions=1_536,
         ),

@@ -58,7 +58,7 @@ class SchemaFiller:
 
     def _value(self, schema: Any, depth: int) -> Any:  # noqa: PLR0911 - one return per kind of schema
         self._made += 1
-        if not isinstance(schema, dict) or depth > _TOO_DEEP:
+        if not isinstance(schema, dict) or depth > _TOO_DEEP or self._made > 2 * _MOST_VALUES:
             return None
         if "$ref" in schema:
             return self._value(self._resolve(schema["$ref"]), depth + 1)

@@ -52,7 +52,9 @@ class SimulatorServer:
 
     async def stop(self, grace_s: float = 0.0) -> None:
         """Stop listening; after `grace_s` seconds break what is still being answered. It is billed as cancelled."""
-        await self._listener.close(grace_s)
+        await self._listener.drain(grace_s)
+        self._simulator.stopping.set()
+        await self._listener.close()
         await self._simulator.close()
 
 

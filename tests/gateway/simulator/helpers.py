@@ -98,7 +98,7 @@ def chat(model: str = "sim-small", **fields: Any) -> dict[str, Any]:
 async def read_tokens(reader: asyncio.StreamReader, count: int) -> None:
     """Read until so many content events have come."""
     seen = b""
-    while seen.count(b'"delta":{"content":"') < count + 1:  # the opening event has an empty content
+    while seen.count(b'"delta":{"content":"') < count:  # the opening event's delta begins with the role
         data = await reader.read(65536)
         assert data, seen
         seen += data

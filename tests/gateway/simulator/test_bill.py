@@ -20,7 +20,8 @@ def test_examples_by_hand() -> None:
     # above 128,000 all of it costs double
     assert cost_nano_usd(MODELS["sim-large"], Counts(128_000, 0, 1, 0)) == 640_000_000 + 15_000
     assert cost_nano_usd(MODELS["sim-large"], Counts(128_001, 0, 1, 0)) == 1_280_010_000 + 30_000
-    assert cost_nano_usd(MODELS["sim-embed"], Counts(1, 0, 0, 0)) == 20
+    # 12.5 nano-USD a token
+    assert [cost_nano_usd(MODELS["sim-embed"], Counts(tokens, 0, 0, 0)) for tokens in (1, 2, 3)] == [13, 25, 38]
     assert cost_nano_usd(MODELS["sim-small"], Counts(1, 1, 0, 0)) == 75
 
 

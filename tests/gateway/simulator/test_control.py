@@ -16,7 +16,7 @@ async def http(sim: SimulatorServer):
 async def test_scheduled_faults(http: httpx.AsyncClient, sim: SimulatorServer) -> None:
     posted = await http.post("/sim/faults", json={"fault": "503;retry_after=9", "models": ["sim-small"], "count": 2})
     assert posted.json()[0]["count"] == 2
-    assert [(await post(sim, chat())).status for _ in range(3)] == [503, 503, 200]
+    assert [(await post(sim, chat("sim-small+fault-slow"))).status for _ in range(3)] == [503, 503, 200]
     await http.post("/sim/faults", json={"fault": "400", "params": {"body": "a;b, c"}, "for_s": 60})
     assert (await post(sim, chat("sim-large"))).body == b"a;b, c"
     assert (await http.get("/sim/faults")).json()[-1]["for_s"] > 50

@@ -10,10 +10,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from gateway.cli.simulate import simulate
 from gateway.simulator.__main__ import main
 from gateway.simulator.server import SimulatorServer
-from tests.gateway.simulator.helpers import chat, post
+from tests.gateway.simulator.helpers import chat, connected, post, read_tokens
 
 
 async def launch(*arguments: str) -> tuple[asyncio.subprocess.Process, SimpleNamespace]:
@@ -32,6 +31,18 @@ async def test_sigterm_ends_it_cleanly() -> None:
         assert answer.status == 200
     finally:
         process.send_signal(signal.SIGTERM)
+        await process.communicate()
+    assert process.returncode == 0
+
+
+async def test_sigterm_lets_answers_finish() -> None:
+    process, server = await launch()
+    try:
+        async with connected(server, chat(stream=True, max_tokens=20), x_sim_fault="slow;token_ms=5") as (reader, _):
+            await read_tokens(reader, 1)
+            process.send_signal(signal.SIGTERM)
+            assert b"[DONE]" in await reader.read()
+    finally:
         await process.communicate()
     assert process.returncode == 0
 
@@ -69,6 +80,8 @@ def test_unwritable_bill(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     missing = tmp_path / "nowhere" / "bill.jsonl"
     assert main(["--port", "0", "--bill", str(missing)]) == 1
     assert "nowhere" in capsys.readouterr().err
+    from gateway.cli.simulate import simulate
+
     app = typer.Typer()
     app.command()(simulate)
     result = CliRunner().invoke(app, ["--port", "0", "--bill", str(missing)])

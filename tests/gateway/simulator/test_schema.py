@@ -111,3 +111,8 @@ def test_a_schema_cannot_ask_for_too_much() -> None:
     for _ in range(5):
         schema = {"type": "array", "items": schema, "minItems": 10**9}
     SchemaFiller(schema, chance.dice(1)).fill()
+
+
+def test_a_schema_without_end_is_given_up() -> None:
+    node = {"properties": {"left": {"$ref": "#"}, "right": {"$ref": "#"}}, "required": ["left", "right"]}
+    SchemaFiller(node, chance.dice(1)).fill()

@@ -63,3 +63,14 @@ async def test_a_real_pace_is_streamed_as_it_goes() -> None:
     finally:
         await server.stop()
     assert answer.data()[-1] == b"[DONE]"
+
+
+async def test_nothing_lingers_past_the_end() -> None:
+    server = await start(SimulatorSettings(port=0, speed=0))
+    faults = "slow;first_ms=0;token_ms=3600000, linger;ms=36000000"
+    async with connected(server, chat(stream=True), x_sim_fault=faults) as (reader, _):
+        await read_tokens(reader, 1)
+    await server.stop()
+    [record] = server.bill.records
+    assert record.outcome == "cancelled"
+    assert 1 <= record.completion_tokens <= 4
