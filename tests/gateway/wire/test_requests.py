@@ -62,9 +62,12 @@ _VALUES = st.recursive(
     ),
     max_leaves=6,
 )
+_OPTIONAL = (
+    *("stream", "stream_options", "n", "max_tokens", "max_completion_tokens"),
+    *("service_tier", "tools", "response_format"),
+)
 _KNOWN = st.sampled_from(
-    ["messages", "prompt", "input", "stream", "stream_options", "n", "best_of", "max_tokens", "max_completion_tokens"]
-    + ["service_tier", "tools", "response_format", "metadata", "user", "Model"]
+    ["messages", "prompt", "input", "best_of", "metadata", "user", "Model", *_OPTIONAL],
 )
 
 
@@ -210,10 +213,7 @@ def test_best_of_is_a_count_too() -> None:
 
 
 def test_explicit_nulls_are_as_good_as_absent() -> None:
-    nulls = dict.fromkeys(
-        ["stream", "stream_options", "n", "max_tokens", "max_completion_tokens", "service_tier", "tools"]
-        + ["response_format", "user", "metadata"]
-    )
+    nulls = dict.fromkeys([*_OPTIONAL, "user", "metadata"])
     request = chat(**nulls)
     assert request.profile._replace(input_bytes=0, input_tokens=0) == chat().profile._replace(
         input_bytes=0, input_tokens=0
