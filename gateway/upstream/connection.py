@@ -23,7 +23,7 @@ from gateway.config.snapshot import Timeouts
 from gateway.upstream.deadline import NEVER, Deadline
 from gateway.upstream.framing import ends_with_connection, keepalive_hint_s
 from gateway.upstream.response import LOW_WATER_BYTES, HttpResponse
-from gateway.upstream.transport import ConnectionBroken, ResponseTooLarge, TimedOut, TransportError
+from gateway.upstream.transport import ConnectionBroken, TimedOut, TransportError
 
 if TYPE_CHECKING:
     from gateway.upstream.call import HttpCall
@@ -55,7 +55,6 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, loop: asyncio.AbstractEventLoop, host: HostPool) -> None:
         self.loop = loop
-        self.lost = False
         self._host = host
         self._transport: asyncio.Transport = _UNCONNECTED
         self._fileno = -1
@@ -98,6 +97,11 @@ class Connection(asyncio.Protocol):
                 return True
         self.close()
         return False
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether it is closed, or about to be."""
+        return self._transport.is_closing()
 
     def send(self, call: HttpCall) -> None:
         """Write the request. From here on the upstream may have seen it."""
@@ -205,7 +209,6 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
-        self.lost = True
         reason = f": {type(exc).__name__}" if exc is not None else ""
         self.fail(ConnectionBroken(f"the upstream broke the connection{reason}", sent=True))
         self._transport = _UNCONNECTED
@@ -285,9 +288,6 @@ class Connection(asyncio.Protocol):
                 self.fail(ConnectionBroken("the answer is framing without content", sent=True))
                 return
         if response.buffered > response.room:
-            if response.collecting:
-                self.fail(ResponseTooLarge(f"the answer is larger than {response.room} bytes", sent=True))
-                return
             self._pause()
         elif not self._reading_paused:
             self._enter("idle", self._timeouts.idle_s)

@@ -120,7 +120,7 @@ class HostPool:
             failure = TimedOut("connect", connect_s, sent=False)
         except TransportError as error:
             failure = error
-        if failure is None and connection.lost:
+        if failure is None and connection.is_closing:
             failure = Unreachable(f"{self._destination.origin}: it closed the connection at once", sent=False)
         if failure is None:
             self.connections.add(connection)

@@ -42,7 +42,7 @@ class HttpResponse:
         self.buffered = 0
         """Undecoded bytes that nobody has fetched yet."""
         self.room = HIGH_WATER_BYTES
-        """How many may be buffered before the connection stops reading, or while collecting, gives up."""
+        """How many may be buffered before the connection stops reading; while collecting, before `read` gives up."""
         self.collecting = False
         """Whether `read` wants the whole body."""
         self._chunks: list[bytes] = []

@@ -6,7 +6,12 @@ import asyncio
 
 import pytest
 
+from gateway.upstream import host as host_module
+from gateway.upstream.connection import Connection
+from gateway.upstream.opening import open_connection
 from gateway.upstream.pool import Pool
+from gateway.upstream.target import Destination
+from gateway.upstream.tls import TlsContexts
 from gateway.upstream.transport import TransportError, Unreachable
 from tests.gateway.upstream.raw_server import OK, Peer, RawServer, answer, eventually, quick
 
@@ -112,6 +117,18 @@ async def test_a_server_that_hangs_up_on_everyone_never_loops(pool: Pool) -> Non
             with pytest.raises(TransportError):
                 await pool.start(server.endpoint(), b"POST", b"/", b"", b"").response()
         assert server.accepted == 5
+
+
+async def test_a_connection_lost_before_its_use_is_not_used(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def open_and_lose(destination: Destination, contexts: TlsContexts, connection: Connection) -> None:
+        await open_connection(destination, contexts, connection)
+        connection.eof_received()
+
+    monkeypatch.setattr(host_module, "open_connection", open_and_lose)
+    async with RawServer() as server:
+        with pytest.raises(Unreachable, match="closed the connection at once"):
+            await pool.start(server.endpoint(), b"POST", b"/", b"", b"").response()
+        await eventually(lambda: pool.stats() == (0, 0, 0, 0))
 
 
 async def test_the_opening_of_an_aborted_call_serves_the_next_one(pool: Pool) -> None:

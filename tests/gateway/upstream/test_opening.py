@@ -11,7 +11,7 @@ import trustme
 
 from gateway.upstream.pool import Pool
 from gateway.upstream.transport import ConnectionBroken, Unreachable
-from tests.gateway.upstream.raw_server import OK, Peer, RawServer, always_ok, answer, eventually
+from tests.gateway.upstream.raw_server import OK, Peer, RawServer, always_ok, answer, eventually, quick
 
 LOOPS = ("asyncio", "uvloop")
 
@@ -166,7 +166,8 @@ async def test_an_idle_tls_connection_closed_by_the_server_is_replaced(
 async def test_a_handshake_that_is_given_up_leaves_nothing(ca: trustme.CA) -> None:
     pool = Pool()
     async with RawServer(Peer.gone) as server:
-        call = pool.start(server.endpoint(base_url=url(server)), b"POST", b"/", b"", b"{}")
+        endpoint = server.endpoint(base_url=url(server), timeouts=quick(connect_s=3600))
+        call = pool.start(endpoint, b"POST", b"/", b"", b"{}")
         await server.until(lambda seen: seen.accepted == 1)
         call.abort()
         await pool.close()

@@ -89,6 +89,7 @@ async def test_the_connection_used_last_is_used_next(pool: Pool) -> None:
         b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=0\r\nContent-Length: 2\r\n\r\nok",
         OK + b"surplus",
+        OK + b"\x00",
         OK + OK,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
     ],
@@ -214,6 +215,16 @@ async def test_close_ends_idle_and_busy_connections_and_refuses_new_calls() -> N
                 await post(pool, known)
         await server.all_gone()
         await pool.close()
+
+
+async def test_a_closed_connection_holds_no_timer(pool: Pool) -> None:
+    async with RawServer() as server:
+        await post(pool, server.endpoint())
+        (host,) = pool._hosts.values()
+        (connection,) = host.connections
+        assert connection._deadline._handle is not None
+        await pool.close()
+        assert connection._deadline._handle is None
 
 
 async def test_an_impossible_endpoint_fails_the_call_not_the_caller(pool: Pool) -> None:

@@ -12,7 +12,7 @@ import trustme
 
 from gateway.upstream.pool import Pool
 from gateway.upstream.transport import Aborted, Unreachable
-from tests.gateway.upstream.raw_server import OK, Peer, RawServer, Request, always_ok
+from tests.gateway.upstream.raw_server import OK, Peer, RawServer, Request, always_ok, eventually, quick
 
 LOOPS = ("asyncio", "uvloop")
 BASIC = b"Basic " + b64encode(b"user:p@ss")
@@ -94,6 +94,47 @@ async def test_the_certificate_counts_inside_the_tunnel_too(pool: Pool, tls: tup
         await proxy.all_gone()
 
 
+async def test_a_call_served_meanwhile_survives_the_failure_of_its_own_opening(
+    pool: Pool, tls: tuple[ssl.SSLContext, Path]
+) -> None:
+    refuse, release = asyncio.Event(), asyncio.Event()
+
+    class Grudging(Proxy):
+        async def tunnel(self, peer: Peer) -> None:
+            if peer.number == 1:
+                await super().tunnel(peer)
+                return
+            await peer.request()
+            await refuse.wait()
+            await peer.send(b"HTTP/1.1 503 No\r\n\r\n")
+            await peer.gone()
+
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK)
+        await peer.request()
+        await release.wait()
+        await peer.send(OK)
+        await peer.gone()
+
+    async with RawServer(handler, tls=tls[0]) as server, Grudging() as proxy:
+        endpoint = server.endpoint(
+            base_url=f"https://localhost:{server.port}", ca_file=tls[1], proxy=f"http://127.0.0.1:{proxy.port}"
+        )
+        first = pool.start(endpoint, b"POST", b"/", b"", b"{}")
+        await eventually(lambda: pool.stats().in_use == 1)
+        second = pool.start(endpoint, b"POST", b"/", b"", b"{}")
+        assert pool.stats().waiting == 1
+        assert await (await first.response()).read() == b"ok"
+        assert pool.stats() == (1, 0, 1, 0)
+        refuse.set()
+        (host,) = pool._hosts.values()
+        await eventually(lambda: not host.openings)
+        release.set()
+        assert await (await second.response()).read() == b"ok"
+        assert second.connection_reused
+
+
 async def test_plain_http_is_asked_of_the_proxy_in_absolute_form(pool: Pool) -> None:
     seen: list[Request] = []
 
@@ -168,7 +209,11 @@ async def test_a_socks_proxy_is_refused_with_a_reason(pool: Pool) -> None:
 async def test_a_proxy_that_never_answers_is_given_up_cleanly() -> None:
     pool = Pool()
     async with RawServer(Peer.gone) as proxy:
-        endpoint = proxy.endpoint(base_url="https://models.example", proxy=f"http://127.0.0.1:{proxy.port}")
+        endpoint = proxy.endpoint(
+            base_url="https://models.example",
+            proxy=f"http://127.0.0.1:{proxy.port}",
+            timeouts=quick(connect_s=3600),
+        )
         call = pool.start(endpoint, b"POST", b"/", b"", b"{}")
         await proxy.until(lambda seen: seen.accepted == 1)
         call.abort()

@@ -88,6 +88,29 @@ async def test_idle_stands_still_while_the_reader_is_slow(pool: Pool) -> None:
         assert received == 4_000_000
 
 
+async def test_idle_begins_anew_when_the_reader_goes_on(pool: Pool) -> None:
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\n\r\n" + bytes(4_000_000))
+        await peer.gone()
+
+    async with RawServer(handler) as server:
+        call = pool.start(server.endpoint(timeouts=TIMEOUTS), b"POST", b"/", b"", b"{}")
+        response = await call.response()
+        await eventually(lambda: the_connection(pool)._reading_paused)
+        connection = the_connection(pool)
+        # A stall that begins with the reader's return, before any new byte: stop the transport from bringing one.
+        connection._transport.pause_reading()
+        connection._transport.resume_reading = lambda: None  # type: ignore[method-assign]
+        assert await response.next_chunk()
+        waiting = asyncio.ensure_future(response.next_chunk())
+        await warp(59)
+        assert not waiting.done()
+        await warp(1.1)
+        with pytest.raises(TimedOut, match="idle"):
+            await waiting
+
+
 async def test_total_bounds_a_stream_that_never_pauses_long(pool: Pool) -> None:
     ticks = asyncio.Queue[bytes]()
 
