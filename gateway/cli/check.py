@@ -108,7 +108,7 @@ def _print_tables(config: Path, snapshot: Snapshot) -> None:
 def _providers(snapshot: Snapshot) -> Any:
     table = _table("provider", "URL", "proxy")
     for name, endpoint in snapshot.endpoints.items():
-        table.add_row(name, endpoint.base_url.rpartition("@")[2], "yes" if endpoint.proxy else "")
+        table.add_row(name, endpoint.base_url, "yes" if endpoint.proxy else "")
     return table
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -67,6 +68,7 @@ class Compiler:
         storage = self._storage(raw)
         builder = self._catalog_builder(raw, storage.dir, table)
         catalog, wildcards = builder.build() if builder is not None else (Catalog({}), None)
+        self._check_policies(raw)
         policies, policy_files, policy_problems = load_policies(self._folder / raw.policies)
         server, admin, keys, auth = self._server(raw.server), self._admin(raw), self._keys(raw), self._auth(raw)
         self._check_ports(raw)
@@ -94,6 +96,11 @@ class Compiler:
             wildcards=wildcards,
             folders=tuple(dict.fromkeys([*self._sources.folders, self._folder / raw.policies])),
         )
+
+    def _check_policies(self, raw: RawConfig) -> None:
+        """The folder may be missing as long as nobody asks for it."""
+        if self._tree.has(("policies",)) and not os.path.isdir(self._folder / raw.policies):  # noqa: PTH112  # never raises
+            self._tree.complain(("policies",), "no such folder")
 
     def _catalog_builder(self, raw: RawConfig, storage: Path, table: TableLoader) -> CatalogBuilder | None:
         try:

@@ -14,7 +14,7 @@ def load_policies(folder: Path) -> tuple[tuple[Policy, ...], list[Path], list[Pr
     """The policies of a folder, the files they are in, and what is wrong with them. A missing folder has none."""
     policies: list[Policy] = []
     problems: list[Problem] = []
-    files = sorted(file for pattern in ("*.yaml", "*.yml") for file in folder.glob(pattern) if file.is_file())
+    files = _files(folder)
     named: dict[str, Path] = {}
     for file in files:
         tree = _read(file, problems)
@@ -28,6 +28,13 @@ def load_policies(folder: Path) -> tuple[tuple[Policy, ...], list[Path], list[Pr
             named[policy.name] = file
             policies.append(policy)
     return tuple(policies), files, problems
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return sorted(file for pattern in ("*.yaml", "*.yml") for file in folder.glob(pattern) if file.is_file())
+    except (OSError, ValueError):  # no folder's name at all
+        return []
 
 
 def _read(file: Path, problems: list[Problem]) -> Tree | None:

@@ -140,15 +140,24 @@ class SnapshotHolder:
             return concerns(self.current, Path(path))
 
         async for _ in watchfiles.awatch(*folders, watch_filter=relevant, debounce=_DEBOUNCE_MS, recursive=False):
-            await self.reload()
+            try:
+                await self.reload()
+            except Exception:  # the edge of a background task: a mistake of ours must not end the watching
+                log.exception("the configuration could not be read again")
             if watched_folders(self.current) != folders:
                 return
 
 
 def watched_folders(snapshot: Snapshot) -> list[Path]:
-    """The folders that exist now and hold the configuration's files, through symbolic links too."""
+    """The folders that exist now and hold the configuration's files.
+
+    Where a symbolic link leads is watched too, unless that is further down: Kubernetes makes a new folder each time.
+    """
     folders = {file.parent.absolute() for file in snapshot.files}
-    folders |= {file.resolve().parent for file in snapshot.files}
+    for file in snapshot.files:
+        target = file.resolve()
+        if not target.is_relative_to(file.parent.resolve()):
+            folders.add(target.parent)
     folders |= {folder.absolute() for folder in snapshot.folders}
     return sorted(folder for folder in folders if folder.is_dir())
 

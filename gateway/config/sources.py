@@ -60,7 +60,7 @@ class Sources:
         """The files that one pattern names, sorted. A pattern may match none; a plain name must exist."""
         if not _GLOB & set(pattern):
             self.folders.append((base / pattern).parent)
-            if (base / pattern).is_file():
+            if _is_file(base / pattern):
                 return [base / pattern]
             self.document.complain(("include", index), "no such file")
             return []
@@ -120,3 +120,10 @@ class Sources:
         depth = len(path)
         self.document.keys.update({at: place for at, place in other.keys.items() if at[:depth] == path})
         self.document.values.update({at: place for at, place in other.values.items() if at[:depth] == path})
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # too long for a name, or behind a folder that we may not read
+        return False

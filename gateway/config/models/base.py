@@ -94,6 +94,9 @@ Seconds = Annotated[Number, Field(gt=0, le=86_400)]
 Port = Annotated[Whole, Field(ge=0, le=65_535)]
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
 
+PathText = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00-\x1f]+$")]
+"""A file or folder, relative to the configuration's folder."""
+
 UsdPerMillion = Annotated[
     str,
     _money(_MONEY),

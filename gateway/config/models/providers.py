@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from gateway.config.models.base import Count, EmptyIsNone, Flag, ProviderId, Seconds, Secret, Text, Written
+from gateway.config.models.base import Count, EmptyIsNone, Flag, PathText, ProviderId, Seconds, Secret, Text, Written
 
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 
@@ -36,7 +36,7 @@ class Provider(Written):
         description="When a variable it needs is not set, leave it out, and the models that only it has.",
     )
     timeouts: ProviderTimeouts = Field(ProviderTimeouts.model_construct(), description="How long it may take.")
-    ca_file: Text | None = Field(None, description="PEM file with the certificates of a private CA.")
+    ca_file: PathText | None = Field(None, description="PEM file with the certificates of a private CA.")
     verify_tls: Flag = Field(True, description="Check its certificate. Turn off only to try something out.")
     proxy: Text | None = Field(
         None,
@@ -55,7 +55,10 @@ class Provider(Written):
     @field_validator("base_url")
     @classmethod
     def _http(cls, value: str) -> str:
-        return _checked_url(value, ("http://", "https://"))
+        url = _checked_url(value, ("http://", "https://"))
+        if "@" in url.split("/", 3)[2]:
+            raise PydanticCustomError("url", "credentials do not belong into a URL: use `api_key` or `headers`")
+        return url
 
     @field_validator("proxy")
     @classmethod

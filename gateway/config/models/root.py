@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from gateway.config.models.base import EmptyIsNone, Id, ModelName, ProviderId, Text, Written
+from gateway.config.models.base import EmptyIsNone, Id, ModelName, PathText, ProviderId, Written
 from gateway.config.models.identity import Agent, Key, Org, Team
 from gateway.config.models.models import Model
 from gateway.config.models.prices import Unpriced, UnpricedRule
@@ -33,7 +33,7 @@ OnOff = Annotated[
 class RawConfig(Written):
     """What people write in `config.yaml`, references resolved and types checked, but names not yet followed."""
 
-    include: list[Text] = Field(
+    include: list[PathText] = Field(
         [], description="More files, by name or pattern; their sections are merged into this one's."
     )
     server: Server = Field(Server.model_construct(), description="The main listener. Changes need a restart.")
@@ -49,7 +49,7 @@ class RawConfig(Written):
         Simulator.model_construct(), description="The simulated provider. Changes need a restart."
     )
     metrics: Metrics = Field(Metrics.model_construct(), description="Bounds on metrics.")
-    policies: Text = Field("policies", description="Folder of policy files (`*.yaml`).")
+    policies: PathText = Field("policies", description="Folder of policy files (`*.yaml`).")
     unpriced: Unpriced = Field(
         UnpricedRule.model_construct(),
         description="`deny` refuses models without a price; a `ceiling` charges them that.",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from gateway.config.models.base import Count, Flag, Number, Port, Seconds, Secret, Text, Whole, Written
+from gateway.config.models.base import Count, Flag, Number, PathText, Port, Seconds, Secret, Text, Whole, Written
 
 
 class Tls(Written):
     """The server's certificate."""
 
-    certificate: Text = Field(description="PEM file with the certificate and its chain.")
-    key: Text = Field(description="PEM file with the private key.")
+    certificate: PathText = Field(description="PEM file with the certificate and its chain.")
+    key: PathText = Field(description="PEM file with the private key.")
 
 
 class Server(Written):
@@ -53,7 +53,7 @@ class Admin(Written):
 class Storage(Written):
     """Where state lives, and how it is written."""
 
-    dir: Text = Field(".farebox", description="Folder of the journal's database and of caches.")
+    dir: PathText = Field(".farebox", description="Folder of the journal's database and of caches.")
     record_content: Flag = Field(False, description="Store prompts and answers in the journal too.")
     flush_interval_s: Seconds = Field(
         0.1, description="How long a journal row may wait for others before they are committed."

@@ -75,6 +75,7 @@ keys:
         ("server: {trusted_proxies: [10.0.0.0/8, here]}", "config.yaml:1:40: server.trusted_proxies[1]: should be an address or a network, such as `10.0.0.0/8`"),
         ("providers: {a b: {base_url: http://x}}", "config.yaml:1:13: providers.\"a b\": not a name that can be used here; allowed are letters, digits and `._-`, at most 64, a letter or digit first"),
         ("providers: {a: {base_url: ftp://x}}", "config.yaml:1:27: providers.a.base_url: should be a URL that starts with http:// or https://, without a query"),
+        ("providers: {a: {base_url: http://u:pw@x/v1}}", "config.yaml:1:27: providers.a.base_url: credentials do not belong into a URL: use `api_key` or `headers`"),
         ("providers: {a: {base_url: http://x, proxy: socks5://p}}", "config.yaml:1:44: providers.a.proxy: should be a URL that starts with http://, without a query"),
         ("providers: {a: {base_url: http://x, ca_file: none.pem}}", "config.yaml:1:46: providers.a.ca_file: the file cannot be read: No such file or directory"),
         ("providers: {a: {base_url: http://x, headers: {X-A: \"b\\nc\"}}}", "config.yaml:1:37: providers.a.headers: header values are one line of ASCII text"),

@@ -24,7 +24,11 @@ def test_policies_are_part_of_the_snapshot(load_text: Load, folder: Path) -> Non
 
 
 def test_no_folder_has_no_policies(load_text: Load) -> None:
-    assert load_text("policies: elsewhere").policies == ()
+    assert load_text("").policies == ()
+
+
+def test_a_folder_that_is_asked_for_must_be_there(problems: Problems) -> None:
+    assert problems("policies: elsewhere") == ["config.yaml:1:11: policies: no such folder"]
 
 
 def test_policies_are_read_strictly(problems: Problems, folder: Path) -> None:

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -109,6 +110,26 @@ def test_a_secret_in_clear_is_refused_and_not_repeated(data: dict[str, Any], sec
 
     assert isinstance(result, ConfigError)
     assert LITERAL not in told(result)
+
+
+@pytest.mark.parametrize("name", ["a\\0b", "x" * 300, "x" * 5000, "/", "..", "", "~", "a\\nb", "[", "**", "/**x"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        'policies: "{}"',
+        'include: ["{}"]',
+        'include: ["{}*"]',
+        'storage: {{dir: "{}"}}',
+        'server: {{tls: {{certificate: "{}", key: "{}"}}}}',
+        'providers: {{p: {{base_url: http://a, ca_file: "{}"}}}}',
+        'providers: {{p: {{base_url: http://a, api_key: "file:{}"}}}}',
+        'providers: {{p: {{base_url: "http://{}"}}}}',
+        'providers: {{p: {{base_url: http://a, proxy: "http://{}"}}}}',
+        'keys: {{k: {{agent: a, sha256: "{}", expires: "{}"}}}}',
+    ],
+)
+def test_odd_names_of_files_and_hosts_are_problems_at_most(setting: str, name: str, table: PriceTable) -> None:
+    load_text(setting.replace("{}", name).replace("{{", "{").replace("}}", "}"), table)
 
 
 def test_a_snapshot_does_not_show_its_credentials(table: PriceTable) -> None:

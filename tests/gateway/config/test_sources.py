@@ -50,10 +50,10 @@ def test_problems_in_included_files_have_their_place_there(problems: Problems, c
 
 
 def test_scalars_are_not_defined_twice_either(problems: Problems, conf_d: Path) -> None:
-    (conf_d / "c.yaml").write_text("policies: other\n")
+    (conf_d / "c.yaml").write_text("auth: on\n")
 
-    assert problems("include: [conf.d/c.yaml]\npolicies: mine\n") == [
-        "conf.d/c.yaml:1:1: policies: 'policies' is already defined at config.yaml:2:1"
+    assert problems("include: [conf.d/c.yaml]\nauth: on\n") == [
+        "conf.d/c.yaml:1:1: auth: 'auth' is already defined at config.yaml:2:1"
     ]
 
 
