@@ -16,12 +16,14 @@ from gateway.identity.keyring import KeyRing
 from gateway.identity.keys import KeyRecord, Principal
 from gateway.journal.keystore import KeyStore
 from gateway.journal.keysync import KeySync
-from gateway.journal.queries import request_cost, totals
+from gateway.journal.queries import AgentTotal, RequestCost, request_cost, totals
 from gateway.journal.writer import Journal
 from gateway.pipeline import Pipeline, may_use
+from gateway.telemetry.events import ChargePosted
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.recorder import Recorder
 from routing.catalog import Model
+from routing.money import format_usd
 
 
 class CatalogModels:
@@ -50,8 +52,8 @@ class Door:
             return ServiceUnavailable("The gateway is being stopped; try again, another one may answer.")
         if not self._journal.accepting:
             return ServiceUnavailable(
-                "The gateway's journal cannot be written fast enough, and no call goes unrecorded. Its operator should look "
-                "at the disk and the log; try again.",
+                "The gateway's journal cannot be written fast enough, and no call goes unrecorded. Its operator "
+                "should look at the disk and the log; try again.",
                 reason="journal",
             )
         return None
@@ -171,19 +173,19 @@ class Services:
         """Make a key; the key itself is given this once."""
         allowed = None if models is None else frozenset(models)
         made = await self._parts.keystore.create(agent, name, allowed, expires_at_s)
-        await self._parts.keysync.refresh_now()
+        await self._parts.keysync.refresh()
         return made
 
     async def revoke_key(self, key_id: str) -> bool:
         """Revoke a stored key, here at once; False when there is none."""
         revoked = await self._parts.keystore.revoke(key_id)
-        await self._parts.keysync.refresh_now()
+        await self._parts.keysync.refresh()
         return revoked
 
     async def rotate_key(self, key_id: str, overlap_s: float) -> tuple[str, KeyRecord] | None:
         """Replace a stored key; None when there is none that works."""
         rotated = await self._parts.keystore.rotate(key_id, overlap_s)
-        await self._parts.keysync.refresh_now()
+        await self._parts.keysync.refresh()
         return rotated
 
     async def totals(self, since_s: float) -> list[dict[str, Any]]:
@@ -202,4 +204,55 @@ def key_object(record: KeyRecord) -> dict[str, Any]:
         "created_at_s": record.created_at_s,
         "expires_at_s": record.expires_at_s,
         "revoked_at_s": record.revoked_at_s,
+    }
+
+
+def cost_object(found: RequestCost) -> dict[str, Any]:
+    """A request and its charges as people may see them."""
+    request = found.request
+    return {
+        "id": request.request_id,
+        "object": "request",
+        "created_at_s": request.at_s,
+        "agent": request.agent,
+        "run": request.run,
+        "endpoint": request.endpoint,
+        "model": request.model,
+        "route": request.rule,
+        "outcome": request.outcome,
+        "status": request.status,
+        "error_code": request.error_code or None,
+        "latency_ms": request.latency_ms,
+        "first_token_ms": request.first_token_ms,
+        "cost_usd": format_usd(request.cost_nano_usd),
+        "charges": [_charge_object(charge) for charge in found.charges],
+    }
+
+
+def _charge_object(charge: ChargePosted) -> dict[str, Any]:
+    return {
+        "id": charge.charge_id,
+        "deployment": charge.deployment,
+        "provider": charge.provider,
+        "model": charge.upstream_model,
+        "usage": {name: count for name, count in charge.usage._asdict().items() if count},
+        "service_tier": charge.service_tier,
+        "price_point": charge.price_point,
+        "cost_usd": format_usd(charge.cost_nano_usd),
+        "estimated": charge.estimated,
+        "outcome": charge.outcome,
+        "purpose": charge.purpose,
+    }
+
+
+def totals_object(total: AgentTotal) -> dict[str, Any]:
+    """An agent's totals as people may see them."""
+    return {
+        "agent": total.agent,
+        "requests": total.requests,
+        "errors": total.errors,
+        "input_tokens": total.input_tokens,
+        "output_tokens": total.output_tokens,
+        "cost_usd": format_usd(total.cost_nano_usd),
+        "estimated_usd": format_usd(total.estimated_nano_usd),
     }

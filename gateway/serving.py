@@ -78,6 +78,7 @@ async def _start_simulator(settings: SimulatorSettings) -> asyncio.subprocess.Pr
         "--host", settings.host, "--port", str(settings.port), "--seed", str(settings.seed), "--speed", str(settings.speed),
         "--while-stdin",
         stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C is for the gateway; it stops the simulator after its own drain
     )  # fmt: skip
 
@@ -107,6 +108,9 @@ async def _stop_simulator(process: asyncio.subprocess.Process) -> None:
 def _greet(app: App, snapshot: Snapshot) -> None:
     """What a person sees: where it serves, and, the first time, a key inside a command that works."""
     lines = [f"Farebox serves {snapshot.source} on {app.url}/v1"]
+    simulator = snapshot.simulator
+    if simulator.enabled:
+        lines.append(f"  with a simulated provider on http://{simulator.host}:{simulator.port}/v1")
     lines += [f"  left out: {line}" for line in snapshot.left_out]
     if app.development_key is not None:
         model = app.example_model()

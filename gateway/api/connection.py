@@ -78,7 +78,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.waiting_since_s = self.loop.time()
-        self.scope[SCOPE_KEY] = self  # type: ignore[typeddict-unknown-key]
+        self.scope[SCOPE_KEY] = self  # type: ignore[literal-required]  # a key of our own
 
     def on_headers_complete(self) -> None:
         if self._head_bytes > self.settings.max_header_bytes:

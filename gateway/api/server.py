@@ -43,7 +43,7 @@ class Listener:
             options = {"ssl_certfile": settings.tls.certificate, "ssl_keyfile": settings.tls.key}
         self._server = _CommandedServer(
             uvicorn.Config(
-                app,  # type: ignore[arg-type]
+                app,
                 http=connection_class(settings),
                 loop="none",
                 ws="none",

@@ -34,6 +34,8 @@ def demo(
 
     try:
         matches = asyncio.run(run(Options(seconds, speed, seed, port, as_json, keep)))
+    except asyncio.CancelledError:
+        raise typer.Exit(130) from None  # a second Ctrl-C: no summary
     except DemoFailed as error:
         typer.echo(f"farebox demo: {error}", err=True)
         raise typer.Exit(1) from None

@@ -80,7 +80,9 @@ class GatewayProcess:
             process.terminate()
             try:
                 await asyncio.wait_for(process.wait(), STOPPED_WITHIN_S)
-            finally:
+            except TimeoutError:
+                pass  # it had its time
+            finally:  # also when a second Ctrl-C interrupts the wait
                 if process.returncode is None:
                     process.kill()
                     await process.wait()

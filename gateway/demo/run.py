@@ -39,7 +39,7 @@ class Options(NamedTuple):
 
 
 class DemoFailed(Exception):
-    """It cannot be shown; the message says why."""
+    """There is nothing to show; the message says why."""
 
 
 async def run(options: Options) -> bool:
@@ -99,7 +99,7 @@ class _Demo:
         with self._signals():
             gateway = GatewayProcess(config, self._ports.gateway, self._folder / "gateway.log", secrets_by_variable)
             async with gateway:
-                await gateway.wait_until_ready(f"{self._gateway_url}/readyz", f"{self._simulator_url}/healthz")
+                await self._wait_for(gateway)
                 started_s = loop.time()
                 await self._act(gateway)
                 seconds = loop.time() - started_s
@@ -107,6 +107,22 @@ class _Demo:
         books = compare(*evidence.read_journal(self._storage), bill, self._tallies)
         refused = sum(tally.refused_keys for tally in self._tallies.values())
         return Outcome(seconds, books, refused, options.keep)
+
+    async def _wait_for(self, gateway: GatewayProcess) -> None:
+        """Wait until both servers answer. Raises GatewayFailed, and DemoFailed when somebody stops it before that."""
+        self._console.print("Starting a gateway and a simulated provider ...", style="dim")
+        ready = asyncio.create_task(
+            gateway.wait_until_ready(f"{self._gateway_url}/readyz", f"{self._simulator_url}/healthz")
+        )
+        stopped = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({ready, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not ready.done():
+                raise DemoFailed("stopped before the agents began.")
+            await ready
+        finally:
+            ready.cancel()
+            stopped.cancel()
 
     async def _act(self, gateway: GatewayProcess) -> None:
         """Let the agents work until the time is over, somebody stops them, or the gateway ends."""

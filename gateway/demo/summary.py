@@ -65,17 +65,16 @@ def print_summary(console: Console, outcome: Outcome) -> None:
     console.print(_exact_table(books))
     console.print(_verdict(books), style="green" if books.match else "bold red")
     if books.total.estimates:
-        console.print("\nWithout usage from the provider: the client hung up, the answer broke, or it forgot.")
-        console.print("Such calls are never free. Farebox charges an estimate and marks it.\n")
+        console.print("\nSome calls brought no usage: the client hung up, the answer broke, or the")
+        console.print("provider forgot it. They are never free: Farebox charges an estimate, marked.")
         console.print(_estimates_table(books))
     if outcome.refused_keys:
-        verb = "call with a wrong key was" if outcome.refused_keys == 1 else "calls with a wrong key were"
-        console.print(f"\n{outcome.refused_keys} {verb} refused; it belongs to no agent and is in no journal.")
-    console.print(next_steps(outcome.kept), markup=False, highlight=False)
+        console.print(f"\nRefused for a wrong key, so nobody's and in no journal: {outcome.refused_keys}")
+    console.print(next_steps(outcome.kept), markup=False, soft_wrap=True)
 
 
 def _exact_table(books: Books) -> Table:
-    table = _table(("agent", "calls", "errors", "tokens in", "tokens out", "journal", "provider", "differ"))
+    table = _table(("agent", "calls", "not ok", "tokens in", "tokens out", "journal", "provider", "differ"))
     for account in [*books.accounts, books.total]:
         table.add_row(
             account.agent,
@@ -123,9 +122,9 @@ def next_steps(kept: Path | None) -> str:
     lines = [
         "",
         "What to try next:",
-        "  farebox init && farebox serve    your own gateway, simulator included",
-        "  farebox demo --speed 20 --seed 2 faster, and other questions",
-        "  farebox demo --keep demo         keep the configuration and the journal",
+        "  farebox init && farebox serve     your own gateway, simulator included",
+        "  farebox demo --speed 20 --seed 2  faster, and other questions",
+        "  farebox demo --keep demo          keep the configuration and the journal",
     ]
     if kept is not None:
         lines[-1] = f"  sqlite3 -box {kept}/state/journal.db '{_EVERY_AGENT}'"

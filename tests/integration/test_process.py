@@ -88,8 +88,8 @@ async def test_the_first_start_prints_a_curl_that_works(serve: Starter, tmp_path
     config["simulator"] = {"enabled": True, "port": port, "speed": 0}
     first = await serve(config)
     assert first.process.stdout is not None
-    lines = [(await first.process.stdout.readline()).decode() for _ in range(7)]
-    curl = "".join(line for line in lines if line.startswith("  ")).replace("\\\n", " ")
+    lines = [(await first.process.stdout.readline()).decode() for _ in range(8)]
+    curl = "".join(line for line in lines[3:]).replace("\\\n", " ")
     assert curl.strip().startswith("curl ")
     asked = await asyncio.create_subprocess_exec(*shlex.split(curl), "-s", stdout=asyncio.subprocess.PIPE)
     heard, _ = await asked.communicate()
@@ -168,7 +168,7 @@ async def test_litellm_is_not_imported_for_the_openai_wire(serve: Starter, tmp_p
     site.mkdir()
     (site / "sitecustomize.py").write_text(
         "import atexit, os, sys\n"
-        "atexit.register(lambda: open(os.environ['MODULES'], 'a').write('\\n'.join(sys.modules) + '\\n'))\n"
+        "atexit.register(lambda: open(f\"{os.environ['MODULES']}.{os.getpid()}\", 'w').write('\\n'.join(sys.modules)))\n"
     )
     config = configuration(f"http://127.0.0.1:{(port := free_port())}/v1", tmp_path)
     config["simulator"] = {"enabled": True, "port": port, "speed": 0}
@@ -178,7 +178,7 @@ async def test_litellm_is_not_imported_for_the_openai_wire(serve: Starter, tmp_p
         answer = await client.post(f"{running.url}/v1/chat/completions", headers=AUTH, json=ASK, timeout=30)
     assert answer.status_code == 200, answer.text
     await running.stop()
-    modules = set(report.read_text().split())
+    modules = set(Path(f"{report}.{running.process.pid}").read_text().split())
     assert "gateway.exchange" in modules
     assert not {"litellm", "genai_prices", "fastapi"} & modules
 

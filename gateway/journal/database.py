@@ -1,0 +1,170 @@
+"""The journal's database: opening it, and everything that differs between dialects.
+
+SQLite runs in WAL mode, so that reading never waits for writing, and with `synchronous=NORMAL`: a committed row
+survives the death of the process at any point; when the machine itself loses power, the last commits before it may be
+gone, whole ones only, and the database stays consistent.
+
+An empty database gets its tables straight from `tables.py`; an older one is brought up by Alembic in a process of its
+own, because importing Alembic costs 12 MB that a gateway would keep for the rest of its life.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import (
+    URL,
+    Column,
+    Connection,
+    Dialect,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    event,
+    inspect,
+    select,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from gateway.config.snapshot import StorageSettings
+from gateway.journal.tables import HEAD, metadata
+
+FILE_NAME = "journal.db"
+BUSY_TIMEOUT_S = 5.0
+"""How long a statement waits for another process's transaction before it fails."""
+_WAL_KEPT_BYTES = 67_108_864
+
+_alembic_version = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+
+
+class JournalError(Exception):
+    """The journal's database cannot be opened, read, brought up to date or written."""
+
+
+class Database:
+    """An open database whose schema is this version's."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+
+    @classmethod
+    async def open(cls, storage: StorageSettings) -> Self:
+        """Open, and where needed make or migrate, the database in `storage.dir`. Raises JournalError."""
+        try:
+            storage.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise JournalError(f"the directory {storage.dir} cannot be made: {error.strerror or error}") from error
+        engine = connect_engine(journal_url(storage.dir))
+        try:
+            await _bring_up(engine)
+        except Exception as error:
+            await engine.dispose()
+            if isinstance(error, JournalError):
+                raise
+            raise JournalError(f"the journal in {storage.dir} cannot be opened: {error}") from error
+        return cls(engine)
+
+    async def close(self) -> None:
+        """Close all connections. Idempotent."""
+        await self.engine.dispose()
+
+
+def journal_url(directory: Path) -> URL:
+    """Where the journal of a storage directory is."""
+    return URL.create("sqlite+aiosqlite", database=str(directory / FILE_NAME))
+
+
+def connect_engine(url: URL) -> AsyncEngine:
+    """An engine for the journal. On SQLite the execution option `immediate` takes the write lock at BEGIN."""
+    if url.get_backend_name() != "sqlite":
+        return create_async_engine(url)
+    # Without `isolation_level=None` the driver would begin transactions by itself, and not before DDL.
+    engine = create_async_engine(url, connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT_S})
+    event.listen(engine.sync_engine, "connect", _set_pragmas)
+    event.listen(engine.sync_engine, "begin", _begin)
+    return engine
+
+
+def _set_pragmas(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    try:
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.execute(f"PRAGMA journal_size_limit={_WAL_KEPT_BYTES}")
+    finally:
+        cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get("immediate", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+@asynccontextmanager
+async def begin_immediate(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A transaction that holds SQLite's write lock from its beginning: for what reads before it writes."""
+    async with engine.connect() as plain:
+        connection = await plain.execution_options(immediate=True)
+        async with connection.begin():
+            yield connection
+
+
+async def _bring_up(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        version, empty = await connection.run_sync(_state)
+    if version == HEAD:
+        return
+    if empty:
+        async with begin_immediate(engine) as connection:
+            await connection.run_sync(_create)
+    else:
+        await _migrate(engine.url)
+
+
+def _state(connection: Connection) -> tuple[str | None, bool]:
+    """The schema's version, and whether there is no table at all."""
+    names = inspect(connection).get_table_names()
+    if _alembic_version.name not in names:
+        return None, not names
+    return connection.scalar(select(_alembic_version.c.version_num)), False
+
+
+def _create(connection: Connection) -> None:
+    """Make every table and stamp the version, unless another process has just done it."""
+    if _state(connection)[1]:
+        metadata.create_all(connection)
+        _alembic_version.create(connection)
+        connection.execute(_alembic_version.insert().values(version_num=HEAD))
+
+
+def value_errors(dialect: Dialect) -> tuple[type[Exception], ...]:
+    """What a driver raises for a value that its database cannot hold, as opposed to a database in trouble."""
+    driver: Any = dialect.dbapi
+    return (OverflowError, UnicodeError, driver.IntegrityError)
+
+
+async def _migrate(url: URL) -> None:
+    """Run `gateway.journal.migrate` in a process of its own. The URL goes by its input: it may hold a password."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "gateway.journal.migrate",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, messages = await process.communicate(url.render_as_string(hide_password=False).encode())
+    if process.returncode:
+        lines = messages.decode(errors="replace").strip().splitlines()
+        raise JournalError(f"the journal could not be migrated: {lines[-1] if lines else process.returncode}")

@@ -1,0 +1,102 @@
+"""Events to rows and back. Pure. Making a row is on the budget of every request, so it is done by slices.
+
+The slices follow the order of the events' fields and of the tables' columns; tests compare the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from gateway.telemetry.events import ChargePosted, RequestFinished
+from routing.money import Usage
+from routing.profile import RequestProfile
+
+Row = tuple[Any, ...]
+
+MICROS = 1_000_000
+NO_TAGS = "{}"
+
+_encode = msgspec.json.encode
+# msgspec writes a NamedTuple as an array; a struct with the same fields is written as an object, which SQL can read.
+_ProfileObject: Any = msgspec.defstruct("_ProfileObject", list(RequestProfile.__annotations__.items()), module=__name__)
+_INT64_MAX = 2**63 - 1
+
+
+def to_us(at_s: float) -> int:
+    """Seconds since the epoch as integer microseconds."""
+    return round(at_s * MICROS)
+
+
+def to_s(at_us: int) -> float:
+    """Integer microseconds as seconds since the epoch."""
+    return at_us / MICROS
+
+
+def charge_row(charge: ChargePosted) -> Row:
+    """The row of `charges` for an event."""
+    return (*charge[:3], round(charge[3] * MICROS), *charge[4:11], *charge[11], *charge[12:])
+
+
+def request_row(request: RequestFinished) -> Row:
+    """The row of `requests` for an event; its content is a row of its own."""
+    tags = request[10]
+    profile = request[15]
+    return (
+        request[0],
+        round(request[1] * MICROS),
+        *request[2:10],
+        _encode(dict(tags)).decode() if tags else NO_TAGS,
+        *request[11:15],
+        None if profile is None else _encode(_ProfileObject(*profile)).decode(),
+        *request[16:27],
+    )
+
+
+def content_row(request: RequestFinished) -> Row:
+    """The row of `contents` for a request that carries its bodies."""
+    bodies = request.content or (b"", b"")
+    return (request.request_id, *bodies)
+
+
+def charge_of(row: Sequence[Any]) -> ChargePosted:
+    """The event that a row of `charges` was made from."""
+    usage_end = 11 + len(Usage._fields)
+    head, usage, tail = row[:11], row[11:usage_end], row[usage_end:]
+    return ChargePosted._make((*head[:3], to_s(head[3]), *head[4:], Usage(*usage), *tail))
+
+
+def request_of(row: Sequence[Any], content: tuple[bytes, bytes] | None = None) -> RequestFinished:
+    """The event that a row of `requests` was made from."""
+    tags: dict[str, str] = msgspec.json.decode(row[10], type=dict[str, str])
+    profile = None if row[15] is None else _profile_of(row[15])
+    return RequestFinished._make(
+        (row[0], to_s(row[1]), *row[2:10], tuple(tags.items()), *row[11:15], profile, *row[16:], content)
+    )
+
+
+def _profile_of(text: str) -> RequestProfile:
+    return RequestProfile(*msgspec.structs.astuple(msgspec.json.decode(text, type=_ProfileObject)))
+
+
+def salvage(row: Row) -> Row:
+    """The nearest row that every database takes, for one that a driver refused.
+
+    Integers are cut to 64 bits, text loses NUL characters and lone surrogates, a NaN becomes 0. Such values can only
+    come from a client or provider that makes them up.
+    """
+    return tuple(map(_salvage_value, row))
+
+
+def _salvage_value(value: Any) -> Any:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return max(-_INT64_MAX, min(_INT64_MAX, value))
+    if isinstance(value, float):
+        return value if value == value else 0.0  # noqa: PLR0124  only a NaN differs from itself
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode().replace("\0", "")
+    return value

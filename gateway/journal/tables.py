@@ -1,0 +1,136 @@
+"""The journal's tables, as SQLAlchemy Core knows them. docs/journal.md explains every column to people.
+
+Units, in every table: times are integer microseconds since 1970-01-01 UTC and end in `_us`; money is integer nano-USD
+and ends in `_nano_usd`; durations are milliseconds and end in `_ms`. `tags`, `profile` and `allowed_models` are JSON
+text.
+
+A charge is written when it is settled, its request's row when the request ends, so a charge can be there a moment
+before its request. `charges.request_id` is therefore a reference that no constraint enforces.
+
+The columns of `requests` and `charges` stand in the order of the events that they are made from (`rows.py` relies on
+it). A change here needs a migration of its own under `migrations/versions/`, and `HEAD` moved to it: a test compares
+the two.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    event,
+)
+
+from routing.money import Usage
+
+HEAD = "0001"
+"""The migration that the tables below are the result of."""
+
+metadata = MetaData()
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False)
+
+
+def _maybe_text(name: str) -> Column[str]:
+    return Column(name, Text)
+
+
+def _integer(name: str, *, nullable: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=nullable)
+
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("request_id", Text, primary_key=True, nullable=False),
+    _integer("at_us"),
+    *map(_text, ("org", "team", "agent", "key_id")),
+    # `end_user`, not `user`: in PostgreSQL an unquoted `user` is the database's own user, silently.
+    *map(_maybe_text, ("run", "parent_run", "session", "end_user")),
+    _text("tags"),
+    _integer("value_nano_usd", nullable=True),
+    _maybe_text("sdk"),
+    *map(_text, ("endpoint", "model")),
+    _maybe_text("profile"),
+    *map(_text, ("deployment", "provider", "rule", "outcome")),
+    Column("status", Integer, nullable=False),
+    _text("error_code"),
+    Column("latency_ms", Float, nullable=False),
+    Column("first_token_ms", Float),
+    Column("overhead_ms", Float, nullable=False),
+    Column("streamed", Boolean, nullable=False),
+    _integer("cost_nano_usd"),
+)
+
+charges = Table(
+    "charges",
+    metadata,
+    Column("charge_id", Text, primary_key=True, nullable=False),
+    _text("request_id"),
+    Column("attempt", Integer, nullable=False),
+    _integer("at_us"),
+    *map(_text, ("org", "team", "agent", "model", "deployment", "provider", "upstream_model")),
+    *map(_integer, Usage._fields),
+    *map(_text, ("price_point", "service_tier")),
+    _integer("cost_nano_usd"),
+    Column("estimated", Boolean, nullable=False),
+    Column("unpriced", Boolean, nullable=False),
+    *map(_text, ("outcome", "purpose")),
+    Column("upstream_status", Integer),
+    Column("latency_ms", Float, nullable=False),
+    Column("first_token_ms", Float),
+)
+
+contents = Table(
+    "contents",
+    metadata,
+    Column("request_id", Text, primary_key=True, nullable=False),
+    Column("request_body", LargeBinary, nullable=False),
+    Column("answer_body", LargeBinary, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Text, primary_key=True, nullable=False),
+    Column("sha256", LargeBinary, nullable=False, unique=True),
+    *map(_text, ("agent", "name")),
+    _maybe_text("allowed_models"),
+    _integer("created_at_us"),
+    _integer("expires_at_us", nullable=True),
+    _integer("revoked_at_us", nullable=True),
+    Column("revision", BigInteger, nullable=False, unique=True),
+)
+
+# Each index costs processor time on every row: these are the questions that are asked all the time, and no more.
+Index("requests_by_agent", requests.c.agent, requests.c.at_us)
+Index(
+    "requests_by_run",
+    requests.c.run,
+    sqlite_where=requests.c.run.is_not(None),
+    postgresql_where=requests.c.run.is_not(None),
+)
+Index("charges_by_time", charges.c.at_us)
+Index("charges_by_agent", charges.c.agent, charges.c.at_us)
+Index("charges_by_request", charges.c.request_id)
+
+# A charge is written once and never changed: corrections are charges of their own.
+for _verb in ("update", "delete"):
+    event.listen(
+        charges,
+        "after_create",
+        DDL(  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
+            f"CREATE TRIGGER charges_no_{_verb} BEFORE {_verb.upper()} ON charges "
+            "BEGIN SELECT RAISE(ABORT, 'charges are immutable'); END"
+        ).execute_if(dialect="sqlite"),
+    )

@@ -1,0 +1,227 @@
+"""The journal's writer: events in, rows on disk, in groups.
+
+`write` only appends to a list, so that no request waits for a disk. A background task commits what has gathered, every
+`flush_interval_s` or as soon as many rows wait, in one transaction. A commit that fails leaves its rows where they are
+and is tried again, later and later; every row carries its event's own id and an existing one is left as it is, so that
+trying again after a commit whose result never arrived writes nothing twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from typing import Self
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.config.snapshot import StorageSettings
+from gateway.journal.database import Database, JournalError, value_errors
+from gateway.journal.rows import salvage
+from gateway.journal.statements import Inserts, Mend
+from gateway.telemetry.events import ChargePosted, Event, RequestFinished
+
+_log = logging.getLogger(__name__)
+
+FLUSH_AT_ROWS = 2_000
+"""So many waiting rows are written at once, whatever the interval."""
+BATCH_ROWS = 4_000
+"""The most rows of one transaction."""
+FIRST_RETRY_S = 0.1
+LAST_RETRY_S = 5.0
+CLOSE_TIMEOUT_S = 10.0
+
+_JOURNALED = frozenset((ChargePosted, RequestFinished))
+
+
+class Journal:
+    """The one writer of a process. Make it with `Journal.open`, in the loop that it is used in."""
+
+    def __init__(self, database: Database, storage: StorageSettings) -> None:
+        self.database = database
+        self.last_error: str | None = None
+        """Why the last commit failed; None when it did not."""
+        self._interval_s = storage.flush_interval_s
+        self._max_pending = storage.max_pending_rows
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[Event] = []
+        self._waiting_since = 0.0
+        self._batch: list[Event] = []
+        self._batch_since = 0.0
+        self._accepted = 0
+        self._stored = 0
+        self._retry_s = FIRST_RETRY_S
+        self._due = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._flushes: list[asyncio.Future[str | None]] = []
+        self._connection: AsyncConnection | None = None
+        self._inserts = Inserts(database.engine.dialect)
+        self._value_errors = value_errors(database.engine.dialect)
+        self._task = asyncio.create_task(self._run(), name="journal")
+
+    @classmethod
+    async def open(cls, storage: StorageSettings) -> Self:
+        """Open the journal in `storage.dir`, making or migrating it where needed. Raises JournalError."""
+        return cls(await Database.open(storage), storage)
+
+    @property
+    def pending(self) -> int:
+        """Rows accepted and not yet on disk."""
+        return self._accepted - self._stored
+
+    @property
+    def accepting(self) -> bool:
+        """False while more than `max_pending_rows` wait: new requests are then to be refused."""
+        return self._accepted - self._stored < self._max_pending
+
+    @property
+    def healthy(self) -> bool:
+        """False from a failed commit to the next one that succeeds."""
+        return self.last_error is None
+
+    @property
+    def lag_s(self) -> float:
+        """How long the oldest row that is not on disk has been waiting; 0 when none is."""
+        if self._batch:
+            return time.monotonic() - self._batch_since
+        return time.monotonic() - self._waiting_since if self._waiting else 0.0
+
+    def write(self, events: Sequence[Event]) -> None:
+        """Accept the requests and charges among `events`; returns at once. The rest is not the journal's."""
+        waiting = self._waiting
+        before = len(waiting)
+        waiting += [event for event in events if type(event) in _JOURNALED]
+        after = len(waiting)
+        self._accepted += after - before
+        if not before and after:
+            self._waiting_since = time.monotonic()
+        if self._timer is None and after:
+            self._timer = self._loop.call_later(self._interval_s, self._wake)
+        if after >= FLUSH_AT_ROWS > before and self.last_error is None:
+            self._due.set()
+
+    def pending_events(self) -> Iterable[Event]:
+        """The events whose rows may not be on disk yet, oldest first. Valid until the next await."""
+        yield from self._batch
+        yield from self._waiting
+
+    async def flush(self) -> None:
+        """Return when everything written before the call is on disk.
+
+        Raises JournalError when a commit fails meanwhile; the rows stay and are tried again.
+        """
+        target = self._accepted
+        while self._stored < target:
+            outcome: asyncio.Future[str | None] = self._loop.create_future()
+            self._flushes.append(outcome)
+            self._due.set()
+            if (error := await outcome) is not None:
+                raise JournalError(f"the journal cannot be written: {error}")
+
+    async def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
+        """Write what waits and close the database.
+
+        Raises JournalError with the number of rows lost when the database still refuses them after `timeout_s` seconds.
+        """
+        try:
+            await self._flush_until(time.monotonic() + timeout_s)
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+            self._tell_flushes("it is closed")
+            await self._disconnect()
+            await self.database.close()
+        if self.pending:
+            raise JournalError(
+                f"{self.pending} rows of the journal are lost, it could not be written: {self.last_error}"
+            )
+
+    async def _flush_until(self, deadline_s: float) -> None:
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            try:
+                async with asyncio.timeout(left_s):
+                    await self.flush()
+            except JournalError:
+                await asyncio.sleep(min(self._retry_s, left_s))
+            except TimeoutError:
+                return
+            else:
+                return
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._due.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            self._tell_flushes(await self._drain())
+
+    def _tell_flushes(self, error: str | None) -> None:
+        flushes, self._flushes = self._flushes, []
+        for outcome in flushes:
+            if not outcome.done():
+                outcome.set_result(error)
+
+    async def _drain(self) -> str | None:
+        """Write what has been accepted by now, batch after batch; None, or what went wrong.
+
+        What arrives meanwhile waits for its own company: it has a timer of its own.
+        """
+        target = self._accepted
+        while self._stored < target:
+            if not self._batch:
+                self._batch, self._waiting = self._waiting[:BATCH_ROWS], self._waiting[BATCH_ROWS:]
+                self._batch_since = self._waiting_since
+            try:
+                await self._commit(self._batch)
+            except Exception as error:  # noqa: BLE001  whatever a driver raises: no row may be lost, the task must live on
+                return await self._failed(error)
+            self._succeeded()
+        return None
+
+    def _succeeded(self) -> None:
+        self._stored += len(self._batch)
+        self._batch = []
+        if self.last_error is not None:
+            _log.warning("the journal can be written again; %d rows wait", self.pending)
+        self.last_error = None
+        self._retry_s = FIRST_RETRY_S
+
+    async def _failed(self, error: Exception) -> str:
+        if self.last_error is None:
+            _log.error("the journal cannot be written, %d rows wait: %s", self.pending, error)
+        self.last_error = str(error) or type(error).__name__
+        await self._disconnect()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(self._retry_s, self._wake)
+        self._retry_s = min(self._retry_s * 2, LAST_RETRY_S)
+        return self.last_error
+
+    async def _commit(self, batch: list[Event]) -> None:
+        try:
+            await self._insert(batch, mend=None)
+        except self._value_errors as error:
+            # A value that the database cannot hold would come back with every new try and block the journal for good.
+            _log.error("the journal refused a value, now changed to the nearest one that it takes: %s", error)
+            await self._disconnect()
+            await self._insert(batch, mend=salvage)
+
+    async def _insert(self, batch: list[Event], *, mend: Mend | None) -> None:
+        if self._connection is None:
+            self._connection = await self.database.engine.connect()
+        async with self._connection.begin():
+            left_out = await self._connection.run_sync(self._inserts.execute, batch, mend)
+        if left_out and self.last_error is None:
+            _log.error("%d rows of the journal had an id that was there already and were left out", left_out)
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.invalidate()
+            await connection.close()
