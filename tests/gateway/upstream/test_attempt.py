@@ -1,0 +1,138 @@
+"""What an attempt costs: priced usage, and estimates that are rather high and never zero where something was seen."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.errors import UpstreamFailure, UpstreamTimeout
+from gateway.upstream.attempt import FAST_TOKENS_PER_S, NOTHING, UNSEEN_TOKENS_MAX, Attempt, client_error, outcome_of
+from gateway.upstream.transport import (
+    Aborted,
+    ConnectionBroken,
+    ResponseTooLarge,
+    TimedOut,
+    TransportError,
+    Unreachable,
+)
+from routing.catalog import Deployment
+from routing.money import ContextTier, Price, PricePeriod, PricePoint, Usage
+from routing.profile import RequestProfile
+
+
+class NoCall:
+    """A call that nobody made."""
+
+    connection_reused = False
+    sent = True
+
+    async def response(self) -> Any:
+        raise AssertionError
+
+    def abort(self) -> None:
+        raise AssertionError
+
+
+def point(name: str, rate: int, fee: int = 0) -> PricePoint:
+    return PricePoint(name, *([rate] * 10), fee)
+
+
+PRICE = Price(
+    (
+        PricePeriod(
+            {
+                "default": (ContextTier(0, point("base", 1000)), ContextTier(1000, point("long", 2000))),
+                "priority": (ContextTier(0, point("fast", 5000, fee=7)),),
+            }
+        ),
+    )
+)
+PROFILE = RequestProfile("chat", "m", 300, 100, None, 1, 1, 0, 0, True, False, "default")
+
+
+def attempt(price: Price | None = PRICE, *, since_s: float = 0.0) -> Attempt:
+    made = Attempt(1, Deployment("p/m", "p", "m", price), NoCall())
+    made.sent_s = time.monotonic() - since_s
+    return made
+
+
+def test_usage_is_priced_at_its_context_tier() -> None:
+    assert attempt().price(Usage(1000, 10), None, 0.0, estimated=False) == (
+        Usage(1000, 10),
+        False,
+        1010,
+        "base",
+        "default",
+    )
+    assert attempt().price(Usage(1001, 10), None, 0.0, estimated=True)[1:] == (True, 2022, "long", "default")
+
+
+def test_the_service_tier_that_was_served_counts() -> None:
+    bill = attempt().price(Usage(10, 10), "priority", 0.0, estimated=False)
+    assert (bill.cost, bill.price_point, bill.service_tier) == (107, "fast", "priority")
+    bill = attempt().price(Usage(10, 10), "unheard-of", 0.0, estimated=False)
+    assert (bill.cost, bill.price_point, bill.service_tier) == (20, "base", "unheard-of")
+
+
+def test_nothing_costs_nothing_not_even_a_fee() -> None:
+    bill = attempt(None).price(NOTHING, "priority", 0.0, estimated=False)
+    assert (bill.usage, bill.cost, bill.price_point) == (NOTHING, 0, "")
+    assert attempt().price(Usage(), "priority", 0.0, estimated=False).cost == 7
+
+
+def test_a_deployment_without_a_price_is_a_defect() -> None:
+    with pytest.raises(AssertionError, match="without a price"):
+        attempt(None).price(Usage(1), None, 0.0, estimated=False)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**8))
+def test_estimates_never_miss_what_was_seen(events: int, text_bytes: int) -> None:
+    usage = attempt().estimate(PROFILE, events, text_bytes)
+    assert usage.input_tokens == PROFILE.input_tokens
+    assert usage.output_tokens >= events
+    assert (usage.output_tokens > 0) == (events > 0 or text_bytes > 0)
+
+
+@pytest.mark.parametrize(
+    ("bound", "answers", "since_s", "least", "most"),
+    [
+        (None, 1, 0.0, 1, FAST_TOKENS_PER_S * 60),
+        (None, 1, 10_000.0, UNSEEN_TOKENS_MAX, UNSEEN_TOKENS_MAX),
+        (50, 1, 10_000.0, 50, 50),
+        (50, 3, 10_000.0, 150, 150),
+        (0, 1, 10_000.0, 0, 0),
+        (10**6, 1, 100.0, 20_000, 40_000),
+    ],
+)
+def test_unseen_answers_are_estimated_by_time(
+    bound: int | None, answers: int, since_s: float, least: int, most: int
+) -> None:
+    profile = PROFILE._replace(max_output_tokens=bound, answers=answers)
+    usage = attempt(since_s=since_s).estimate_unseen(profile)
+    assert usage.input_tokens == PROFILE.input_tokens
+    assert least <= usage.output_tokens <= most
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "told", "reason"),
+    [
+        (TimedOut("first_byte", 5.0, sent=True), "timeout", UpstreamTimeout, "first_byte_timeout"),
+        (TimedOut("connect", 5.0, sent=False), "timeout", UpstreamTimeout, "connect_timeout"),
+        (Unreachable("refused", sent=False), "unreachable", UpstreamFailure, "unreachable"),
+        (ResponseTooLarge("over 5 bytes", sent=True), "malformed", UpstreamFailure, "response_too_large"),
+        (ConnectionBroken("reset", sent=True), "cut", UpstreamFailure, "connection_broken"),
+        (Aborted("by us", sent=True), "cut", UpstreamFailure, "connection_broken"),
+    ],
+)
+def test_what_a_broken_call_is_called(
+    error: TransportError, outcome: str, told: type[UpstreamFailure], reason: str
+) -> None:
+    assert outcome_of(error) == outcome
+    answer = client_error("acme", error)
+    assert type(answer) is told
+    assert answer.metadata["reason"] == reason
+    assert "`acme`" in answer.message
