@@ -14,7 +14,7 @@ from gateway.demo.steps import Pause, Script, Seen
 from gateway.demo.tally import Tally
 
 FINISH_S = 10.0
-"""How long, at speed 1, calls may take to finish when the time is over; then they are hung up on."""
+"""How long, at speed 1 or less, calls may take to finish when the time is over; then they are hung up on."""
 SHORTEST_PAUSE_S = 0.05
 
 
@@ -55,7 +55,7 @@ async def _until_stopped(workers: set[asyncio.Task[None]], pace: Pace) -> None:
         done, _ = await asyncio.wait({sign, *workers}, return_when=asyncio.FIRST_COMPLETED)
         for task in done - {sign}:
             task.result()  # a worker ends early only by an error of ours
-        await asyncio.wait(workers, timeout=FINISH_S / pace.speed)
+        await asyncio.wait(workers, timeout=FINISH_S / max(1.0, pace.speed))
     finally:
         sign.cancel()
 
