@@ -42,8 +42,13 @@ end
 
 function done(summary, latency, requests)
   local e = summary.errors
+  local histogram = {}
+  for i = 1, #latency do
+    local value, count = latency(i)
+    histogram[i] = string.format('"%d": %d', value, count)
+  end
   io.write(string.format(
-    '\n{"requests": %d, "errors": %d, "seconds": %.6f, "p50_us": %d, "p99_us": %d}\n',
-    summary.requests, e.connect + e.read + e.write + e.status + e.timeout, summary.duration / 1e6,
-    latency:percentile(50), latency:percentile(99)))
+    '\n{"requests": %d, "errors": %d, "microseconds": %d, "histogram": {%s}}\n',
+    summary.requests, e.connect + e.read + e.write + e.status + e.timeout, summary.duration,
+    table.concat(histogram, ", ")))
 end

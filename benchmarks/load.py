@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.answers import PATH
+from benchmarks.percentiles import percentile, uncorrected
 
 _LUA = Path(__file__).with_name("fixed_count.lua")
 _DEADLINE_S = 300
@@ -98,8 +99,23 @@ def _wrk(load: Load, body: str) -> dict[str, Any]:
     lines = [line for line in output.splitlines() if line.startswith("{")]
     if not lines:
         raise LoadError(f"wrk: {signs.strip() or output.strip() or 'ended without a result'}")
-    report: dict[str, Any] = json.loads(lines[-1])
-    return report
+    return _as_measured(json.loads(lines[-1]), load)
+
+
+def _as_measured(report: dict[str, Any], load: Load) -> dict[str, Any]:
+    """wrk's report with the percentiles of what it measured. Raises LoadError when they don't add up."""
+    histogram = {int(latency): count for latency, count in report["histogram"].items()}
+    if per_connection := report["requests"] // load.connections:
+        histogram = uncorrected(histogram, report["microseconds"] // per_connection)
+    if report["requests"] == load.requests and sum(histogram.values()) != load.requests:
+        raise LoadError("this wrk corrects its latencies in a way we don't know; use --generator own")
+    return {
+        "requests": report["requests"],
+        "errors": report["errors"],
+        "seconds": report["microseconds"] / 1e6,
+        "p50_us": percentile(histogram, 0.5) if histogram else 0,
+        "p99_us": percentile(histogram, 0.99) if histogram else 0,
+    }
 
 
 def _own(load: Load, body: str) -> dict[str, Any]:
