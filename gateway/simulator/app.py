@@ -54,8 +54,7 @@ class Simulator:
         self._engine = Engine(settings, bill)
 
     async def close(self) -> None:
-        """Wait for background work; close the bill's file."""
-        await self.control.close()
+        """Wait for background work; close the bill's file. Call after `control.close()`."""
         await self._engine.close()
         self.bill.close()
 

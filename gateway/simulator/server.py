@@ -52,6 +52,7 @@ class SimulatorServer:
 
     async def stop(self, grace_s: float = 0.0) -> None:
         """Stop listening; after `grace_s` seconds break what is still being answered. It is billed as cancelled."""
+        await self._simulator.control.close()  # first: what it planned may open the port again
         await self._listener.drain(grace_s)
         self._simulator.stopping.set()
         await self._listener.close()

@@ -2,7 +2,7 @@ import json
 from fractions import Fraction
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config.snapshot import SimulatorSettings
@@ -25,6 +25,7 @@ def test_examples_by_hand() -> None:
     assert cost_nano_usd(MODELS["sim-small"], Counts(1, 1, 0, 0)) == 75
 
 
+@settings(deadline=None)
 @given(st.sampled_from(list(MODELS.values())), st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6))
 def test_the_cost_is_exact_and_rounded_up_once(model, prompt: int, cached: int, completion: int) -> None:
     cached = min(cached, prompt)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import openai
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.simulator.faults import (
@@ -23,6 +23,7 @@ from gateway.simulator.server import SimulatorServer
 from tests.gateway.simulator.helpers import ASK, WITH_USAGE, chat, connected, post, read_tokens
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from([*KINDS, "429", "503"]),
     st.dictionaries(st.sampled_from(["after", "ms", "s", "x", "retry_after", "tokens"]), st.integers(0, 10**6)),

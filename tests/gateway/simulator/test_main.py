@@ -47,6 +47,28 @@ async def test_sigterm_lets_answers_finish() -> None:
     assert process.returncode == 0
 
 
+async def test_resets_and_refusals_on_the_event_loop_that_it_really_runs_on() -> None:
+    process, server = await launch()
+    try:
+        assert (await post(server, chat(), x_sim_fault="reset")).reset
+        cut = await post(server, chat(stream=True), x_sim_fault="cut;after=10")
+        assert cut.reset
+        assert len(cut.chunks()) > 3  # what was written before the reset has come
+        refuse = {"fault": "refuse", "for_s": 0.01}
+        assert (await post(server, refuse, path="/sim/faults")).status == 200
+        while True:
+            try:
+                assert (await post(server, chat())).status == 200
+            except ConnectionRefusedError:
+                await asyncio.sleep(0)
+            else:
+                break
+    finally:
+        process.terminate()
+        await process.communicate()
+    assert process.returncode == 0
+
+
 async def test_the_bill_survives_kill_9(tmp_path: Path) -> None:
     file = tmp_path / "bill.jsonl"
     process, server = await launch("--bill", str(file))

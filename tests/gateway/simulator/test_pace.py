@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.simulator import chance
@@ -11,6 +11,7 @@ from gateway.simulator.pace import Timing, pieces_due, plan
 SIZES = st.lists(st.integers(1, 16), min_size=1, max_size=50)
 
 
+@settings(deadline=None)
 @given(SIZES, st.floats(0, 100), st.floats(0.1, 10), st.integers(0, 1000))
 def test_never_decreasing_and_seeded(sizes: list[int], speed: float, slowdown: float, seed: int) -> None:
     timing = Timing(speed=speed, slowdown=slowdown, stalls=((3, 1.5), (0, 0.5)))

@@ -1,9 +1,10 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.simulator.prefix_cache import BLOCK_TOKENS, MIN_TOKENS, PrefixCache
 
 
+@settings(deadline=None)
 @given(st.integers(0, 4000), st.integers(0, 4000), st.integers(0, 4000))
 def test_the_common_prefix_in_whole_blocks(common: int, first: int, second: int) -> None:
     cache = PrefixCache()

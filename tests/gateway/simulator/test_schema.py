@@ -1,6 +1,6 @@
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.simulator import chance
@@ -41,6 +41,7 @@ def _deeper(inner: st.SearchStrategy) -> st.SearchStrategy:
     )
 
 
+@settings(deadline=None)
 @given(st.recursive(LEAVES, _deeper, max_leaves=12), st.integers(0, 1000))
 def test_the_value_fits(schema: dict, seed: int) -> None:
     value = SchemaFiller(schema, chance.dice(seed)).fill()
@@ -100,6 +101,7 @@ NONSENSE = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(NONSENSE)
 def test_nonsense_never_raises(schema: object) -> None:
     if isinstance(schema, dict):

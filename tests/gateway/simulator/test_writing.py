@@ -1,9 +1,10 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.simulator import chance, tokenizer, writing
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200), st.integers(8, 400), st.integers(0, 1000))
 def test_whole_sentences_of_about_the_length(question: str, tokens: int, seed: int) -> None:
     text = writing.write(question, tokens, chance.dice(seed))
