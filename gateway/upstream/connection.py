@@ -311,6 +311,10 @@ class Connection(asyncio.Protocol):
         if not reusable or self._writing_paused or keepalive_s <= 0 or self._transport.is_closing():
             self.close()
             return
+        if self._host.waiting and _is_readable(self._fileno):
+            # The next request would follow without the loop having had a chance to see a hang-up behind the answer.
+            self.close()
+            return
         if self._reading_paused:
             self._reading_paused = False
             self._transport.resume_reading()
@@ -342,6 +346,8 @@ class Connection(asyncio.Protocol):
 
 def _is_readable(fileno: int) -> bool:
     """Whether the socket has something for us: a hang-up or bytes that nobody asked for. Does not block."""
+    if fileno < 0:
+        return True
     poller = select.poll()
     poller.register(fileno, select.POLLIN)
     return bool(poller.poll(0))

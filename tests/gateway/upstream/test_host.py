@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 
+from gateway.config.snapshot import Endpoint
 from gateway.upstream import host as host_module
 from gateway.upstream.connection import Connection
 from gateway.upstream.opening import open_connection
@@ -81,6 +83,21 @@ async def test_a_connection_that_closes_makes_room_for_who_waits(pool: Pool) -> 
         calls = [pool.start(endpoint, b"POST", b"/", b"", b"") for _ in range(4)]
         bodies = [await (await call.response()).read() for call in calls]
         assert bodies == [b"1", b"2", b"3", b"4"]
+
+
+async def test_a_hang_up_right_behind_the_answer_does_not_hit_who_waits(pool: Pool) -> None:
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        endpoint = Endpoint("acme", f"http://127.0.0.1:{listener.getsockname()[1]}", (), max_connections=1)
+        calls = [pool.start(endpoint, b"POST", b"/", b"", b"{}") for _ in range(5)]
+        for call in calls:
+            peer, _ = await loop.sock_accept(listener)
+            with peer:
+                await loop.sock_recv(peer, 65_536)
+                peer.send(OK)  # and the hang-up before anyone has read it
+            assert await (await call.response()).read() == b"ok"
+            assert not call.connection_reused
 
 
 async def test_an_aborted_call_leaves_room_for_the_next(pool: Pool) -> None:
