@@ -89,6 +89,8 @@ async def show(console: Console, stage: Stage) -> None:
     clock = asyncio.get_running_loop().time
     started_s = clock()
     if not console.is_terminal:
+        names = ", ".join(tally.agent for tally in stage.tallies)
+        console.out(f"At work on {stage.gateway_url} for {stage.seconds:g} s: {names}", highlight=False)
         while True:
             await asyncio.sleep(LINE_EVERY_S)
             console.out(line(stage, clock() - started_s), highlight=False)
