@@ -6,6 +6,7 @@ The table is that of docs/attribution.md, section "Headers". A header's role is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 FORWARD: Final = "forward"
@@ -40,7 +41,7 @@ _ASKING_FOR_SOMETHING_ELSE = "x-http-method x-http-method-override x-method-over
 """Servers that heed these would do another thing than was governed."""
 _DROPPED = " ".join((_HOP_BY_HOP_AND_OURS, _OF_A_BODY_THAT_MAY_CHANGE, _ASKING_FOR_SOMETHING_ELSE))
 
-_ROLES: dict[bytes, Role] = {
+KNOWN_HEADERS: Mapping[bytes, Role] = {
     **{name.encode(): _DROP for name in _DROPPED.split()},
     # 1: ours
     b"x-farebox-run": Role("run", 1, strict=True),
@@ -76,6 +77,9 @@ _ROLES: dict[bytes, Role] = {
     b"content-type": _DROP,  # the gateway writes its own
     b"accept": _FORWARD,
 }
+"""Headers with a role of their own; docs/attribution.md lists those that are labels."""
+
+_ROLES = dict(KNOWN_HEADERS)
 _REMEMBERED_NAMES = 4096
 _REMEMBERED_CHARS = 64
 _OTHERS_PREFIXES = (
