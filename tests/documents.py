@@ -1,4 +1,4 @@
-"""Reads the documentation: its code blocks, its links, the commands in it."""
+"""Reads the documentation: its code blocks and the commands in them."""
 
 import re
 import shlex
@@ -11,7 +11,6 @@ HOW_TO = sorted((ROOT / "docs" / "how-to").glob("*.md"))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "docs" / "README.md", *HOW_TO]
 
 _FENCE = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-_LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 
 
 class Block(NamedTuple):
@@ -53,15 +52,3 @@ def commands(block: Block) -> Iterator[list[str]]:
                 command.append(word)
         if command:
             yield command
-
-
-def links(page: Path) -> list[str]:
-    """Where a page's links go, without those to other sites."""
-    targets = [match["target"] for match in _LINK.finditer(page.read_text("utf-8"))]
-    return [target for target in targets if not target.startswith(("http://", "https://"))]
-
-
-def anchors(page: Path) -> set[str]:
-    """The anchors of a page's headings, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -24,7 +24,7 @@ import yaml
 from gateway.cli import app
 from gateway.config import load
 from gateway.journal.database import FILE_NAME
-from tests.documents import HOW_TO, PAGES, ROOT, Block, anchors, blocks, commands, links
+from tests.documents import PAGES, ROOT, Block, blocks, commands
 
 README = ROOT / "README.md"
 _PRICED: dict[str, Any] = {"provider": "simulator", "price": {"input": "1", "output": "1"}}
@@ -39,23 +39,6 @@ _FILE = re.compile(r"/(?:etc|run)/[\w./-]+\.pem|(?<=file:)/[\w./-]+")
 
 
 # --- what is written ---
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
-    for target in links(page):
-        name, _, anchor = target.partition("#")
-        linked = (page.parent / name).resolve() if name else page
-        assert linked.exists(), f"{page.name}: {target}"
-        if anchor:
-            assert anchor in anchors(linked), f"{page.name}: {target}"
-
-
-def test_the_index_has_every_page() -> None:
-    index = ROOT / "docs" / "README.md"
-    linked = {(index.parent / target).resolve() for target in links(index)}
-    pages = {*HOW_TO, *(ROOT / "docs").glob("*.md")} - {index}
-    assert pages <= linked
 
 
 @pytest.mark.parametrize("block", blocks("yaml"), ids=str)
@@ -244,10 +227,10 @@ def test_the_readme_says_how_to_ask_what_it_cost(gateway: Gateway) -> None:
     assert 'agent="dev"' in run_shell(gateway, metrics)
     sql = shlex.split(query)[-1]
     with contextlib.closing(sqlite3.connect(gateway.folder / ".farebox" / FILE_NAME)) as database:
-        [(agent, model, calls, usd)] = database.execute(sql).fetchall()
-    assert (agent, model) == ("dev", "sim-small")
+        [(agent, calls, usd)] = database.execute(sql).fetchall()
+    assert agent == "dev"
     assert calls >= 1
-    assert usd >= float(cost)
+    assert float(usd) >= float(cost)
 
 
 @pytest.mark.parametrize("block", blocks("sql"), ids=str)

@@ -114,7 +114,7 @@ def _verdict(books: Books) -> str:
     return f"The books DISAGREE on {len(wrong)} request(s): {', '.join(wrong[:3])}"
 
 
-_EVERY_AGENT = "SELECT agent, count(*), sum(cost_nano_usd) / 1e9 FROM charges GROUP BY agent"
+_EVERY_AGENT = "SELECT agent, count(*), sum(cost_nano_usd) FROM charges GROUP BY agent"
 
 
 def next_steps(kept: Path | None) -> str:
