@@ -13,9 +13,6 @@ from benchmarks.cpu import cpu_s
 from benchmarks.load import Load, run
 from benchmarks.servers import KEY, Server
 
-# After its last answer a target still commits journal rows: that belongs to its round.
-_SETTLE_S = 0.3
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -32,13 +29,23 @@ class Plan:
     """Between two events of a stream."""
     starts: int
     """How often the gateway is started for the start-up time."""
+    settle_s: float
+    """How long before and after a round is waited: after its last answer a target still commits journal rows."""
     stream_connections: int = 32
 
 
 FULL = Plan(
-    rounds=3, plain_requests={1: 10_000, 16: 20_000, 64: 20_000}, streams=160, events=100, interval_ms=10, starts=3
+    rounds=3,
+    plain_requests={1: 10_000, 16: 20_000, 64: 20_000},
+    streams=160,
+    events=100,
+    interval_ms=10,
+    starts=3,
+    settle_s=0.3,
 )
-QUICK = Plan(rounds=1, plain_requests={1: 200, 16: 400, 64: 400}, streams=32, events=20, interval_ms=5, starts=1)
+QUICK = Plan(
+    rounds=1, plain_requests={1: 200, 16: 400, 64: 400}, streams=32, events=20, interval_ms=5, starts=1, settle_s=0.05
+)
 
 
 class Sample(NamedTuple):
@@ -58,7 +65,7 @@ def plain_rounds(
     body = request_body(PLAIN_MODEL, stream=False)
     requests = plan.plain_requests[connections]
     loads = {name: Load(server.plain_port, body, KEY, connections, requests) for name, server in targets.items()}
-    return _rounds(targets, loads, plan.rounds, generator, tick)
+    return _rounds(targets, loads, plan, generator, tick)
 
 
 def stream_rounds(
@@ -70,26 +77,26 @@ def stream_rounds(
         name: Load(server.stream_port, body, KEY, plan.stream_connections, plan.streams)
         for name, server in targets.items()
     }
-    return _rounds(targets, loads, plan.rounds, generator, tick)
+    return _rounds(targets, loads, plan, generator, tick)
 
 
 def _rounds(
-    targets: Mapping[str, Server], loads: Mapping[str, Load], rounds: int, generator: str, tick: Callable[[], None]
+    targets: Mapping[str, Server], loads: Mapping[str, Load], plan: Plan, generator: str, tick: Callable[[], None]
 ) -> dict[str, Sample]:
     samples: dict[str, list[Sample]] = {name: [] for name in targets}
     for load in loads.values():  # connections, caches and code paths warm up outside the figures
         run(replace(load, requests=max(load.connections, load.requests // 10)), generator)
-    for _ in range(rounds):
+    for _ in range(plan.rounds):
         for name, server in targets.items():
-            samples[name].append(_round(server, loads[name], generator))
+            samples[name].append(_round(server, loads[name], plan.settle_s, generator))
             tick()
     return {name: Sample(*(median(column) for column in zip(*rows, strict=True))) for name, rows in samples.items()}
 
 
-def _round(server: Server, load: Load, generator: str) -> Sample:
-    time.sleep(_SETTLE_S)
+def _round(server: Server, load: Load, settle_s: float, generator: str) -> Sample:
+    time.sleep(settle_s)
     before_s = cpu_s(server.pid)
     result = run(load, generator)
-    time.sleep(_SETTLE_S)
+    time.sleep(settle_s)
     used_s = cpu_s(server.pid) - before_s
     return Sample(load.requests / result.seconds, result.p50_us, result.p99_us, used_s / load.requests * 1e6)
