@@ -90,8 +90,13 @@ class AsgiReply:
         """Send a complete answer."""
         headers.append((b"content-length", b"%d" % len(body)))
         self.started = self.ended = True
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body})
+        corked = self._connection.corked
+        corked.cork()
+        try:
+            await self._send({"type": "http.response.start", "status": status, "headers": headers})
+            await self._send({"type": "http.response.body", "body": body})
+        finally:
+            corked.uncork()
 
     async def start(self, status: int, headers: Headers) -> None:
         """Send the head of a stream."""

@@ -31,6 +31,48 @@ class RequestTooSlow(BadRequest):
     code = "request_timeout"
 
 
+class Corked:
+    """A transport whose writes can be held back and sent as one: head and body of an answer in one system call.
+
+    uvicorn writes them apart, and uvloop sends what it is given first at once: a second packet and some 8 µs an answer.
+    """
+
+    __slots__ = ("__weakref__", "_held", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._held: list[bytes] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def cork(self) -> None:
+        """Hold writes back from now on."""
+        self._held = []
+
+    def uncork(self) -> None:
+        """Send what was held back, and hold back no more."""
+        held, self._held = self._held, None
+        if held:
+            self._transport.write(b"".join(held))
+
+    def write(self, data: bytes) -> None:
+        """Write now, or with the rest."""
+        if self._held is None:
+            self._transport.write(data)
+        else:
+            self._held.append(data)
+
+    def is_closing(self) -> bool:
+        """As the transport's."""
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        """Send what was held back and close."""
+        self.uncork()
+        self._transport.close()
+
+
 class Connection(HttpToolsProtocol):
     """One client connection. `settings` is set on a subclass made by `connection_class`."""
 
@@ -43,11 +85,13 @@ class Connection(HttpToolsProtocol):
         self.lost = False
         self.waiting_since_s: float | None = self.loop.time()
         """Since when a request is owed by the client: None while it has sent one whole."""
+        self.corked: Corked
         self._head_bytes = 0
         self._refusal: FareboxError | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.transport = self.corked = Corked(transport)  # type: ignore[assignment]  # what uvicorn uses of it is there
         if len(self.connections) > self.settings.max_connections:
             self._refuse(ServiceUnavailable("The gateway serves as many connections as it may; try again."))
 

@@ -37,6 +37,8 @@ def configure_logging(level: str | None = None, stream: TextIO | None = None) ->
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(name.upper())
+    if root.level >= logging.INFO:
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its starts and stops: the gateway tells of its own
 
 
 class JsonFormatter(logging.Formatter):
