@@ -19,39 +19,51 @@ class EventTooLarge(ValueError):
 class EventSplitter:
     """Cuts a byte stream into whole events, each with the blank line that ends it."""
 
-    __slots__ = ("_max_event_bytes", "_pending")
+    __slots__ = ("_held", "_held_bytes", "_max_event_bytes")
 
     def __init__(self, max_event_bytes: int = 8_388_608) -> None:
-        self._pending = b""
+        self._held: list[bytes] = []
+        """Pieces of an event that has not ended, joined only when it can have: a large one comes in many."""
+        self._held_bytes = 0
         self._max_event_bytes = max_event_bytes
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes; give the events that are now whole. Raises EventTooLarge."""
-        if self._pending:
-            data = self._pending + data
+        if self._held:
+            if b"\n" not in data and b"\r" not in data:
+                self._hold(data)
+                return []
+            data = self.rest + data
+            self._held, self._held_bytes = [], 0
         if b"\r" in data:
-            events = self._split_any(data)
+            events, rest = _split_any(data)
         else:
             events = data.split(b"\n\n")
-            self._pending = events.pop()
+            rest = events.pop()
             events = [event + b"\n\n" for event in events]
-        if len(self._pending) > self._max_event_bytes:
-            raise EventTooLarge(f"an event of the stream is larger than {self._max_event_bytes} bytes")
+        if rest:
+            self._hold(rest)
         return events
 
-    def _split_any(self, data: bytes) -> list[bytes]:
-        events = []
-        start = 0
-        for blank in _BLANK_LINE.finditer(data):
-            events.append(data[start : blank.end()])
-            start = blank.end()
-        self._pending = data[start:]
-        return events
+    def _hold(self, data: bytes) -> None:
+        self._held.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes > self._max_event_bytes:
+            raise EventTooLarge(f"an event of the stream is larger than {self._max_event_bytes} bytes")
 
     @property
     def rest(self) -> bytes:
         """Bytes of an event that has not ended."""
-        return self._pending
+        return b"".join(self._held)
+
+
+def _split_any(data: bytes) -> tuple[list[bytes], bytes]:
+    events = []
+    start = 0
+    for blank in _BLANK_LINE.finditer(data):
+        events.append(data[start : blank.end()])
+        start = blank.end()
+    return events, data[start:]
 
 
 def event_data(event: bytes) -> bytes:
