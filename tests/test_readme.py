@@ -96,6 +96,14 @@ def code_of(page: Path) -> str:
     return "\n".join(re.findall(r"`([^`\n]+)`", text) + re.findall(r"^ {4}(\S.*)$", text, re.MULTILINE))
 
 
+def test_the_figures_are_those_of_the_performance_page() -> None:
+    section = README.read_text("utf-8").partition("## Performance")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    measured = (ROOT / "docs" / "performance.md").read_text("utf-8").splitlines()
+    assert len(rows) > 4
+    assert [row for row in rows if row not in measured] == []
+
+
 def test_no_page_names_this_machine() -> None:
     for page in PAGES:
         assert not re.search(r"/(work|home|root|Users)/", page.read_text("utf-8")), page
