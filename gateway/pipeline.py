@@ -160,8 +160,8 @@ class Pipeline:
         chosen = route(model)
         if chosen.candidates[0].price is None:
             raise ModelNotPriced(
-                f"The model `{name}` has no price, and what has no price is not called. The gateway's operator can give it "
-                "one (`price:` on its deployment) or a ceiling (`unpriced:`).",
+                f"The model `{name}` has no price, and what has no price is not called. The gateway's operator can "
+                "give it one (`price:` on its deployment) or a ceiling (`unpriced:`).",
                 param="model",
             )
         return chosen

@@ -39,7 +39,7 @@ class Reply(Protocol):
         ...
 
     async def error(self, error: FareboxError, request_id: str) -> None:
-        """Send an error in the shape of the client's API, or inside the stream when one has begun, and end the answer."""
+        """Send an error in the shape of the client's API, inside the stream if one has begun, and end the answer."""
         ...
 
 

@@ -16,7 +16,7 @@ USAGE = 2
 
 
 def load_or_exit(path: Path) -> Snapshot:
-    """Load `path`. Exits with 2 when the file is not there, with 1 when it has problems: all are printed, a line each."""
+    """Load `path`. Exits with 2 when it is not there, with 1 when it has problems: all are printed, a line each."""
     from gateway.config import ConfigError, load
 
     if not path.is_file():

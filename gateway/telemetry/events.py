@@ -1,7 +1,7 @@
-"""What happened, as frozen values. The request's path makes them; the journal, metrics and logs are adapters that read them.
+"""What happened, as frozen values. The request's path makes them; the journal, metrics and logs read them.
 
-The path never imports prometheus_client or SQLAlchemy: it hands events to a `gateway.telemetry.recorder.Recorder`, which
-passes them on in batches.
+The path never imports prometheus_client or SQLAlchemy: it hands events to a `gateway.telemetry.recorder.Recorder`,
+which passes them on in batches.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class ChargePosted(NamedTuple):
     unpriced: bool
     """True when a configured ceiling stood in for a missing price."""
     outcome: str
-    """`ok`, `error` (refused by the upstream), `timeout`, `unreachable`, `cut` (broke mid-answer), `cancelled` (client left),
-    `malformed`, `drained` (the gateway stopped)."""
+    """`ok`, `error` (refused by the upstream), `timeout`, `unreachable`, `cut` (broke mid-answer), `cancelled` (the
+    client left), `malformed`, `drained` (the gateway stopped)."""
     purpose: str
     """`useful`, or why money went elsewhere: `cancelled`, `failed`; later `retry`, `fallback`, `hedge`."""
     upstream_status: int | None
@@ -87,7 +87,8 @@ class RequestFinished(NamedTuple):
     rule: str
     """The rule that chose the deployment, and why."""
     outcome: str
-    """`ok`, `refused` (by Farebox, before any upstream call), `upstream_error`, `client_gone`, `cut`, `drained`, `error`."""
+    """`ok`, `refused` (by Farebox, before any upstream call), `upstream_error`, `client_gone`, `cut`, `drained`,
+    `error`."""
     status: int
     error_code: str
     """The `code` of the error body; empty on success."""

@@ -47,7 +47,7 @@ class Attempt:
         """Set by the one settlement. Whoever finds it set must not settle again."""
 
     def price(self, usage: Usage, service_tier: str | None, now_s: float, *, estimated: bool) -> Bill:
-        """What `usage` costs here. The service tier is the answer's own; providers may serve another than was asked for."""
+        """What `usage` costs here. The service tier is the answer's: providers may serve another than was asked for."""
         tier = service_tier or "default"
         if usage is NOTHING:
             return Bill(NOTHING, estimated, NanoUsd(0), "", tier)
@@ -57,7 +57,7 @@ class Attempt:
         return Bill(usage, estimated, cost(usage, point), point.id, tier)
 
     def estimate(self, profile: RequestProfile, content_events: int, text_bytes: int) -> Usage:
-        """Usage of a call whose provider sent none, from what was seen of its answer. Rather high than low, never zero."""
+        """Usage of a call whose provider sent none, from what was seen of its answer: rather high than low, never 0."""
         return Usage(profile.input_tokens, estimate_output_tokens(content_events, text_bytes))
 
     def estimate_unseen(self, profile: RequestProfile) -> Usage:
@@ -95,7 +95,7 @@ def client_error(provider: str, error: TransportError) -> FareboxError:
             reason="response_too_large",
         )
     return UpstreamFailure(
-        f"The connection to the provider `{provider}` broke before its answer was whole. It was not sent again, because "
-        "the provider may have billed it.",
+        f"The connection to the provider `{provider}` broke before its answer was whole. It was not sent again, "
+        "because the provider may have billed it.",
         reason="connection_broken",
     )

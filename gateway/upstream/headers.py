@@ -1,20 +1,22 @@
-"""Which of a provider's response headers reach the client: all that describe the answer, none that describe the connection,
-the provider's account with us, or its own rate limits (the gateway's own go by the same names)."""
+"""Which of a provider's response headers reach the client: all that describe the answer.
+
+None that describe the connection, the provider's account with us, or its rate limits (the gateway's own go by the
+same names)."""
 
 from __future__ import annotations
 
 Headers = list[tuple[bytes, bytes]]
 
 _KEPT_BACK = frozenset(
-    name.encode()
-    for name in (
-        "connection proxy-connection keep-alive te trailer transfer-encoding upgrade proxy-authenticate content-length "
-        "set-cookie server date via alt-svc strict-transport-security x-request-id request-id x-should-retry nel report-to "
-        "expect-ct access-control-allow-origin access-control-expose-headers www-authenticate content-security-policy "
-        "openai-organization openai-project anthropic-organization-id x-powered-by accept-ranges etag last-modified "
-        "cache-control x-accel-buffering vary"
-    ).split()
-)
+    {
+        b"connection", b"proxy-connection", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade",
+        b"proxy-authenticate", b"content-length", b"set-cookie", b"server", b"date", b"via", b"alt-svc",
+        b"strict-transport-security", b"x-request-id", b"request-id", b"x-should-retry", b"nel", b"report-to",
+        b"expect-ct", b"access-control-allow-origin", b"access-control-expose-headers", b"www-authenticate",
+        b"content-security-policy", b"openai-organization", b"openai-project", b"anthropic-organization-id",
+        b"x-powered-by", b"accept-ranges", b"etag", b"last-modified", b"cache-control", b"x-accel-buffering", b"vary",
+    }
+)  # fmt: skip
 _KEPT_BACK_PREFIXES = (b"cf-", b"x-ratelimit-", b"anthropic-ratelimit-", b"x-farebox-", b"x-litellm-", b"x-envoy-")
 _REMEMBERED_NAMES = 1024
 _passes: dict[bytes, bool] = {}

@@ -1,6 +1,6 @@
 """The seam to the network: what the exchange needs of an HTTP client, and no more.
 
-`gateway.upstream.pool` implements it (docs/adr/0002-transport.md). Nothing else in Farebox opens a connection to a provider.
+`gateway.upstream.pool` implements it (docs/adr/0002-transport.md). Nothing else in Farebox connects to a provider.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from gateway.config.snapshot import Endpoint
 
 
 class TransportError(Exception):
-    """The answer did not come, or not whole. `sent` tells whether the upstream may have seen (and billed) the request."""
+    """The answer did not come, or not whole. `sent`: the upstream may have seen (and billed) the request."""
 
     def __init__(self, message: str, *, sent: bool) -> None:
         super().__init__(message)
@@ -74,7 +74,7 @@ class Call(Protocol):
         ...
 
     def abort(self) -> None:
-        """Close the connection at once: the upstream sees its client leave. Whoever waits gets `Aborted`. Idempotent."""
+        """Close the connection at once: the upstream sees its client leave. Who waits gets `Aborted`. Idempotent."""
         ...
 
 
@@ -84,8 +84,8 @@ class Transport(Protocol):
     def start(self, endpoint: Endpoint, method: bytes, path: bytes, headers: bytes, body: bytes) -> Call:
         """Begin a request; returns at once.
 
-        `path` is appended to the endpoint's base URL. `headers` are complete header lines (`b"name: value\\r\\n"...`) besides
-        Host, Content-Length, Accept-Encoding and the endpoint's own headers, which the transport adds.
+        `path` is appended to the endpoint's base URL. `headers` are complete header lines (`b"name: value\\r\\n"...`)
+        besides Host, Content-Length, Accept-Encoding and the endpoint's own headers, which the transport adds.
         """
         ...
 

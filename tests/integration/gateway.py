@@ -18,7 +18,7 @@ OTHER_KEY = AGENT_KEYS["OTHER_KEY"]
 
 
 def configuration(base_url: str, folder: Path, **changes: Any) -> dict[str, Any]:
-    """A configuration with the simulator's models at `base_url`, two agents and their keys. `changes` replace whole sections.
+    """The simulator's models at `base_url`, two agents and their keys. `changes` replace whole sections.
 
     `faulty-NAME` is `sim-small` with the simulator's fault NAME.
     """

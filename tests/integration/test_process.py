@@ -168,7 +168,8 @@ async def test_litellm_is_not_imported_for_the_openai_wire(serve: Starter, tmp_p
     site.mkdir()
     (site / "sitecustomize.py").write_text(
         "import atexit, os, sys\n"
-        "atexit.register(lambda: open(f\"{os.environ['MODULES']}.{os.getpid()}\", 'w').write('\\n'.join(sys.modules)))\n"
+        "report = f\"{os.environ['MODULES']}.{os.getpid()}\"\n"
+        "atexit.register(lambda: open(report, 'w').write('\\n'.join(sys.modules)))\n"
     )
     config = configuration(f"http://127.0.0.1:{(port := free_port())}/v1", tmp_path)
     config["simulator"] = {"enabled": True, "port": port, "speed": 0}
