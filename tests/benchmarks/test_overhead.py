@@ -13,7 +13,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("tools", [pytest.param(True, id="installed-tools"), pytest.param(False, id="no-tools")])
+@pytest.mark.parametrize(
+    "tools", [pytest.param(True, id="installed-tools"), pytest.param(False, id="no-tools", marks=pytest.mark.long)]
+)
 def test_quick_run_ends_with_the_promised_object(tools: bool, tmp_path: Path) -> None:
     environment = os.environ if tools else os.environ | {"PATH": str(tmp_path)}
     done = subprocess.run(
