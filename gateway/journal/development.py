@@ -10,9 +10,12 @@ NAME = "development"
 
 
 async def ensure_development_key(store: KeyStore, snapshot: Snapshot) -> str | None:
-    """A key for the agent `dev` (or the first one) when nobody has ever made or configured any; else None."""
-    if snapshot.keys or not snapshot.agents or await store.list():
+    """A key for the agent `dev` (or the first one) when nobody has ever made or configured any; else None.
+
+    Raises JournalError.
+    """
+    if snapshot.keys or not snapshot.agents:
         return None
     agent = AGENT if AGENT in snapshot.agents else next(iter(snapshot.agents))
-    key, _ = await store.create(agent, NAME)
-    return key
+    made = await store.create_first(agent, NAME)
+    return None if made is None else made[0]

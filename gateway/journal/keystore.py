@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.identity.keys import KEY_PREFIX, KeyRecord, display_id, key_digest
 from gateway.journal.database import Database
 from gateway.journal.rows import to_s, to_us
+from gateway.journal.sessions import reading, writing
 from gateway.journal.tables import keys
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
@@ -28,7 +29,11 @@ def generate_key() -> str:
 
 
 class KeyStore:
-    """The `keys` table. Used by the gateway and, at the same time, by `farebox keys` in a process of its own."""
+    """The `keys` table. Used by the gateway and, at the same time, by `farebox keys` in a process of its own.
+
+    Every method raises JournalError when the database cannot be read or written. Changes take the write lock before they
+    look, so that processes which change at once do so one after the other.
+    """
 
     def __init__(self, database: Database, now: Callable[[], float] = time.time) -> None:
         self._engine = database.engine
@@ -42,68 +47,85 @@ class KeyStore:
         expires_at_s: float | None = None,
     ) -> tuple[str, KeyRecord]:
         """Make a key. The key itself is returned this once and kept nowhere."""
-        async with self._writing() as connection:
+        async with writing(self._engine) as connection:
             return await self._insert(connection, KeyRecord("", b"", agent, name, allowed_models, 0.0, expires_at_s))
+
+    async def create_first(self, agent: str, name: str) -> tuple[str, KeyRecord] | None:
+        """Make a key unless there has ever been one; None then."""
+        async with writing(self._engine) as connection:
+            if (await connection.execute(select(keys.c.id).limit(1))).first() is not None:
+                return None
+            return await self._insert(connection, KeyRecord("", b"", agent, name))
 
     async def list(self) -> list[KeyRecord]:
         """All keys, revoked and expired ones too, oldest first."""
-        async with self._engine.connect() as connection:
+        async with reading(self._engine) as connection:
             rows = await connection.execute(select(keys).order_by(keys.c.created_at_us, keys.c.id))
             return [_record(row) for row in rows]
 
     async def revoke(self, key_id: str) -> bool:
         """Revoke a key now. False when there is none of that id; revoking twice changes nothing."""
-        async with self._writing() as connection:
+        async with writing(self._engine) as connection:
             found = await self._find(connection, key_id)
             if found is not None and found.revoked_at_s is None:
                 await self._set(connection, key_id, revoked_at_us=to_us(self._now()))
             return found is not None
 
-    async def rotate(self, key_id: str, overlap_s: float = 0.0) -> tuple[str, KeyRecord] | None:
+    async def rotate(
+        self, key_id: str, overlap_s: float = 0.0, expires_at_s: float | None = None
+    ) -> tuple[str, KeyRecord] | None:
         """Replace a key by a new one of the same agent, name and models; the old one works for `overlap_s` more.
 
-        None when there is no such key, or it does not work any more.
+        The new key ends when the old one would have ended, unless `expires_at_s` says otherwise: replacing a key must
+        not quietly prolong it. None when there is no such key, or it does not work any more.
         """
         now_s = self._now()
-        async with self._writing() as connection:
+        async with writing(self._engine) as connection:
             old = await self._find(connection, key_id)
-            if old is None or old.revoked_at_s is not None or (old.expires_at_s or now_s + 1) <= now_s:
+            if old is None or old.revoked_at_s is not None:
                 return None
-            made = await self._insert(connection, old)
-            ends_s = min(old.expires_at_s or now_s + overlap_s, now_s + overlap_s)
+            ends_s = float("inf") if old.expires_at_s is None else old.expires_at_s
+            if ends_s <= now_s:
+                return None
+            made = await self._insert(connection, old if expires_at_s is None else _ending(old, expires_at_s))
             if overlap_s > 0:
-                await self._set(connection, key_id, expires_at_us=to_us(ends_s))
+                await self._set(connection, key_id, expires_at_us=to_us(min(ends_s, now_s + overlap_s)))
             else:
                 await self._set(connection, key_id, revoked_at_us=to_us(now_s))
             return made
 
     async def revision(self) -> int:
-        """A number that rises with every change of the table."""
-        async with self._engine.connect() as connection:
-            return int((await connection.execute(select(func.coalesce(func.max(keys.c.revision), 0)))).scalar_one())
+        """A number that rises with every change of the table. One step down an index: cheap enough to poll.
 
-    def _writing(self) -> Any:
-        return self._engine.execution_options(immediate=True).begin()
+        (SQLite's own `PRAGMA data_version` would not do: it changes with every commit of the journal.)
+        """
+        async with reading(self._engine) as connection:
+            return await self._highest_revision(connection)
 
     async def _insert(self, connection: AsyncConnection, like: KeyRecord) -> tuple[str, KeyRecord]:
         key = generate_key()
+        while await self._find(connection, display_id(key)) is not None:
+            key = generate_key()  # the public part names the key, and two of the same name would be one in a list
         record = like._replace(id=display_id(key), sha256=key_digest(key), created_at_s=self._now(), revoked_at_s=None)
-        await connection.execute(
-            insert(keys).values(**_columns(record), revision=await self._next_revision(connection))
-        )
+        revision = await self._highest_revision(connection) + 1
+        await connection.execute(insert(keys).values(**_columns(record), revision=revision))
         return key, record
 
     async def _set(self, connection: AsyncConnection, key_id: str, **values: int) -> None:
-        revision = await self._next_revision(connection)
+        revision = await self._highest_revision(connection) + 1
         await connection.execute(update(keys).where(keys.c.id == key_id).values(**values, revision=revision))
 
     async def _find(self, connection: AsyncConnection, key_id: str) -> KeyRecord | None:
         row = (await connection.execute(select(keys).where(keys.c.id == key_id))).first()
         return None if row is None else _record(row)
 
-    async def _next_revision(self, connection: AsyncConnection) -> int:
+    async def _highest_revision(self, connection: AsyncConnection) -> int:
         highest = await connection.execute(select(func.coalesce(func.max(keys.c.revision), 0)))
-        return int(highest.scalar_one()) + 1
+        return int(highest.scalar_one())
+
+
+def _ending(record: KeyRecord, at_s: float) -> KeyRecord:
+    return record._replace(expires_at_s=at_s)
 
 
 def _columns(record: KeyRecord) -> dict[str, Any]:

@@ -1,4 +1,13 @@
-"""Keeps a process's key ring as the database has it, so that a revocation by any process reaches all within 5 s."""
+"""Keeps a process's key ring as the database has it, so that a revocation by any process reaches all within 5 s.
+
+One task reads: every `POLL_S`, and soon after somebody has asked about a key that is not known. Whoever asks waits for
+a read that begins after the question, and any number of them share it: guessing keys costs a query every `PAUSE_S`,
+whatever the rate, and each guess waits that long.
+
+What a read has found holds for `LEASE_S` from its beginning. When the database cannot be read for longer, stored keys are
+neither accepted nor refused: such a call gets a 503, since a key may have been revoked meanwhile. The configuration's own
+keys do not depend on the database.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +16,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from sqlalchemy.exc import SQLAlchemyError
-
+from gateway.errors import ServiceUnavailable
 from gateway.identity.keyring import KeyRing
 from gateway.identity.keys import Principal
 from gateway.journal.keystore import KeyStore
@@ -16,63 +24,125 @@ from gateway.telemetry.events import Event, KeysReloaded
 
 log = logging.getLogger("farebox.identity")
 
+LEASE_S = 5.0
+"""The promise: how long a revoked key may still be accepted."""
 POLL_S = 2.0
-UNKNOWN_KEY_REFRESH_S = 0.5
-"""Unknown keys make the database be asked at most this often: a key that was just made works at once, and guessing keys
-costs one query in half a second."""
+"""Twice within a lease, so that one failed read does no harm."""
+PAUSE_S = 0.2
+"""Between two reads, at least."""
+READ_TIMEOUT_S = 2.0
+
+
+def _nobody_listens(_event: Event) -> None:
+    return None
 
 
 class KeySync:
     """Answers whose key it is, and refreshes the ring behind it."""
 
-    def __init__(self, store: KeyStore, ring: KeyRing, on_event: Callable[[Event], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        store: KeyStore,
+        ring: KeyRing,
+        on_event: Callable[[Event], None] = _nobody_listens,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._ring = ring
         self._on_event = on_event
+        self._clock = clock
         self._revision = -1
-        self._refreshed_s = float("-inf")
+        self._good_until_s = float("-inf")
+        self._tried_s = float("-inf")
         self._failing = False
-        self._refreshing = asyncio.Lock()
+        self._asked = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Read the keys, then keep reading them."""
-        await self.refresh()
-        self._task = asyncio.create_task(self._poll(), name="key sync")
+        await self._read()
+        self._task = asyncio.create_task(self._keep_reading(), name="key sync")
 
     async def close(self) -> None:
         """Stop. Idempotent."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await asyncio.wait((task,))
+        self._answer(self._waiting)
 
     async def principal(self, key: bytes) -> Principal | None:
-        """Whose key it is, or None. A key that is not known may have been made a moment ago: the database is asked."""
+        """Whose key it is, or None. A key that is not known may have been made a moment ago: the database is asked.
+
+        Raises ServiceUnavailable when that takes the database and it cannot be read.
+        """
         found = self._ring.authenticate(key, time.time())
-        if found is None and time.monotonic() - self._refreshed_s >= UNKNOWN_KEY_REFRESH_S:
-            await self.refresh()
-            found = self._ring.authenticate(key, time.time())
-        return found
+        if found is not None and (self._clock() < self._good_until_s or self._ring.declares(found.key_id)):
+            return found
+        await self.refresh()
+        found = self._ring.authenticate(key, time.time())
+        if self._clock() < self._good_until_s or (found is not None and self._ring.declares(found.key_id)):
+            return found
+        raise ServiceUnavailable(
+            "The gateway cannot read its keys, and this one may have been revoked. Its operator should look at the "
+            "database and the log; try again.",
+            reason="keys",
+        )
 
     async def refresh(self) -> None:
-        """Read the keys again if any has changed. When the database cannot be read the ring stays as it is."""
-        async with self._refreshing:
-            self._refreshed_s = time.monotonic()
-            try:
-                revision = await self._store.revision()
-                if revision != self._revision:
-                    self._ring.replace_stored(await self._store.list())
-                    self._revision = revision
-                    self._on_event(KeysReloaded(len(self._ring)))
-            except (SQLAlchemyError, OSError) as error:
-                if not self._failing:
-                    log.error("keys cannot be read, the ones known stay in force: %s", error)  # noqa: TRY400 -- no defect of ours
-                self._failing = True
-            else:
-                self._failing = False
+        """Return when the keys have been read since the call. A database that cannot be read leaves the ring as it is."""
+        if self._task is None:
+            await self._read()
+            return
+        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(answered)
+        self._asked.set()
+        await answered
 
-    async def _poll(self) -> None:
+    async def _keep_reading(self) -> None:
         while True:
-            await asyncio.sleep(POLL_S)
-            await self.refresh()
+            try:
+                async with asyncio.timeout(POLL_S):
+                    await self._asked.wait()
+            except TimeoutError:
+                pass  # nobody asked: it is time for the next poll
+            await asyncio.sleep(max(0.0, self._tried_s + PAUSE_S - self._clock()))
+            self._asked.clear()
+            waiting, self._waiting = self._waiting, []
+            try:
+                await self._read()
+            finally:
+                self._answer(waiting)
+
+    @staticmethod
+    def _answer(waiting: list[asyncio.Future[None]]) -> None:
+        for answered in waiting:
+            if not answered.done():  # a caller that left has cancelled it
+                answered.set_result(None)
+
+    async def _read(self) -> None:
+        self._tried_s = begun_s = self._clock()
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                await self._take_over()
+        except Exception as error:  # noqa: BLE001 -- an outermost edge: the task must outlive whatever a row or driver holds
+            if not self._failing:
+                log.error("keys cannot be read; stored ones are not accepted after %g s: %s", LEASE_S, _words(error))  # noqa: TRY400 -- no traceback: it is the database's trouble
+            self._failing = True
+            return
+        if self._failing:
+            log.warning("keys can be read again")
+        self._failing = False
+        self._good_until_s = begun_s + LEASE_S
+
+    async def _take_over(self) -> None:
+        revision = await self._store.revision()
+        if revision != self._revision:
+            self._ring.replace_stored(await self._store.list())
+            self._revision = revision
+            self._on_event(KeysReloaded(len(self._ring)))
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__

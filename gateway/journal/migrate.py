@@ -14,6 +14,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, make_url
+from sqlalchemy.exc import DBAPIError
 
 from gateway.journal.database import begin_immediate, connect_engine
 
@@ -51,6 +52,9 @@ def main() -> int:
         asyncio.run(migrate(make_url(sys.stdin.read().strip())))
     except CommandError as error:
         print(f"{error}; was it written by a newer Farebox?", file=sys.stderr)
+        return 1
+    except DBAPIError as error:
+        print(error.orig, file=sys.stderr)
         return 1
     return 0
 

@@ -8,6 +8,7 @@ from sqlalchemy import Integer, cast, func, select
 
 from gateway.journal.database import JournalError
 from gateway.journal.rows import charge_of, request_of, to_us
+from gateway.journal.sessions import reading
 from gateway.journal.tables import charges, requests
 from gateway.journal.writer import Journal
 from gateway.telemetry.events import ChargePosted, RequestFinished
@@ -36,12 +37,15 @@ class AgentTotal(NamedTuple):
 
 
 async def request_cost(journal: Journal, request_id: str, agent: str | None) -> RequestCost | None:
-    """A request of `agent` (of any, when None) with its charges, or None. Rows that wait are written first."""
+    """A request of `agent` (of any, when None) with its charges, or None. Rows that wait are written first.
+
+    Raises JournalError when the database cannot be read.
+    """
     await _flushed(journal)
     query = select(requests).where(requests.c.request_id == request_id)
     if agent is not None:
         query = query.where(requests.c.agent == agent)
-    async with journal.database.engine.connect() as connection:
+    async with reading(journal.database.engine) as connection:
         row = (await connection.execute(query)).first()
         if row is None:
             return None
@@ -51,7 +55,10 @@ async def request_cost(journal: Journal, request_id: str, agent: str | None) -> 
 
 
 async def totals(journal: Journal, since_s: float = 0.0) -> list[AgentTotal]:
-    """Totals per agent since a Unix time, the dearest first. Requests count by arrival, charges by settlement."""
+    """Totals per agent since a Unix time, the dearest first. Requests count by arrival, charges by settlement.
+
+    Raises JournalError when the database cannot be read.
+    """
     await _flushed(journal)
     asked = (
         select(
@@ -73,7 +80,7 @@ async def totals(journal: Journal, since_s: float = 0.0) -> list[AgentTotal]:
         .where(charges.c.at_us >= to_us(since_s))
         .group_by(charges.c.agent)
     )
-    async with journal.database.engine.connect() as connection:
+    async with reading(journal.database.engine) as connection:
         counts = {row[0]: tuple(row)[1:] for row in await connection.execute(asked)}
         sums = {row[0]: tuple(row)[1:] for row in await connection.execute(charged)}
     found = []

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Table
+from sqlalchemy import Dialect, Table
 
 from gateway.journal.rows import Row, charge_row, content_row, request_row
 from gateway.journal.tables import charges, contents, requests
 from gateway.telemetry.events import ChargePosted, Event, RequestFinished
 
 MAX_ROWS = 128
-"""Rows in one statement. Building and binding them holds the loop for about half a millisecond."""
+"""Rows in one statement. Building and binding them holds the interpreter's lock for about 0.3 ms."""
 
 Mend = Callable[[Row], Row]
 
@@ -30,24 +30,19 @@ class Inserts:
         self._dialect = dialect
         self._sql: dict[tuple[str, int], str] = {}
 
-    def execute(self, connection: Connection, events: Sequence[Event], mend: Mend | None) -> int:
-        """Insert all of `events` in the transaction open on `connection`. Returns how many rows existed already.
+    def execute(self, events: Sequence[Event], mend: Mend | None, cursor: Any) -> int:
+        """Insert all of `events` in the transaction open on a DBAPI cursor. Returns how many rows existed already.
 
-        `mend` changes every row on its way. All statements share a cursor: each one of its own would cost two more
-        switches between threads.
+        `mend` changes every row on its way.
         """
         finished = [event for event in events if type(event) is RequestFinished]
         charged = [event for event in events if type(event) is ChargePosted]
         recorded = [event for event in finished if event.content is not None]
-        cursor = connection.connection.cursor()
-        try:
-            return (
-                self._insert(cursor, charges, charge_row, charged, mend)
-                + self._insert(cursor, requests, request_row, finished, mend)
-                + self._insert(cursor, contents, content_row, recorded, mend)
-            )
-        finally:
-            cursor.close()
+        return (
+            self._insert(cursor, charges, charge_row, charged, mend)
+            + self._insert(cursor, requests, request_row, finished, mend)
+            + self._insert(cursor, contents, content_row, recorded, mend)
+        )
 
     def _insert(
         self, cursor: Any, table: Table, to_row: Callable[[Any], Row], events: Sequence[Any], mend: Mend | None

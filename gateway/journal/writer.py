@@ -11,18 +11,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Self
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.config.snapshot import StorageSettings
-from gateway.journal.database import Database, JournalError, value_errors
+from gateway.journal.database import Database, JournalError, in_one_transaction, value_errors
 from gateway.journal.rows import salvage
 from gateway.journal.statements import Inserts, Mend
 from gateway.telemetry.events import ChargePosted, Event, RequestFinished
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("farebox.journal")
 
 FLUSH_AT_ROWS = 2_000
 """So many waiting rows are written at once, whatever the interval."""
@@ -100,11 +101,6 @@ class Journal:
             self._timer = self._loop.call_later(self._interval_s, self._wake)
         if after >= FLUSH_AT_ROWS > before and self.last_error is None:
             self._due.set()
-
-    def pending_events(self) -> Iterable[Event]:
-        """The events whose rows may not be on disk yet, oldest first. Valid until the next await."""
-        yield from self._batch
-        yield from self._waiting
 
     async def flush(self) -> None:
         """Return when everything written before the call is on disk.
@@ -215,8 +211,7 @@ class Journal:
     async def _insert(self, batch: list[Event], *, mend: Mend | None) -> None:
         if self._connection is None:
             self._connection = await self.database.engine.connect()
-        async with self._connection.begin():
-            left_out = await self._connection.run_sync(self._inserts.execute, batch, mend)
+        left_out = await in_one_transaction(self._connection, partial(self._inserts.execute, batch, mend))
         if left_out and self.last_error is None:
             _log.error("%d rows of the journal had an id that was there already and were left out", left_out)
 

@@ -1,0 +1,39 @@
+"""Short transactions on the journal's database whose failures are JournalError, in words a person can use."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from gateway.journal.database import JournalError, begin_immediate
+
+
+@asynccontextmanager
+async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection whose statements all see the same state. Raises JournalError when the database cannot be read."""
+    try:
+        async with engine.connect() as connection:
+            yield connection
+    except (SQLAlchemyError, OSError) as error:
+        raise JournalError(f"the journal cannot be read: {reason(error)}") from error
+
+
+@asynccontextmanager
+async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A transaction that holds the write lock from its beginning, committed at the end of the block.
+
+    Raises JournalError when the database cannot be written; nothing of the block is then stored.
+    """
+    try:
+        async with begin_immediate(engine) as connection:
+            yield connection
+    except (SQLAlchemyError, OSError) as error:
+        raise JournalError(f"the journal cannot be written: {reason(error)}") from error
+
+
+def reason(error: Exception) -> str:
+    """What the driver itself said, without the statement and the link that SQLAlchemy puts around it."""
+    return str(error.orig if isinstance(error, DBAPIError) and error.orig is not None else error)
