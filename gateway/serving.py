@@ -34,6 +34,8 @@ async def run(snapshot: Snapshot, options: Options) -> int:
     def stop() -> None:
         (hurry if stopping.is_set() else stopping).set()
 
+    for line in snapshot.left_out:
+        log.info("%s", line)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
@@ -119,7 +121,6 @@ def _greet(app: App, snapshot: Snapshot) -> None:
     simulator = snapshot.simulator
     if simulator.enabled:
         lines.append(f"  with a simulated provider on http://{simulator.host}:{simulator.port}/v1")
-    lines += [f"  {line}" for line in snapshot.left_out]
     if app.development_key is not None:
         model = app.example_model()
         lines += [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -18,13 +20,18 @@ def serve(
 
     Example: farebox serve --config config.yaml
     """
-    import uvloop
-
     from gateway.cli.configuration import load_or_exit
-    from gateway.serving import Options, run
     from gateway.telemetry.log import configure_logging
 
+    importing = threading.Thread(target=importlib.import_module, args=("gateway.serving",), daemon=True)
+    importing.start()  # while the first start's price table is compiled by a child process
     configure_logging()
     snapshot = load_or_exit(config)
+    importing.join()
+
+    import uvloop
+
+    from gateway.serving import Options, run
+
     code = uvloop.run(run(snapshot, Options(host=host, port=port, access_log=access_log)))
     raise typer.Exit(code)

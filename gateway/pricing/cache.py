@@ -66,7 +66,7 @@ def read_or_compile(cache_dir: Path | None) -> memoryview:
 def _compile_into(path: Path) -> memoryview:
     """Compile to `path` by way of a temporary file beside it, and remove the tables of other versions."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="prices-", dir=path.parent) as directory:
             made = Path(directory) / path.name
             packed = _compile(made)
