@@ -2,7 +2,21 @@
 -- Arguments: requests, file with the body, key.
 --
 -- wrk asks `delay` before each request of a connection. Once as many as wanted have been let through, the answer is an
--- hour: the connection rests. `response` sees the last answer, says so on standard error, and stops the thread.
+-- hour: the connection rests. `response` sees the last answer, tells the seconds since the first request on standard
+-- error, and stops the thread. (wrk's own clock starts after its threads do.)
+
+local ffi = require("ffi")
+ffi.cdef[[
+  typedef struct { long seconds; long nanoseconds; } farebox_time;
+  int clock_gettime(int clock, farebox_time *time);
+]]
+local time = ffi.new("farebox_time")
+local began
+
+local function now()
+  ffi.C.clock_gettime(1, time)  -- CLOCK_MONOTONIC
+  return tonumber(time.seconds) + tonumber(time.nanoseconds) / 1e9
+end
 
 local wanted, allowed, answered, wrong = 0, 0, 0, 0
 local message
@@ -20,6 +34,7 @@ end
 
 function delay()
   if allowed >= wanted then return 3600000 end
+  began = began or now()
   allowed = allowed + 1
   return 0
 end
@@ -35,7 +50,7 @@ function response(status, headers, body)
     if wrong == 1 then io.stderr:write("status ", status, ": ", body, "\n") end
   end
   if answered == wanted then
-    io.stderr:write("drained\n")
+    io.stderr:write(string.format("drained %.6f\n", now() - began))
     wrk.thread:stop()
   end
 end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import signal
@@ -83,23 +84,40 @@ def _wrk(load: Load, body: str) -> dict[str, Any]:
         "--",
     ]
     command += [str(load.requests), body, load.key]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
+    with (
+        tempfile.TemporaryFile("w+") as output,
+        subprocess.Popen(command, stdout=output, stderr=subprocess.PIPE, text=True) as process,
+    ):
         assert process.stderr is not None
         guard = threading.Timer(_DEADLINE_S, process.kill)
         guard.start()
         try:
-            signs = process.stderr.readline()
-            process.send_signal(signal.SIGINT)
-            output = process.stdout.read()
-            signs += process.stderr.read()
+            sign = process.stderr.readline()
+            _interrupt(process)
+            rest = process.stderr.read()
         finally:
             guard.cancel()
             process.kill()
-    lines = [line for line in output.splitlines() if line.startswith("{")]
+        output.seek(0)
+        text = output.read()
+    lines = [line for line in text.splitlines() if line.startswith("{")]
     if not lines:
-        raise LoadError(f"wrk: {signs.strip() or output.strip() or 'ended without a result'}")
-    return _as_measured(json.loads(lines[-1]), load)
+        raise LoadError(f"wrk: {(sign + rest).strip() or text.strip() or 'ended without a result'}")
+    drained, _, seconds = sign.partition(" ")
+    if drained != "drained":
+        raise LoadError(f"wrk: {sign.strip()}")
+    return _as_measured(json.loads(lines[-1]), load) | {"seconds": float(seconds)}
+
+
+def _interrupt(process: subprocess.Popen[str]) -> None:
+    """End wrk's sleep. It may not have begun it: a signal before the handler is there kills, one just after is lost."""
+    status = Path("/proc", str(process.pid), "status")
+    while process.poll() is None:
+        caught = next(line for line in status.read_text().splitlines() if line.startswith("SigCgt:"))
+        if int(caught.split()[1], 16) & 1 << (signal.SIGINT - 1):
+            process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.05)
 
 
 def _as_measured(report: dict[str, Any], load: Load) -> dict[str, Any]:
@@ -112,7 +130,6 @@ def _as_measured(report: dict[str, Any], load: Load) -> dict[str, Any]:
     return {
         "requests": report["requests"],
         "errors": report["errors"],
-        "seconds": report["microseconds"] / 1e6,
         "p50_us": percentile(histogram, 0.5) if histogram else 0,
         "p99_us": percentile(histogram, 0.99) if histogram else 0,
     }

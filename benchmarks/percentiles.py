@@ -14,14 +14,16 @@ def uncorrected(histogram: Mapping[int, int], interval: int) -> dict[int, int]:
     """Undo wrk's correction: latency in µs -> count, as it was measured. `interval` is wrk's, in µs.
 
     wrk adds samples below each latency, as many as were measured at it. So, from the longest down, what is left of a
-    count once the longer ones' additions are taken away is what was measured.
+    count once the longer ones' additions are taken away is what was measured. Its scripts do not see what it added
+    below the shortest measured one.
     """
+    lowest = max(interval, min(histogram, default=0) - 1)
     measured = dict(histogram)
     for latency in sorted(histogram, reverse=True):
         count = measured[latency]
         if interval <= 0 or latency < 2 * interval or not count:
             continue
-        for added in range(latency - interval, interval, -interval):
+        for added in range(latency - interval, lowest, -interval):
             measured[added] = measured.get(added, 0) - count
     return {latency: count for latency, count in measured.items() if count}
 
