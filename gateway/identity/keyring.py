@@ -19,14 +19,18 @@ class _Entry(NamedTuple):
 
 
 class KeyRing:
-    """The configuration's keys and the stored ones. Rebuilt as a whole when either changes."""
+    """The configuration's keys and the stored ones. Rebuilt as a whole when either changes.
+
+    A digest that both declare belongs to the configuration.
+    """
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._stored: tuple[KeyRecord, ...] = ()
-        self._orphans: set[str] = set()
+        self._orphans: frozenset[str] = frozenset()
         self._by_digest: Mapping[bytes, _Entry] = {}
         self._by_id: Mapping[str, KeyRecord] = {}
+        self._declared: frozenset[str] = frozenset()
         self._rebuild()
 
     def use(self, snapshot: Snapshot) -> None:
@@ -40,19 +44,18 @@ class KeyRing:
         self._rebuild()
 
     def authenticate(self, key: bytes, now_s: float) -> Principal | None:
-        """Whose key it is; None when it is unknown, expired or revoked at Unix time `now_s`.
+        """Whose key it is; None when it is unknown, revoked, or expired at Unix time `now_s`.
 
         The dictionary is keyed by SHA-256 digests, so its timing tells nothing about a key; the digest found is
-        compared in constant time all the same.
+        compared in constant time all the same. A revocation holds whatever the clock says: one that is set back must
+        not bring a key to life again.
         """
         digest = key_digest(key)
         entry = self._by_digest.get(digest)
         if entry is None or not hmac.compare_digest(entry.record.sha256, digest):
             return None
         record = entry.record
-        if record.expires_at_s is not None and now_s >= record.expires_at_s:
-            return None
-        if record.revoked_at_s is not None and now_s >= record.revoked_at_s:
+        if record.revoked_at_s is not None or (record.expires_at_s is not None and now_s >= record.expires_at_s):
             return None
         return entry.principal
 
@@ -60,23 +63,34 @@ class KeyRing:
         """A key by its public name."""
         return self._by_id.get(key_id)
 
+    def declares(self, key_id: str) -> bool:
+        """Whether the configuration itself has this key: it then holds without the database."""
+        return key_id in self._declared
+
     def __len__(self) -> int:
         return len(self._by_digest)
 
     def _rebuild(self) -> None:
         agents = self._snapshot.agents
         entries: dict[bytes, _Entry] = {}
+        orphans = []
         for record in (*self._stored, *self._snapshot.keys):
             agent = agents.get(record.agent)
             if agent is None:
-                self._complain(record)
+                orphans.append(record)
                 continue
             principal = Principal(agent.org, agent.team, agent.id, record.id, record.allowed_models)
             entries[record.sha256] = _Entry(record, principal)
         self._by_digest = entries
         self._by_id = {entry.record.id: entry.record for entry in entries.values()}
+        self._declared = frozenset(record.id for record in self._snapshot.keys)
+        self._complain([record for record in orphans if record.revoked_at_s is None])
 
-    def _complain(self, record: KeyRecord) -> None:
-        if record.id not in self._orphans:
-            self._orphans.add(record.id)
-            log.warning("the key %s is not valid: its agent %s is not in the configuration", record.id, record.agent)
+    def _complain(self, orphans: list[KeyRecord]) -> None:
+        """Say once which keys have lost their agent, and again when that happens again."""
+        for record in orphans:
+            if record.id not in self._orphans:
+                log.warning(
+                    "the key %s is not valid: its agent %s is not in the configuration", record.id, record.agent
+                )
+        self._orphans = frozenset(record.id for record in orphans)

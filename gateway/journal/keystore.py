@@ -31,8 +31,8 @@ def generate_key() -> str:
 class KeyStore:
     """The `keys` table. Used by the gateway and, at the same time, by `farebox keys` in a process of its own.
 
-    Every method raises JournalError when the database cannot be read or written. Changes take the write lock before they
-    look, so that processes which change at once do so one after the other.
+    Every method raises JournalError when the database cannot be read or written. Changes take the write lock before
+    they look, so that processes which change at once do so one after the other.
     """
 
     def __init__(self, database: Database, now: Callable[[], float] = time.time) -> None:

@@ -4,9 +4,9 @@ One task reads: every `POLL_S`, and soon after somebody has asked about a key th
 a read that begins after the question, and any number of them share it: guessing keys costs a query every `PAUSE_S`,
 whatever the rate, and each guess waits that long.
 
-What a read has found holds for `LEASE_S` from its beginning. When the database cannot be read for longer, stored keys are
-neither accepted nor refused: such a call gets a 503, since a key may have been revoked meanwhile. The configuration's own
-keys do not depend on the database.
+What a read has found holds for `LEASE_S` from its beginning. When the database cannot be read for longer, stored keys
+are neither accepted nor refused: such a call gets a 503, since a key may have been revoked meanwhile. The
+configuration's own keys do not depend on the database.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class KeySync:
         )
 
     async def refresh(self) -> None:
-        """Return when the keys have been read since the call. A database that cannot be read leaves the ring as it is."""
+        """Return when the keys have been read since the call; when they cannot be, the ring stays as it is."""
         if self._task is None:
             await self._read()
             return
