@@ -6,6 +6,7 @@ Roles: `admin` may do everything, `viewer` may only look. An agent's key opens n
 from __future__ import annotations
 
 import hmac
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
@@ -17,12 +18,15 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from gateway.api.asgi import AsgiApp, Receive, Scope, Send
 from gateway.api.errors import error_body, error_headers
 from gateway.config.snapshot import Snapshot
 from gateway.context import new_request_id
 from gateway.errors import FareboxError, InvalidField, InvalidKey, NotFound
 from gateway.identity.keys import key_digest
 from gateway.services import Services, key_object
+
+log = logging.getLogger("farebox.api")
 
 
 class ViewersMayNot(FareboxError):
@@ -69,7 +73,7 @@ def _role(snapshot: Snapshot, credentials: HTTPAuthorizationCredentials | None) 
     return role
 
 
-def admin_app(services: Services) -> FastAPI:
+def admin_app(services: Services) -> AsgiApp:
     """The ASGI application."""
     app = FastAPI(
         title="Farebox admin API",
@@ -86,14 +90,23 @@ def admin_app(services: Services) -> FastAPI:
             raise InvalidKey("This is not an admin key of the gateway. Send it as `Authorization: Bearer <key>`.")
         return role
 
-    def admin(role: Annotated[str, Depends(viewer)]) -> None:
-        if role != "admin":
+    def admin(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> None:
+        if viewer(credentials) != "admin":
             raise ViewersMayNot("The viewer key may look but not change anything; use the admin key.")
 
     _add_views(app, services, [Depends(viewer)])
     _add_changes(app, services, [Depends(admin)])
     _add_errors(app)
-    return app
+
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except Exception:
+            log.exception(
+                "unforeseen error in the admin API"
+            )  # the client has its answer: Starlette sends, then raises
+
+    return guarded
 
 
 def _add_views(app: FastAPI, services: Services, guard: list[Any]) -> None:
@@ -170,6 +183,10 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(FareboxError)
     async def farebox_error(_request: Request, error: FareboxError) -> Response:
         return respond(error)
+
+    @app.exception_handler(Exception)
+    async def unforeseen(_request: Request, _error: Exception) -> Response:
+        return respond(FareboxError("An error inside the gateway; its log tells more."))
 
     @app.exception_handler(RequestValidationError)
     async def wrong_shape(_request: Request, error: RequestValidationError) -> Response:

@@ -17,7 +17,7 @@ from gateway.config.snapshot import SimulatorSettings
 from gateway.simulator import server as simulator_server
 from gateway.simulator.bill import Record
 from gateway.simulator.server import SimulatorServer
-from tests.integration.gateway import AGENT_KEYS, GatewayUnderTest, configuration
+from tests.integration.gateway import ENVIRONMENT, GatewayUnderTest, configuration
 
 
 @pytest.fixture
@@ -32,16 +32,18 @@ StartGateway = Callable[..., Awaitable[GatewayUnderTest]]
 
 
 @pytest.fixture
-async def start_gateway(tmp_path: Path) -> AsyncIterator[StartGateway]:
+async def start_gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StartGateway]:
     """Start gateways in front of an upstream's base URL; they are stopped at the end of the test."""
     running: list[GatewayUnderTest] = []
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
 
     async def start(base_url: str, **changes: Any) -> GatewayUnderTest:
         folder = tmp_path / f"gateway-{len(running)}"
         folder.mkdir()
         file = folder / "config.yaml"
         file.write_text(json.dumps(configuration(base_url, folder, **changes)))  # JSON is YAML
-        snapshot = await asyncio.to_thread(load, file, AGENT_KEYS)
+        snapshot = await asyncio.to_thread(load, file)
         app = await App.start(snapshot, host="127.0.0.1", port=0)
         gateway = GatewayUnderTest(app, file)
         running.append(gateway)

@@ -13,6 +13,11 @@ from gateway.app import App
 from gateway.simulator.models import price_table
 
 AGENT_KEYS = {"TESTER_KEY": "fb-testerkey-0123456789abcdef", "OTHER_KEY": "fb-otherkey-0123456789abcdef"}
+ENVIRONMENT = {
+    **AGENT_KEYS,
+    "ADMIN_KEY": "admin-key-for-tests-0123456789",
+    "VIEWER_KEY": "viewer-key-for-tests-0123456789",
+}
 TESTER_KEY = AGENT_KEYS["TESTER_KEY"]
 OTHER_KEY = AGENT_KEYS["OTHER_KEY"]
 
