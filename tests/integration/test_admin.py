@@ -90,7 +90,7 @@ async def test_reload_tells_why_it_was_refused(administered: GatewayUnderTest) -
         administered.file.write_text("{")
         refused = await client.post("/admin/v1/config/reload", headers=ADMIN)
         assert refused.status_code == 400
-        assert "config.yaml:1" in refused.json()["error"]["message"]
+        assert "config.yaml:2:1" in refused.json()["error"]["message"]
 
 
 async def test_a_listener_of_its_own(simulator: SimulatorServer, start_gateway: StartGateway) -> None:
