@@ -97,10 +97,18 @@ class Listener:
             self._sweeping.cancel()
         self._server.should_exit = True
         await self._serving
-        if self._server.server_state.tasks:
-            await asyncio.wait(list(self._server.server_state.tasks), timeout=CANCEL_S)
+        await self._tasks_end()
         for connection in list(self._server.server_state.connections):
             connection.transport.close()
+        if self._server.server_state.tasks:  # clients that do not read: nothing may wait for them, their rows neither
+            for connection in list(self._server.server_state.connections):
+                connection.transport.abort()
+            await self._tasks_end()
+
+    async def _tasks_end(self) -> None:
+        tasks = list(self._server.server_state.tasks)
+        if tasks:
+            await asyncio.wait(tasks, timeout=CANCEL_S)
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
