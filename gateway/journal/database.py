@@ -31,6 +31,7 @@ from sqlalchemy import (
     inspect,
     select,
 )
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from gateway.config.snapshot import StorageSettings
@@ -64,10 +65,7 @@ class Database:
     @classmethod
     async def open(cls, storage: StorageSettings) -> Self:
         """Open, and where needed make or migrate, the database in `storage.dir`. Raises JournalError."""
-        try:
-            storage.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise JournalError(f"the directory {storage.dir} cannot be made: {error.strerror or error}") from error
+        _make_private(storage.dir)
         engine = connect_engine(journal_url(storage.dir))
         try:
             await _bring_up(engine)
@@ -75,12 +73,40 @@ class Database:
             await engine.dispose()
             if isinstance(error, JournalError):
                 raise
-            raise JournalError(f"the journal in {storage.dir} cannot be opened: {error}") from error
+            raise JournalError(f"the journal in {storage.dir} cannot be opened: {reason(error)}") from error
         return cls(engine)
+
+    async def check_writable(self) -> None:
+        """Write a page and commit it, changing nothing. Raises JournalError: read-only, a full disk, another's lock."""
+        stamp = _alembic_version.c.version_num
+        try:
+            async with begin_immediate(self.engine) as connection:
+                await connection.execute(_alembic_version.update().values({stamp: stamp}))
+        except (SQLAlchemyError, OSError) as error:
+            raise JournalError(f"the journal {self.engine.url.database} cannot be written: {reason(error)}") from error
 
     async def close(self) -> None:
         """Close all connections. Idempotent."""
         await self.engine.dispose()
+
+
+def reason(error: BaseException) -> str:
+    """What the driver itself said, without the statement and the link that SQLAlchemy puts around it."""
+    return str(error.orig if isinstance(error, DBAPIError) and error.orig is not None else error)
+
+
+def _make_private(directory: Path) -> None:
+    """Make the directory and an empty database for nobody else's eyes. What SQLite puts beside it is as private.
+
+    The modes of what exists stay: an operator may have let others read.
+    """
+    file = directory / FILE_NAME
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not file.exists():
+            file.touch(mode=0o600)
+    except OSError as error:
+        raise JournalError(f"the journal in {directory} cannot be made: {error.strerror or error}") from error
 
 
 def journal_url(directory: Path) -> URL:
@@ -103,10 +129,19 @@ def _set_pragmas(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     try:
         cursor.execute("PRAGMA journal_mode=WAL")
+        _check_mode(*cursor.fetchone())
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.execute(f"PRAGMA journal_size_limit={_WAL_KEPT_BYTES}")
-    finally:
         cursor.close()
+    except BaseException:
+        connection.close()  # SQLAlchemy forgets a connection that fails in here, and its thread would live on
+        raise
+
+
+def _check_mode(mode: str) -> None:
+    """SQLite tells, and goes on, when it cannot write ahead: `synchronous=NORMAL` would not be safe then."""
+    if mode != "wal":
+        raise JournalError(f"SQLite cannot write ahead (its journal mode is `{mode}`); is this a local file system?")
 
 
 def _begin(connection: Connection) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from gateway.journal.database import JournalError, begin_immediate
+from gateway.journal.database import JournalError, begin_immediate, reason
 
 
 @asynccontextmanager
@@ -32,8 +32,3 @@ async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
             yield connection
     except (SQLAlchemyError, OSError) as error:
         raise JournalError(f"the journal cannot be written: {reason(error)}") from error
-
-
-def reason(error: Exception) -> str:
-    """What the driver itself said, without the statement and the link that SQLAlchemy puts around it."""
-    return str(error.orig if isinstance(error, DBAPIError) and error.orig is not None else error)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Self
 
@@ -32,6 +32,8 @@ BATCH_ROWS = 4_000
 FIRST_RETRY_S = 0.1
 LAST_RETRY_S = 5.0
 CLOSE_TIMEOUT_S = 10.0
+MAX_CONTENT_BYTES = 268_435_456
+"""Recorded bodies that may wait for the disk in memory: 100,000 rows are few, 100,000 bodies are not."""
 
 _JOURNALED = frozenset((ChargePosted, RequestFinished))
 
@@ -45,6 +47,8 @@ class Journal:
         """Why the last commit failed; None when it did not."""
         self._interval_s = storage.flush_interval_s
         self._max_pending = storage.max_pending_rows
+        self._records_content = storage.record_content
+        self._content_bytes = 0
         self._loop = asyncio.get_running_loop()
         self._waiting: list[Event] = []
         self._waiting_since = 0.0
@@ -56,6 +60,7 @@ class Journal:
         self._due = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._flushes: list[asyncio.Future[str | None]] = []
+        self._closed = False
         self._connection: AsyncConnection | None = None
         self._inserts = Inserts(database.engine.dialect)
         self._value_errors = value_errors(database.engine.dialect)
@@ -63,8 +68,17 @@ class Journal:
 
     @classmethod
     async def open(cls, storage: StorageSettings) -> Self:
-        """Open the journal in `storage.dir`, making or migrating it where needed. Raises JournalError."""
-        return cls(await Database.open(storage), storage)
+        """Open the journal in `storage.dir`, making or migrating it where needed. Raises JournalError.
+
+        A database that cannot be written is refused here: a gateway on it would answer until its memory is full.
+        """
+        database = await Database.open(storage)
+        try:
+            await database.check_writable()
+        except BaseException:
+            await database.close()
+            raise
+        return cls(database, storage)
 
     @property
     def pending(self) -> int:
@@ -73,8 +87,8 @@ class Journal:
 
     @property
     def accepting(self) -> bool:
-        """False while more than `max_pending_rows` wait: new requests are then to be refused."""
-        return self._accepted - self._stored < self._max_pending
+        """False while `max_pending_rows`, or 256 MiB of recorded content, wait: new requests are then to be refused."""
+        return self._accepted - self._stored < self._max_pending and self._content_bytes < MAX_CONTENT_BYTES
 
     @property
     def healthy(self) -> bool:
@@ -95,6 +109,11 @@ class Journal:
         waiting += [event for event in events if type(event) in _JOURNALED]
         after = len(waiting)
         self._accepted += after - before
+        if self._records_content:
+            self._content_bytes += _content_bytes(waiting[before:])
+        if self._closed and after > before:
+            _log.error("%d rows came after the journal was closed and are lost", after - before)
+            return
         if not before and after:
             self._waiting_since = time.monotonic()
         if self._timer is None and after:
@@ -109,6 +128,8 @@ class Journal:
         """
         target = self._accepted
         while self._stored < target:
+            if self._closed:
+                raise JournalError("the journal is closed")
             outcome: asyncio.Future[str | None] = self._loop.create_future()
             self._flushes.append(outcome)
             self._due.set()
@@ -119,12 +140,16 @@ class Journal:
         """Write what waits and close the database.
 
         Raises JournalError with the number of rows lost when the database still refuses them after `timeout_s` seconds.
+        Idempotent.
         """
+        if self._closed:
+            return
         try:
             await self._flush_until(time.monotonic() + timeout_s)
         finally:
             if self._timer is not None:
                 self._timer.cancel()
+            self._closed = True
             self._task.cancel()
             await asyncio.wait((self._task,))
             self._tell_flushes("it is closed")
@@ -136,15 +161,13 @@ class Journal:
             )
 
     async def _flush_until(self, deadline_s: float) -> None:
-        while (left_s := deadline_s - time.monotonic()) > 0:
+        while self.pending and (left_s := deadline_s - time.monotonic()) > 0:  # rows may still come meanwhile
             try:
                 async with asyncio.timeout(left_s):
                     await self.flush()
             except JournalError:
                 await asyncio.sleep(min(self._retry_s, left_s))
             except TimeoutError:
-                return
-            else:
                 return
 
     def _wake(self) -> None:
@@ -182,6 +205,8 @@ class Journal:
 
     def _succeeded(self) -> None:
         self._stored += len(self._batch)
+        if self._records_content:
+            self._content_bytes -= _content_bytes(self._batch)
         self._batch = []
         if self.last_error is not None:
             _log.warning("the journal can be written again; %d rows wait", self.pending)
@@ -220,3 +245,12 @@ class Journal:
         if connection is not None:
             await connection.invalidate()
             await connection.close()
+
+
+def _content_bytes(events: Iterable[Event]) -> int:
+    """The recorded bodies of events."""
+    return sum(
+        len(event.content[0]) + len(event.content[1])
+        for event in events
+        if type(event) is RequestFinished and event.content is not None
+    )
