@@ -272,7 +272,7 @@ class Connection(asyncio.Protocol):
             self._refusal = "the answer has too many headers"
         elif self._overhead > MAX_HEAD_BYTES and sum(len(n) + len(v) + 4 for n, v in headers) > MAX_HEAD_BYTES:
             self._refusal = "the answer's head is too large"
-        elif status == 101 or not 100 <= status <= 599:
+        elif not 100 <= status <= 599:
             self._refusal = f"the answer has the unexpected status {status}"
         if self._refusal:
             raise ValueError(self._refusal)

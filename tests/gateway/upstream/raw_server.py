@@ -99,11 +99,17 @@ class RawServer:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for peer in list(self.peers):
-            peer.abort()
+        async with asyncio.timeout(20):
+            while True:
+                for task in self._tasks:
+                    task.cancel()
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+                while self.peers:  # of tasks that were cancelled before they began
+                    self.peers.pop().abort()
+                # asyncio counts connections whose TLS handshake has not brought them to us yet, too.
+                if not getattr(self._server, "_active_count", 0):
+                    break
+                await asyncio.sleep(0.001)
         await self._server.wait_closed()
 
     @property
@@ -137,7 +143,10 @@ class RawServer:
         except ConnectionError:
             pass
         finally:
-            peer.writer.close()
+            if self._server.is_serving():
+                peer.writer.close()
+            else:
+                peer.abort()
             self.peers.discard(peer)
             await self._notify()
             try:

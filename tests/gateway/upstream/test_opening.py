@@ -186,4 +186,5 @@ async def test_contexts_are_loaded_once(pool: Pool, ca: trustme.CA, ca_file: Pat
         endpoint = server.endpoint(base_url=url(server), ca_file=ca_file)
         calls = [pool.start(endpoint, b"POST", b"/", b"", b"{}") for _ in range(4)]
         await asyncio.gather(*(call.response() for call in calls))
+        await server.until(lambda seen: seen.accepted == 4)
         assert len(pool._contexts._contexts) == 1

@@ -97,7 +97,7 @@ async def test_the_certificate_counts_inside_the_tunnel_too(pool: Pool, tls: tup
 async def test_a_call_served_meanwhile_survives_the_failure_of_its_own_opening(
     pool: Pool, tls: tuple[ssl.SSLContext, Path]
 ) -> None:
-    refuse, release = asyncio.Event(), asyncio.Event()
+    refuse, answer_first, release = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     class Grudging(Proxy):
         async def tunnel(self, peer: Peer) -> None:
@@ -111,6 +111,7 @@ async def test_a_call_served_meanwhile_survives_the_failure_of_its_own_opening(
 
     async def handler(peer: Peer) -> None:
         await peer.request()
+        await answer_first.wait()
         await peer.send(OK)
         await peer.request()
         await release.wait()
@@ -125,6 +126,7 @@ async def test_a_call_served_meanwhile_survives_the_failure_of_its_own_opening(
         await eventually(lambda: pool.stats().in_use == 1)
         second = pool.start(endpoint, b"POST", b"/", b"", b"{}")
         assert pool.stats().waiting == 1
+        answer_first.set()
         assert await (await first.response()).read() == b"ok"
         assert pool.stats() == (1, 0, 1, 0)
         refuse.set()
