@@ -23,6 +23,8 @@ _encode = msgspec.json.encode
 # msgspec writes a NamedTuple as an array; a struct with the same fields is written as an object, which SQL can read.
 _ProfileObject: Any = msgspec.defstruct("_ProfileObject", list(RequestProfile.__annotations__.items()), module=__name__)
 _INT64_MAX = 2**63 - 1
+_SECONDS_MAX = 9e12
+"""More would not be 64 bits of microseconds."""
 
 
 def to_us(at_s: float) -> int:
@@ -81,22 +83,21 @@ def _profile_of(text: str) -> RequestProfile:
     return RequestProfile(*msgspec.structs.astuple(msgspec.json.decode(text, type=_ProfileObject)))
 
 
-def salvage(row: Row) -> Row:
-    """The nearest row that every database takes, for one that a driver refused.
+def salvage(event: Any) -> Any:
+    """The nearest event whose row every database takes, for one that a driver refused.
 
-    Integers are cut to 64 bits, text loses NUL characters and lone surrogates, a NaN becomes 0. Such values can only
-    come from a client or provider that makes them up.
+    Integers are cut to 64 bits, text loses NUL characters and lone surrogates, a NaN becomes 0, at any depth: tags and
+    the profile too. Such values can only come from a client or provider that makes them up.
     """
-    return tuple(map(_salvage_value, row))
-
-
-def _salvage_value(value: Any) -> Any:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, int):
-        return max(-_INT64_MAX, min(_INT64_MAX, value))
-    if isinstance(value, float):
-        return value if value == value else 0.0  # noqa: PLR0124  only a NaN differs from itself
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode().replace("\0", "")
-    return value
+    if isinstance(event, tuple):
+        parts = map(salvage, event)
+        return event._make(parts) if hasattr(event, "_make") else tuple(parts)
+    if isinstance(event, bool):
+        return event
+    if isinstance(event, int):
+        return max(-_INT64_MAX, min(_INT64_MAX, event))
+    if isinstance(event, float):
+        return max(-_SECONDS_MAX, min(_SECONDS_MAX, event)) if event == event else 0.0  # noqa: PLR0124  only a NaN differs from itself
+    if isinstance(event, str):
+        return event.encode("utf-8", "backslashreplace").decode().replace("\0", "")
+    return event

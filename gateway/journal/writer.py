@@ -231,7 +231,21 @@ class Journal:
             # A value that the database cannot hold would come back with every new try and block the journal for good.
             _log.error("the journal refused a value, now changed to the nearest one that it takes: %s", error)
             await self._disconnect()
-            await self._insert(batch, mend=salvage)
+            try:
+                await self._insert(batch, mend=salvage)
+            except self._value_errors:
+                await self._insert_singly(batch)
+
+    async def _insert_singly(self, batch: list[Event]) -> None:
+        """The last resort: what cannot be stored in any way goes to the log, so that all the rest can be stored."""
+        for event in batch:
+            try:
+                await self._insert([event], mend=salvage)
+            except self._value_errors as error:
+                await self._disconnect()
+                _log.critical(
+                    "a row of the journal cannot be stored and is lost (%s): %r", error, _without_content(event)
+                )
 
     async def _insert(self, batch: list[Event], *, mend: Mend | None) -> None:
         if self._connection is None:
@@ -254,3 +268,7 @@ def _content_bytes(events: Iterable[Event]) -> int:
         for event in events
         if type(event) is RequestFinished and event.content is not None
     )
+
+
+def _without_content(event: Event) -> Event:
+    return event._replace(content=None) if type(event) is RequestFinished else event

@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.dialects.postgresql import asyncpg
 
 from gateway.config.snapshot import StorageSettings
@@ -17,6 +17,42 @@ async def test_the_directory_is_made_and_nobody_else_may_read_it(tmp_path: Path)
     await (await Database.open(StorageSettings(dir=directory))).close()
     assert (directory / FILE_NAME).is_file()
     assert directory.stat().st_mode & 0o777 == 0o700
+
+
+async def test_only_the_owner_may_read_the_files(database: Database, other: sqlite3.Connection) -> None:
+    other.execute("INSERT INTO contents VALUES ('r', x'00', x'01')")
+    directory = Path(database.engine.url.database or "").parent
+    files = {file.name: file.stat().st_mode & 0o777 for file in directory.iterdir()}
+    assert files == {FILE_NAME: 0o600, f"{FILE_NAME}-wal": 0o600, f"{FILE_NAME}-shm": 0o600}
+
+
+async def test_the_mode_that_an_operator_gave_stays(storage: StorageSettings) -> None:
+    await (await Database.open(storage)).close()
+    (storage.dir / FILE_NAME).chmod(0o640)
+    await (await Database.open(storage)).close()
+    assert (storage.dir / FILE_NAME).stat().st_mode & 0o777 == 0o640
+
+
+async def test_a_file_system_without_shared_memory_is_refused() -> None:
+    """SQLite says so by answering with the mode that it has instead; a database in memory has no log either."""
+    engine = connect_engine(make_url("sqlite+aiosqlite://"))
+    with pytest.raises(JournalError, match="`memory`"):
+        async with engine.connect():
+            pass
+    await engine.dispose()
+
+
+async def test_errors_are_the_drivers_words(
+    storage: StorageSettings, database: Database, other: sqlite3.Connection
+) -> None:
+    other.execute("PRAGMA query_only=1")
+    async with database.engine.connect() as connection:
+        await connection.exec_driver_sql("PRAGMA query_only=1")
+    with pytest.raises(JournalError) as caught:
+        await database.check_writable()
+    assert str(caught.value) == (
+        f"the journal {storage.dir / FILE_NAME} cannot be written: attempt to write a readonly database"
+    )
 
 
 async def test_every_connection_writes_ahead_and_does_not_sync_each_commit(database: Database) -> None:
@@ -109,8 +145,6 @@ def test_the_url_is_a_file_of_the_directory(tmp_path: Path) -> None:
 
 async def test_only_sqlite_gets_pragmas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asyncpg.dialect, "import_dbapi", classmethod(lambda _: sqlite3))
-    from sqlalchemy import make_url
-
     engine = connect_engine(make_url("postgresql+asyncpg://journal@localhost/farebox"))
     assert not engine.sync_engine.dispatch.begin
     await engine.dispose()

@@ -102,3 +102,13 @@ def test_what_is_salvaged_can_be_stored(row: tuple[Any, ...]) -> None:
 def test_salvage_changes_only_what_cannot_be_stored() -> None:
     row = ("ü", 2**63 - 1, True, None, 1.5, b"\0", -(10**30), "a\0b\ud800", math.nan)
     assert salvage(row) == ("ü", 2**63 - 1, True, None, 1.5, b"\0", 1 - 2**63, "ab\\ud800", 0.0)
+
+
+def test_what_lies_deeper_is_salvaged_too_and_kinds_stay() -> None:
+    charge = charged(usage=Usage(input_tokens=10**30), at_s=math.inf)
+    assert salvage(charge) == charge._replace(usage=Usage(input_tokens=2**63 - 1), at_s=9e12)
+    request = finished(tags=(("mood", "\ud800"),))
+    assert salvage(request) == request._replace(tags=(("mood", "\\ud800"),))
+    assert (type(salvage(charge)), type(salvage(charge).usage)) == (ChargePosted, Usage)
+    for made in (charge_row(salvage(charge)), request_row(salvage(request))):
+        assert all(not isinstance(value, int) or abs(value) < 2**63 for value in made)

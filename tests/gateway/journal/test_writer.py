@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -202,6 +203,60 @@ async def test_a_value_that_no_database_takes_does_not_block_the_journal(
     assert found == stored
 
 
+async def test_tags_that_no_database_takes_do_not_block_it_either(journal: Journal, other: sqlite3.Connection) -> None:
+    journal.write([finished(tags=(("mood", "\ud800"),)), *pairs(1)])
+    await journal.flush()
+    assert other.execute("SELECT tags ->> 'mood' FROM requests WHERE request_id = 'req-1'").fetchall() == [("\\ud800",)]
+    assert count(other, "requests") == 2
+
+
+async def test_a_row_that_cannot_be_stored_at_all_is_logged_and_the_others_are_stored(
+    journal: Journal, other: sqlite3.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A defect of ours: the columns refuse NULL. The gateway must not refuse every call from then on."""
+    broken: Any = finished(request_id="req-broken", model=None, content=(b"secret", b"secret"))
+    journal.write([*pairs(2), broken, *pairs(2, first=2)])
+    await journal.flush()
+    assert (journal.pending, journal.healthy) == (0, True)
+    assert (count(other, "charges"), count(other, "requests")) == (4, 4)
+    [lost] = [record.getMessage() for record in caplog.records if record.levelno == logging.CRITICAL]
+    assert "req-broken" in lost
+    assert "secret" not in lost
+
+
+async def test_nothing_is_taken_silently_after_the_end(
+    storage: StorageSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = await Journal.open(storage)
+    await journal.close()
+    journal.write(pairs(1))
+    assert [record.getMessage() for record in caplog.records] == [
+        "2 rows came after the journal was closed and are lost"
+    ]
+    with pytest.raises(JournalError, match="closed"):
+        await journal.flush()
+    await journal.close()
+
+
+async def test_content_that_waits_is_bounded(storage: StorageSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.journal.writer.MAX_CONTENT_BYTES", 10)
+    journal = await Journal.open(dataclasses.replace(storage, record_content=True))
+    journal.write([finished(content=(b"12345", b"6789"))])
+    assert journal.accepting
+    journal.write([finished(request_id="req-2", content=(b"0", b""))])
+    assert not journal.accepting
+    await journal.flush()
+    assert journal.accepting
+    await journal.close()
+
+
+async def test_a_journal_that_cannot_be_written_is_refused_at_the_start(storage: StorageSettings) -> None:
+    await (await Journal.open(storage)).close()
+    with full_disk(), pytest.raises(JournalError, match=r"cannot be (opened|written)"):
+        await Journal.open(storage)
+    await (await Journal.open(storage)).close()
+
+
 async def test_flushes_at_the_same_time_all_return(journal: Journal, other: sqlite3.Connection) -> None:
     async def write_and_flush(number: int) -> int:
         journal.write(pairs(1, first=number))
@@ -243,6 +298,7 @@ async def test_close_tells_how_many_rows_are_lost(storage: StorageSettings) -> N
 _CHILD = """
 import asyncio, sys
 from pathlib import Path
+from typing import Any
 from gateway.config.snapshot import StorageSettings
 from gateway.journal.writer import Journal
 from tests.gateway.journal.test_writer import pairs
