@@ -17,10 +17,10 @@ from gateway.errors import UpstreamFailure
 from gateway.reply import Headers, Reply
 from gateway.telemetry.events import ChargePosted
 from gateway.telemetry.recorder import Recorder
-from gateway.upstream.attempt import NOTHING, Attempt, Bill, client_error, outcome_of
+from gateway.upstream.attempt import NOTHING, Attempt, Bill, ServiceTiers, client_error, outcome_of
 from gateway.upstream.dialects import openai as dialect
 from gateway.upstream.headers import client_headers
-from gateway.upstream.refusals import refusal
+from gateway.upstream.refusals import failed_answer, refusal
 from gateway.upstream.transport import ConnectionBroken, Response, Transport, TransportError
 from gateway.wire.answers import MalformedAnswer, StreamObserver, UsageChunk, read_answer
 from gateway.wire.requests import ModelRequest
@@ -53,18 +53,19 @@ class Exchange:
         self._transport = transport
         self._recorder = recorder
         self._client_left = False
-        self._observer = StreamObserver(client_wants_usage=request.include_usage)
+        self._observer = StreamObserver(request.profile.answers)
         self._attempt = self._begin()
 
     def _begin(self) -> Attempt:
         context = self._context
         assert context.route is not None, "an exchange begins after routing"  # noqa: S101 -- guards a programming error
         deployment = context.route.candidates[0]
+        endpoint = context.snapshot.endpoints[deployment.provider]
         call = self._transport.start(
-            context.snapshot.endpoints[deployment.provider],
+            endpoint,
             b"POST",
             dialect.path(context.api),
-            dialect.head(context.request_id, context.forwarded),
+            dialect.head(context.request_id, context.forwarded, endpoint.headers),
             dialect.body(self._request, deployment.upstream_model),
         )
         return Attempt(1, deployment, call)
@@ -125,6 +126,9 @@ class Exchange:
                 reason="malformed",
             ) from None
         usage = answer.usage
+        if answer.failed:
+            self._settle("error", usage or NOTHING, estimated=False, service_tier=answer.service_tier)
+            raise failed_answer(attempt.deployment.provider, response.status)
         estimated = usage is None
         if usage is None:
             usage = attempt.estimate(self._request.profile, 0, answer.text_bytes)
@@ -182,8 +186,8 @@ class Exchange:
             return b"" if chunk.standalone else event
         observer = self._observer
         assert observer.usage is not None, "a usage chunk was seen"  # noqa: S101 -- guards a programming error
-        tier = observer.service_tier or self._request.profile.service_tier
-        bill = self._attempt.price(observer.usage, tier, self._context.arrived_at_s, estimated=False)
+        tiers = ServiceTiers(self._request.profile.service_tier, observer.service_tier)
+        bill = self._attempt.price(observer.usage, tiers, self._context.arrived_at_s, estimated=False)
         return chunk.with_cost(bill.cost)
 
     async def _end_stream(self, rest: bytes) -> None:
@@ -251,10 +255,12 @@ class Exchange:
     def _settle_observed(self, outcome: str) -> None:
         """Settle with the provider's usage where it came, else with an estimate of what was seen, or may have been."""
         observer, attempt, profile = self._observer, self._attempt, self._request.profile
-        if observer.usage is not None:
+        if observer.usage is not None and (observer.complete or not observer.outdated):
             self._settle(outcome, observer.usage, estimated=False, service_tier=observer.service_tier)
         elif observer.content_events or observer.complete:
             usage = attempt.estimate(profile, observer.content_events, observer.text_bytes)
+            if observer.usage is not None:  # what was reported before the last content, at least
+                usage = Usage(*map(max, usage, observer.usage))
             self._settle(outcome, usage, estimated=True, service_tier=observer.service_tier)
         else:
             self._settle(outcome, attempt.estimate_unseen(profile), estimated=True)
@@ -266,8 +272,8 @@ class Exchange:
         principal, route, deployment = context.principal, context.route, attempt.deployment
         assert principal is not None  # noqa: S101 -- as above
         assert route is not None  # noqa: S101 -- as above
-        tier = service_tier or self._request.profile.service_tier
-        bill = attempt.price(usage, tier, context.arrived_at_s, estimated=estimated)
+        tiers = ServiceTiers(self._request.profile.service_tier, service_tier)
+        bill = attempt.price(usage, tiers, context.arrived_at_s, estimated=estimated)
         context.cost = NanoUsd(context.cost + bill.cost)
         now_s = time.monotonic()
         first_byte_s = attempt.first_byte_s
@@ -319,7 +325,9 @@ class Exchange:
 
 
 def _is_event_stream(response: Response) -> bool:
-    return any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in response.headers)
+    return any(
+        name == b"content-type" and value.lower().startswith(b"text/event-stream") for name, value in response.headers
+    )
 
 
 @lru_cache(maxsize=4096)

@@ -31,6 +31,13 @@ class Bill(NamedTuple):
     service_tier: str
 
 
+class ServiceTiers(NamedTuple):
+    """The service tier that was asked for, and the one that the answer names (None when it names none)."""
+
+    asked: str
+    served: str | None
+
+
 class Attempt:
     """One call to one deployment."""
 
@@ -46,11 +53,20 @@ class Attempt:
         self.settled = False
         """Set by the one settlement. Whoever finds it set must not settle again."""
 
-    def price(self, usage: Usage, service_tier: str | None, now_s: float, *, estimated: bool) -> Bill:
-        """What `usage` costs here. The service tier is the answer's: providers may serve another than was asked for."""
-        tier = service_tier or "default"
+    def price(self, usage: Usage, tiers: ServiceTiers, now_s: float, *, estimated: bool) -> Bill:
+        """What `usage` costs here, in the tier that the answer names: providers may serve another than was asked for.
+
+        An answer that names none may have been served in either: the dearer one counts.
+        """
+        tier = tiers.served or tiers.asked
         if usage is NOTHING:
             return Bill(NOTHING, estimated, NanoUsd(0), "", tier)
+        bill = self._price_in(usage, tier, now_s, estimated)
+        if tiers.served is None and tier != "default":
+            bill = max(bill, self._price_in(usage, "default", now_s, estimated), key=_by_cost)
+        return bill
+
+    def _price_in(self, usage: Usage, tier: str, now_s: float, estimated: bool) -> Bill:
         price = self.deployment.price
         assert isinstance(price, Price), "a deployment without a price is never called"  # noqa: S101 -- the pipeline refuses it
         point = price.at(usage.input_tokens, now_s, tier)
@@ -65,6 +81,10 @@ class Attempt:
         bound = UNSEEN_TOKENS_MAX if profile.max_output_tokens is None else profile.max_output_tokens
         elapsed = int((time.monotonic() - self.sent_s) * FAST_TOKENS_PER_S) + 1
         return Usage(profile.input_tokens, min(bound, elapsed) * profile.answers)
+
+
+def _by_cost(bill: Bill) -> int:
+    return bill.cost
 
 
 def outcome_of(error: TransportError) -> str:

@@ -37,3 +37,12 @@ def refusal(provider: str, status: int, body: bytes) -> FareboxError | None:
             reason="upstream_redirect",
         )
     return None
+
+
+def failed_answer(provider: str, status: int) -> UpstreamFailure:
+    """The error to answer with when a provider reports one under a status of success."""
+    return UpstreamFailure(
+        f"The provider `{provider}` reported an error in place of an answer. The request can be tried again.",
+        upstream_status=status,
+        reason="error_in_answer",
+    )

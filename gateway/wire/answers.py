@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.wire.sse import data_event, event_data
+from gateway.wire.sse import event_data, with_data
 from gateway.wire.usage import WireUsage, normalise
 from routing.money import NanoUsd, Usage, format_usd
 
@@ -18,12 +18,23 @@ Fields = dict[str, msgspec.Raw]
 
 _encode = msgspec.json.encode
 _fields_decoder = msgspec.json.Decoder(Fields)
+_NO_ERROR = (b"", b"null")
+
+
+def _is_empty(raw: msgspec.Raw) -> bool:
+    return len(memoryview(raw)) <= 4 and bytes(raw) in (b"", b"null", b'""', b"[]")
 
 
 class _Answer(msgspec.Struct):
     usage: WireUsage | None = None
     service_tier: str | None = None
     choices: msgspec.Raw = msgspec.Raw(b"")
+    data: msgspec.Raw = msgspec.Raw(b"")
+    error: msgspec.Raw = msgspec.Raw(b"")
+
+    @property
+    def failed(self) -> bool:
+        return bytes(self.error) not in _NO_ERROR and _is_empty(self.choices) and _is_empty(self.data)
 
 
 class WholeAnswer(NamedTuple):
@@ -33,6 +44,8 @@ class WholeAnswer(NamedTuple):
     service_tier: str | None
     text_bytes: int
     """Size of the generated part, for an estimate."""
+    failed: bool = False
+    """True for an error in the guise of an answer (status 200, `error` and nothing generated), as OpenRouter sends."""
 
 
 class MalformedAnswer(ValueError):
@@ -50,7 +63,8 @@ def read_answer(body: bytes) -> WholeAnswer:
         return _read_odd_answer(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedAnswer(str(error)) from None
-    return WholeAnswer(normalise(answer.usage), answer.service_tier, len(memoryview(answer.choices)))
+    text_bytes = len(memoryview(answer.choices))
+    return WholeAnswer(normalise(answer.usage), answer.service_tier, text_bytes, answer.failed)
 
 
 def _read_odd_answer(body: bytes) -> WholeAnswer:
@@ -90,7 +104,6 @@ class _Chunk(msgspec.Struct):
     x_groq: _GroqExtra | None = None
 
 
-_NO_ERROR = (b"", b"null")
 _chunk_decoder = msgspec.json.Decoder(_Chunk)
 
 
@@ -98,26 +111,30 @@ class StreamObserver:
     """Watches the events of one stream. It changes none but the usage chunk, and that only as the contract says."""
 
     __slots__ = (
-        "client_wants_usage",
+        "_answers",
+        "_finished",
         "content_events",
         "done",
         "failed",
-        "finished",
+        "outdated",
         "service_tier",
         "text_bytes",
         "usage",
     )
 
-    def __init__(self, *, client_wants_usage: bool) -> None:
-        self.client_wants_usage = client_wants_usage
+    def __init__(self, answers: int) -> None:
+        """`answers` is how many the stream carries (`n`)."""
+        self._answers = answers
+        self._finished = 0
         self.usage: Usage | None = None
+        """As last reported."""
+        self.outdated = False
+        """Content came after the usage that was last reported: some providers report as they go."""
         self.service_tier: str | None = None
         self.content_events = 0
         """Events that carried generated text, tool calls or reasoning."""
         self.text_bytes = 0
         """Bytes of these, as JSON."""
-        self.finished = False
-        """A finish_reason was seen."""
         self.done = False
         """`[DONE]` was seen."""
         self.failed = False
@@ -126,7 +143,7 @@ class StreamObserver:
     @property
     def complete(self) -> bool:
         """Whether the provider ended the stream as it should."""
-        return (self.done or self.finished) and not self.failed
+        return (self.done or self._finished >= self._answers) and not self.failed
 
     def observe(self, event: bytes) -> UsageChunk | None:
         """Take note of an event. Gives the usage chunk when this is the one; any other event is relayed as it is."""
@@ -155,12 +172,13 @@ class StreamObserver:
         if usage is None:
             return None
         self.usage = usage
-        return UsageChunk(data, standalone=not chunk.choices and not failed)
+        self.outdated = False
+        return UsageChunk(event, data, standalone=not chunk.choices and not failed)
 
     def _observe_choices(self, choices: list[_Choice]) -> None:
         for choice in choices:
             if choice.finish_reason is not None:
-                self.finished = True
+                self._finished += 1
             delta = choice.delta
             size = _text_size(choice.text)
             if delta is not None:
@@ -176,30 +194,30 @@ class StreamObserver:
             if size:
                 self.content_events += 1
                 self.text_bytes += size
+                self.outdated = True
 
 
 def _text_size(raw: msgspec.Raw) -> int:
     """Bytes of a raw JSON value that carry text: 0 for absent, null and the empty string."""
-    size = len(memoryview(raw))
-    if size <= 4 and bytes(raw) in (b"", b"null", b'""', b"[]"):
-        return 0
-    return size - 2
+    return 0 if _is_empty(raw) else len(memoryview(raw)) - 2
 
 
 class UsageChunk(NamedTuple):
     """The event in which a stream reports its usage."""
 
+    event: bytes
     data: bytes
+    """The event's payload."""
     standalone: bool
     """True when the chunk carries usage alone: it is left out when the client did not ask for usage."""
 
     def with_cost(self, cost: NanoUsd) -> bytes:
-        """The event with `usage.cost` in USD, exact to the nano-dollar; the rest of its data as it came."""
+        """The event with `usage.cost` in USD, exact to the nano-dollar; the rest of it as it came."""
         try:
             fields = _fields_decoder.decode(self.data)
             usage = _fields_decoder.decode(fields.get("usage", b"null"))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return data_event(self.data)  # no usage of its own, or names that are no UTF-8: passed on without the cost
+            return self.event  # no usage of its own, or names that are no UTF-8: passed on without the cost
         usage["cost"] = msgspec.Raw(format_usd(cost).encode())
         fields["usage"] = msgspec.Raw(_encode(usage))
-        return data_event(_encode(fields))
+        return with_data(self.event, _encode(fields))

@@ -85,3 +85,9 @@ def event_data(event: bytes) -> bytes:
 def data_event(data: bytes) -> bytes:
     """An event with `data` as its payload. Line ends, which are LF, begin another `data` line."""
     return b"data: " + data.replace(b"\n", b"\ndata: ") + b"\n\n"
+
+
+def with_data(event: bytes, data: bytes) -> bytes:
+    """The event with another payload; its comments, id and other fields stay."""
+    others = [line for line in _LINE_END.split(event) if line and not line.startswith(b"data")]
+    return b"".join(line + b"\n" for line in others) + data_event(data)

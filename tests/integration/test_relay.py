@@ -173,3 +173,46 @@ async def test_connections_to_the_provider_are_reused(gateway: GatewayUnderTest)
         for _ in range(5):
             await client.post(f"{gateway.url}/v1/chat/completions", headers=AUTH, json={**STREAM, "stream": False})
     assert sum(gateway.app.services.status()["upstream_connections"].values()) == 1
+
+
+async def test_an_error_in_the_guise_of_an_answer_is_told_as_an_error(start_gateway: StartGateway) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.whole(b'{"error":{"message":"Provider returned error","code":502}}')
+
+    async with Upstream(script) as upstream, httpx.AsyncClient() as client:
+        gateway = await start_gateway(upstream.base_url)
+        answer = await client.post(f"{gateway.url}/v1/chat/completions", headers=AUTH, json={**STREAM, "stream": False})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_error")
+        [charge] = await gateway.rows("charges")
+        assert (charge["outcome"], charge["cost_nano_usd"]) == ("error", 0)
+        await gateway.stop()
+
+
+async def test_a_stream_of_two_answers_cut_after_the_first_is_no_success(start_gateway: StartGateway) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        await exchange.chunk(event("one") + LAST)
+        await exchange.chunk(b"")
+
+    async with Upstream(script) as upstream, httpx.AsyncClient() as client:
+        gateway = await start_gateway(upstream.base_url)
+        answer = await client.post(f"{gateway.url}/v1/chat/completions", headers=AUTH, json={**STREAM, "n": 2})
+        assert '"code":"upstream_error"' in answer.text
+        assert [charge["outcome"] for charge in await gateway.rows("charges")] == ["cut"]
+        await gateway.stop()
+
+
+async def test_a_header_that_the_provider_has_configured_is_not_the_clients_to_send(
+    start_gateway: StartGateway,
+) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.whole(b'{"choices":[],"usage":' + USAGE + b"}")
+
+    async with Upstream(script) as upstream, httpx.AsyncClient() as client:
+        provider = {"base_url": upstream.base_url, "headers": {"X-Title": "ours"}}
+        gateway = await start_gateway(upstream.base_url, providers={"sim": provider})
+        headers = {**AUTH, "x-title": "theirs", "x-other": "kept"}
+        await client.post(f"{gateway.url}/v1/chat/completions", headers=headers, json={**STREAM, "stream": False})
+        assert upstream.requests[0].headers["x-title"] == "ours"
+        assert upstream.requests[0].headers["x-other"] == "kept"
+        await gateway.stop()

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from gateway.wire.requests import CHAT, COMPLETIONS, EMBEDDINGS, ModelRequest
 
 _PATHS = {CHAT: b"/chat/completions", COMPLETIONS: b"/completions", EMBEDDINGS: b"/embeddings"}
 _USER_AGENT = b"user-agent: farebox\r\n"
+
+
+@lru_cache(maxsize=1024)
+def _names(configured: tuple[tuple[str, str], ...]) -> frozenset[bytes]:
+    return frozenset(name.lower().encode() for name, _ in configured)
 
 
 def path(api: str) -> bytes:
@@ -13,8 +20,14 @@ def path(api: str) -> bytes:
     return _PATHS[api]
 
 
-def head(request_id: str, forwarded: list[tuple[bytes, bytes]]) -> bytes:
-    """Header lines for the provider: the client's own that are not ours to keep, and the request's id."""
+def head(request_id: str, forwarded: list[tuple[bytes, bytes]], configured: tuple[tuple[str, str], ...]) -> bytes:
+    """Header lines for the provider: the client's own that are not ours to keep, and the request's id.
+
+    `configured` are the endpoint's own headers, which the transport adds: a client's of the same name are dropped.
+    """
+    if configured and forwarded:
+        ours = _names(configured)
+        forwarded = [header for header in forwarded if header[0] not in ours]
     lines = [b"content-type: application/json\r\nx-request-id: ", request_id.encode(), b"\r\n", _USER_AGENT]
     for name, value in forwarded:
         lines += (name, b": ", value, b"\r\n")

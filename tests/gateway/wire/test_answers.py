@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.wire.answers import MalformedAnswer, StreamObserver, UsageChunk, WholeAnswer, read_answer
-from gateway.wire.sse import EventSplitter, event_data
+from gateway.wire.sse import EventSplitter, data_event, event_data
 from routing.money import NanoUsd, Usage
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
@@ -27,14 +27,14 @@ def delta(finish_reason: str | None = None, /, **fields: Any) -> dict[str, Any]:
 
 
 def observed(*events: bytes) -> StreamObserver:
-    observer = StreamObserver(client_wants_usage=False)
+    observer = StreamObserver(1)
     for each in events:
         observer.observe(each)
     return observer
 
 
 def usage_chunk(chunk: Any) -> UsageChunk:
-    found = StreamObserver(client_wants_usage=True).observe(event(chunk))
+    found = StreamObserver(1).observe(event(chunk))
     assert found is not None
     return found
 
@@ -89,7 +89,7 @@ def test_a_stream_from_beginning_to_end() -> None:
         event(delta("stop")),
     )
     assert (observer.content_events, observer.text_bytes) == (2, len("Hello"))
-    assert observer.finished
+    assert observer.complete
     assert observer.complete
     assert not observer.done
     assert observer.usage is None
@@ -142,7 +142,7 @@ def test_nothing_is_not_complete() -> None:
 
 @pytest.mark.parametrize("broken", [b'data: {"choices":[{"del\n\n', b"data: \xff\xfe\n\n", b'data: {"choices":{}}\n\n'])
 def test_what_cannot_be_read_counts_as_content(broken: bytes) -> None:
-    observer = StreamObserver(client_wants_usage=False)
+    observer = StreamObserver(1)
     assert observer.observe(broken) is None
     assert observer.content_events == 1
     assert observer.text_bytes == len(event_data(broken))
@@ -166,7 +166,7 @@ def test_an_error_that_comes_with_usage_still_reaches_the_client() -> None:
 
 def test_usage_may_come_on_any_chunk_and_the_last_counts() -> None:
     first = {**delta(content="a"), "usage": {"prompt_tokens": 10, "completion_tokens": 1}}
-    observer = StreamObserver(client_wants_usage=False)
+    observer = StreamObserver(1)
     found = observer.observe(event(first))
     assert found is not None
     assert not found.standalone
@@ -180,14 +180,14 @@ def test_usage_may_come_on_any_chunk_and_the_last_counts() -> None:
 
 
 def test_usage_that_says_nothing_is_not_believed() -> None:
-    observer = StreamObserver(client_wants_usage=False)
+    observer = StreamObserver(1)
     assert observer.observe(event({"choices": [], "usage": {"prompt_tokens": 0, "completion_tokens": 0}})) is None
     assert observer.usage is None
 
 
 def test_groq_has_a_place_of_its_own_for_usage() -> None:
     chunk = {**delta("stop"), "x_groq": {"id": "req_1", "usage": USAGE}}
-    observer = StreamObserver(client_wants_usage=True)
+    observer = StreamObserver(1)
     found = observer.observe(event(chunk))
     assert observer.usage == READ
     assert found is not None
@@ -214,7 +214,7 @@ def test_the_cost_is_added_exactly_and_nothing_else_changes(
     chunk.pop("service_tier", None)
     text = json.dumps(chunk, indent=indent).encode()  # with line ends of its own, it comes as several data lines
     pretty = b"data: " + text.replace(b"\n", b"\ndata: ") + b"\n\n"
-    found = UsageChunk(event_data(pretty), standalone=True)
+    found = UsageChunk(pretty, event_data(pretty), standalone=True)
     written = found.with_cost(NanoUsd(nano))
     assert EventSplitter().feed(written) == [written]
     back = json.loads(event_data(written), parse_float=Decimal, parse_int=Decimal)
@@ -227,7 +227,7 @@ def test_the_cost_is_added_exactly_and_nothing_else_changes(
 
 def test_the_bytes_of_other_fields_stay() -> None:
     data = b'{"id":"\\u00e9", "n":1.50e+2,"choices":[],"usage":{"prompt_tokens":1, "x":[ 1.0 ]}}'
-    written = UsageChunk(data, standalone=True).with_cost(NanoUsd(1_250_000))
+    written = UsageChunk(data_event(data), data, standalone=True).with_cost(NanoUsd(1_250_000))
     assert (
         written
         == b'data: {"id":"\\u00e9","n":1.50e+2,"choices":[],"usage":{"prompt_tokens":1,"x":[ 1.0 ],"cost":0.00125}}\n\n'
@@ -238,14 +238,51 @@ def test_the_bytes_of_other_fields_stay() -> None:
     "data", [b'{"usage":null}', b'{"choices":[]}', b'{"\xff":1,"usage":{"prompt_tokens":1}}', b"{"]
 )
 def test_without_usage_to_put_it_in_the_event_stays(data: bytes) -> None:
-    assert UsageChunk(data, standalone=False).with_cost(NanoUsd(1)) == b"data: " + data + b"\n\n"
+    assert UsageChunk(data_event(data), data, standalone=False).with_cost(NanoUsd(1)) == b"data: " + data + b"\n\n"
 
 
 @given(st.lists(st.binary(max_size=60) | st.just(b'{"choices":[{"delta":{"content":1}}]}'), max_size=6))
 def test_no_event_can_break_the_observer(datas: list[bytes]) -> None:
-    observer = StreamObserver(client_wants_usage=True)
+    observer = StreamObserver(1)
     for data in datas:
         found = observer.observe(b"data: " + data + b"\n\n")
         if found is not None:
             found.with_cost(NanoUsd(1))
     assert observer.content_events >= 0
+
+
+def test_every_answer_has_to_finish() -> None:
+    observer = StreamObserver(2)
+    observer.observe(event(delta("stop")))
+    assert not observer.complete
+    observer.observe(event(delta("length")))
+    assert observer.complete
+
+
+def test_usage_reported_on_the_way_is_outdated_by_what_comes_after() -> None:
+    observer = StreamObserver(1)
+    observer.observe(event({**delta(content="a"), "usage": USAGE}))
+    assert not observer.outdated
+    observer.observe(event(delta(content="b")))
+    assert observer.outdated
+    observer.observe(event({**delta("stop"), "usage": USAGE}))
+    assert not observer.outdated
+
+
+def test_the_usage_events_other_fields_stay() -> None:
+    sent = b': ping\nid: 7\ndata: {"choices":[],\ndata: "usage":{"prompt_tokens":1}}\n\n'
+    found = StreamObserver(1).observe(sent)
+    assert found is not None
+    assert found.with_cost(NanoUsd(1)).startswith(b": ping\nid: 7\ndata: {")
+
+
+@pytest.mark.parametrize(
+    ("body", "failed"),
+    [
+        (b'{"error":{"message":"no"}}', True), (b'{"error":{"message":"no"},"choices":[]}', True),
+        (b'{"error":null,"choices":[]}', False), (b'{"error":{"a":1},"choices":[{}]}', False),
+        (b'{"error":{"a":1},"data":[{}]}', False), (b"{}", False),
+    ],
+)  # fmt: skip
+def test_an_error_in_the_guise_of_an_answer(body: bytes, failed: bool) -> None:
+    assert read_answer(body).failed is failed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -299,6 +300,10 @@ _NAMES = st.text(st.characters(exclude_categories=("Cs",)), max_size=6).filter(
 )
 
 
+_ESCAPED_NAME = re.compile(rb'\\[^"]*"\s*:')
+"""A name with an escape in it is written again: two spellings of one name are the same field, and may be smuggled."""
+
+
 @st.composite
 def odd_bodies(draw: st.DrawFn, *, model: bytes = b'"m"', stream: bytes = b"false") -> bytes:
     """Valid bodies as no encoder of ours would write them."""
@@ -315,7 +320,8 @@ def odd_bodies(draw: st.DrawFn, *, model: bytes = b'"m"', stream: bytes = b"fals
 
 @given(odd_bodies())
 def test_when_nothing_changes_the_bytes_are_the_clients(body: bytes) -> None:
-    assert read_request(CHAT, body).upstream_body("m") == body
+    sent = read_request(CHAT, body).upstream_body("m")
+    assert sent == body or (_ESCAPED_NAME.search(body) and raw_fields(sent) == raw_fields(body))
 
 
 @given(odd_bodies())
