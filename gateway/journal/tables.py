@@ -118,7 +118,6 @@ Index(
     "requests_by_run",
     requests.c.run,
     sqlite_where=requests.c.run.is_not(None),
-    postgresql_where=requests.c.run.is_not(None),
 )
 Index("charges_by_time", charges.c.at_us)
 Index("charges_by_agent", charges.c.agent, charges.c.at_us)

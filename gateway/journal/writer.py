@@ -25,9 +25,9 @@ from gateway.telemetry.events import ChargePosted, Event, RequestFinished
 
 _log = logging.getLogger("farebox.journal")
 
-FLUSH_AT_ROWS = 2_000
+FLUSH_AT_ROWS = 500
 """So many waiting rows are written at once, whatever the interval."""
-BATCH_ROWS = 4_000
+BATCH_ROWS = 1_000
 """The most rows of one transaction."""
 FIRST_RETRY_S = 0.1
 LAST_RETRY_S = 5.0

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from gateway.config.snapshot import Agent
 from gateway.errors import FareboxError
-from gateway.telemetry import exposition
 from gateway.telemetry.events import (
     ChargePosted,
     ConfigLoaded,
@@ -27,6 +27,9 @@ from gateway.telemetry.events import (
 )
 from gateway.telemetry.labels import OTHER, Label
 from gateway.telemetry.series import TOKEN_KINDS, AgentSeries, ChargeSeries, OfferSeries, RequestSeries
+
+if TYPE_CHECKING:
+    from gateway.telemetry import exposition
 
 _NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 
@@ -118,7 +121,7 @@ class Metrics:
         Scrapes are served one after the other: any number of them takes one thread.
         """
         async with self._rendering:
-            return await asyncio.to_thread(exposition.render, dict(self._copy()), accept or "")
+            return await asyncio.to_thread(_write, dict(self._copy()), accept or "")
 
     # ── counting ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -286,3 +289,9 @@ def _error_codes() -> frozenset[str]:
     for cls in classes:
         classes.extend(cls.__subclasses__())
     return frozenset(chain((cls.code for cls in classes), ("internal_error",)))
+
+
+def _write(state: dict[str, exposition.Rows], accept: str) -> tuple[bytes, str]:
+    from gateway.telemetry import exposition  # prometheus_client, with its web servers, is not needed before a scrape
+
+    return exposition.render(state, accept)

@@ -98,7 +98,7 @@ def _requests() -> None:
     )
     op.create_index("requests_by_agent", "requests", ["agent", "at_us"])
     with_run = sa.text("run IS NOT NULL")
-    op.create_index("requests_by_run", "requests", ["run"], sqlite_where=with_run, postgresql_where=with_run)
+    op.create_index("requests_by_run", "requests", ["run"], sqlite_where=with_run)
 
 
 def _charges() -> None:
