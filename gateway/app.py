@@ -13,6 +13,7 @@ from gateway import __version__
 from gateway.api.openai import OpenAIApi
 from gateway.api.operations import OperationsApi
 from gateway.api.server import Listener
+from gateway.config.problems import ConfigError
 from gateway.config.reload import SnapshotHolder
 from gateway.config.snapshot import Snapshot
 from gateway.identity.keyring import KeyRing
@@ -39,7 +40,7 @@ class JournalSink:
 class App:
     """A running gateway. Made by `await App.start(...)`, ended by `await app.stop()`."""
 
-    def __init__(self, snapshot: Snapshot, journal: Journal, *, access_log: bool) -> None:
+    def __init__(self, snapshot: Snapshot, journal: Journal, *, host: str, access_log: bool) -> None:
         self._journal = journal
         self._transport = Pool()
         self._metrics = Metrics(
@@ -51,7 +52,7 @@ class App:
         if access_log:
             sinks.append(AccessLog())
         self._recorder = Recorder(sinks)
-        self._snapshots = SnapshotHolder(snapshot, snapshot.source, self._recorder.record)
+        self._snapshots = SnapshotHolder(snapshot, snapshot.source, self._recorder.record, host=host)
         self._keystore = KeyStore(journal.database)
         self._keyring = KeyRing(snapshot)
         self._keysync = KeySync(self._keystore, self._keyring, self._recorder.record)
@@ -79,9 +80,13 @@ class App:
 
     @classmethod
     async def start(cls, snapshot: Snapshot, *, host: str, port: int, access_log: bool = False) -> Self:
-        """Open the journal, read the keys and listen. Raises OSError when an address is taken, JournalError."""
+        """Open the journal, read the keys and listen. Raises OSError (address taken), JournalError, ConfigError."""
         journal = await Journal.open(snapshot.storage)
-        app = cls(snapshot, journal, access_log=access_log)
+        try:
+            app = cls(snapshot, journal, host=host, access_log=access_log)
+        except ConfigError:
+            await journal.close()
+            raise
         try:
             await app._start(host, port)
         except BaseException:

@@ -11,7 +11,9 @@ import sys
 from typing import NamedTuple
 
 from gateway.app import App
+from gateway.config.problems import ConfigError
 from gateway.config.snapshot import SimulatorSettings, Snapshot
+from gateway.journal.database import JournalError
 
 log = logging.getLogger("farebox.serving")
 
@@ -51,6 +53,9 @@ async def run(snapshot: Snapshot, options: Options) -> int:
         _greet(app, snapshot)
         await stopping.wait()
         await app.stop(hurry)
+    except JournalError as error:  # rows that could not be written to the very end
+        log.error("%s", error)  # noqa: TRY400 -- no defect of ours
+        return 1
     finally:
         if simulator is not None:
             await _stop_simulator(simulator)
@@ -72,7 +77,9 @@ async def _start_app(snapshot: Snapshot, options: Options) -> App | None:
             "Choose another port with --port or server.port, or stop what uses this one.",
             file=sys.stderr,
         )
-        return None
+    except (ConfigError, JournalError) as error:
+        print(f"farebox: {error}", file=sys.stderr)
+    return None
 
 
 async def _start_simulator(settings: SimulatorSettings) -> asyncio.subprocess.Process:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import threading
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +24,7 @@ def serve(
     from gateway.cli.configuration import load_or_exit
     from gateway.telemetry.log import configure_logging
 
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload it must not end us
     importing = threading.Thread(target=importlib.import_module, args=("gateway.serving",), daemon=True)
     importing.start()  # while the first start's price table is compiled by a child process
     configure_logging()

@@ -140,7 +140,7 @@ class Compiler:
 
     def _auth(self, raw: RawConfig) -> bool:
         if not raw.auth:
-            if not _is_loopback(raw.server.host):
+            if not is_loopback(raw.server.host):
                 self._tree.complain(("auth",), "`off` is for loopback addresses only: set `server.host` to 127.0.0.1")
             if raw.anonymous_agent is None and not self._tree.damaged(("anonymous_agent",)):
                 self._tree.complain(("auth",), "`off` needs `anonymous_agent`: the agent that every caller then is")
@@ -193,7 +193,8 @@ def _agents(raw: RawConfig) -> dict[str, Agent]:
     return agents
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens on `host`."""
     if host == "localhost":
         return True
     try:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gateway.config import loader
-from gateway.config.compile import TableLoader
+from gateway.config.compile import TableLoader, is_loopback
 from gateway.config.prices import load_table
-from gateway.config.problems import ConfigError
+from gateway.config.problems import ConfigError, Problem
 from gateway.config.snapshot import Snapshot
 from gateway.telemetry.events import ConfigLoaded
 
@@ -46,10 +46,16 @@ class SnapshotHolder:
         path: Path,
         on_event: Callable[[ConfigLoaded], None] = lambda event: None,
         *,
+        host: str | None = None,
         environ: Mapping[str, str] | None = None,
         table: TableLoader = load_table,
     ) -> None:
-        self.current = snapshot
+        """`host` is where the process listens, which is not `server.host` when the command line says another.
+
+        Raises ConfigError when `snapshot` may not serve there.
+        """
+        self._host = host
+        self.current = self._fit(snapshot)
         self.stale_reason: str | None = None
         """Why the files on disk are not in force; None when they are."""
         self._path = path
@@ -81,7 +87,14 @@ class SnapshotHolder:
             return True
 
     def _load(self) -> Snapshot:
-        return loader.load(self._path, self._environ, version=self.version + 1, table=self._table)
+        return self._fit(loader.load(self._path, self._environ, version=self.version + 1, table=self._table))
+
+    def _fit(self, snapshot: Snapshot) -> Snapshot:
+        """Nobody may turn `auth` off for an address that others reach, whatever `server.host` says by now."""
+        if self._host is not None and not snapshot.auth and not is_loopback(self._host):
+            message = f"`off` is for loopback addresses only, and this process listens on {self._host}"
+            raise ConfigError([Problem(snapshot.source, 1, 1, "auth", message)])
+        return snapshot
 
     def _refuse(self, error: ConfigError) -> None:
         count = len(error.problems)
