@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import asyncio
+import re
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from gateway.config.snapshot import StorageSettings
+from gateway.identity.keys import key_digest
+from gateway.journal.database import Database, JournalError
+from gateway.journal.keystore import KeyStore, generate_key
+
+NOW_S = 1_800_000_000.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = NOW_S
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(database: Database, clock: Clock) -> KeyStore:
+    return KeyStore(database, clock)
+
+
+def test_keys_are_long_random_and_easy_to_read_out() -> None:
+    made = {generate_key() for _ in range(100)}
+    assert len(made) == 100
+    assert all(re.fullmatch("fb-[a-km-np-z2-9]{40}", key) for key in made)
+
+
+async def test_what_is_stored_is_a_digest_and_never_the_key(store: KeyStore, storage: StorageSettings) -> None:
+    key, record = await store.create("crawler", "laptop", frozenset({"b", "a*"}), NOW_S + 60)
+    assert record.sha256 == key_digest(key)
+    assert key.startswith(record.id)
+    assert await store.list() == [record]
+    on_disk = b"".join(file.read_bytes() for file in Path(storage.dir).iterdir())
+    assert record.id.encode() in on_disk
+    assert key.encode() not in on_disk
+    assert key[11:].encode() not in on_disk
+
+
+async def test_two_keys_never_share_their_public_part(store: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter(["fb-aaaaaaaa" + "x" * 32, "fb-aaaaaaaa" + "y" * 32, "fb-bbbbbbbb" + "z" * 32])
+    monkeypatch.setattr("gateway.journal.keystore.generate_key", lambda: next(drawn))
+    await store.create("crawler")
+    key, record = await store.create("crawler")
+    assert (key[-1], record.id) == ("z", "fb-bbbbbbbb")
+
+
+async def test_revoking_is_for_good_and_once(store: KeyStore, clock: Clock) -> None:
+    _, record = await store.create("crawler")
+    assert await store.revoke(record.id)
+    revision = await store.revision()
+    clock.now_s += 10
+    assert await store.revoke(record.id), "it is there"
+    [revoked] = await store.list()
+    assert revoked.revoked_at_s == NOW_S
+    assert await store.revision() == revision
+    assert not await store.revoke("fb-nobody00")
+
+
+async def test_every_change_raises_the_revision(store: KeyStore) -> None:
+    seen = [await store.revision()]
+    _, record = await store.create("crawler")
+    seen.append(await store.revision())
+    rotated = await store.rotate(record.id, overlap_s=60)
+    assert rotated is not None
+    seen.append(await store.revision())
+    await store.revoke(rotated[1].id)
+    seen.append(await store.revision())
+    assert seen == sorted(set(seen))
+    assert seen[0] == 0
+
+
+async def test_rotating_replaces_a_key_by_one_that_may_do_the_same(store: KeyStore) -> None:
+    old_key, old = await store.create("crawler", "laptop", frozenset({"a"}), NOW_S + 86_400)
+    made = await store.rotate(old.id)
+    assert made is not None
+    key, new = made
+    assert key != old_key
+    assert new[2:] == old[2:], "agent, name, models and end"
+    assert [record.revoked_at_s for record in await store.list() if record.id == old.id] == [NOW_S]
+
+
+@pytest.mark.parametrize(("ends_after_s", "overlap_ends_after_s"), [(None, 60), (86_400, 60), (30, 30)])
+async def test_an_overlap_shortens_the_old_key_and_never_prolongs_it(
+    store: KeyStore, ends_after_s: float | None, overlap_ends_after_s: float
+) -> None:
+    _, old = await store.create("crawler", expires_at_s=None if ends_after_s is None else NOW_S + ends_after_s)
+    await store.rotate(old.id, overlap_s=60)
+    [kept] = [record for record in await store.list() if record.id == old.id]
+    assert (kept.expires_at_s, kept.revoked_at_s) == (NOW_S + overlap_ends_after_s, None)
+
+
+async def test_a_rotated_keys_end_can_be_given(store: KeyStore) -> None:
+    _, old = await store.create("crawler", expires_at_s=NOW_S + 60)
+    made = await store.rotate(old.id, expires_at_s=NOW_S + 3600)
+    assert made is not None
+    assert made[1].expires_at_s == NOW_S + 3600
+
+
+async def test_what_does_not_work_any_more_is_not_rotated(store: KeyStore, clock: Clock) -> None:
+    _, expiring = await store.create("crawler", expires_at_s=NOW_S + 1)
+    _, revoked = await store.create("crawler")
+    await store.revoke(revoked.id)
+    clock.now_s += 1
+    assert [await store.rotate(key_id) for key_id in (expiring.id, revoked.id, "fb-nobody00")] == [None] * 3
+    assert len(await store.list()) == 2
+
+
+async def test_processes_that_change_keys_at_once_do_so_one_after_the_other(
+    database: Database, storage: StorageSettings
+) -> None:
+    another = await Database.open(storage)
+    stores = [KeyStore(database), KeyStore(another)]
+    await asyncio.gather(*(store.create("crawler") for store in stores for _ in range(5)))
+    assert len(await stores[0].list()) == 10
+    assert await stores[1].revision() == 10
+    firsts = await asyncio.gather(*(store.create_first("crawler", "") for store in stores))
+    assert firsts == [None, None]
+    await another.close()
+
+
+async def test_trouble_is_told_in_words(store: KeyStore, database: Database, other: sqlite3.Connection) -> None:
+    async with database.engine.connect() as connection:
+        await connection.exec_driver_sql("PRAGMA busy_timeout=1")
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(JournalError, match=r"^the journal cannot be written: database is locked$"):
+        await store.create("crawler")
+    assert await store.list() == [], "reading waits for nobody"
+    other.execute("ALTER TABLE keys RENAME TO gone")
+    other.execute("COMMIT")
+    with pytest.raises(JournalError, match=r"^the journal cannot be read: no such table: keys$"):
+        await store.list()
