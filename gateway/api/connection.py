@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
@@ -13,6 +15,7 @@ from gateway.config.snapshot import ServerSettings
 from gateway.context import new_request_id
 from gateway.errors import BadRequest, FareboxError, ServiceUnavailable
 
+_H2C = re.compile(rb"(\r\n)upgrade(:[ \t]*h2c)", re.IGNORECASE)
 SCOPE_KEY = "farebox.connection"
 """Where an ASGI scope carries its `Connection`."""
 
@@ -106,6 +109,8 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._head_bytes += len(data)
+        if b"h2c" in data and (self.waiting_since_s is None or self.scope is None or not self.headers_done):
+            data = _without_h2c(data)
         super().data_received(data)
         if (
             self._head_bytes > self.settings.max_header_bytes
@@ -145,7 +150,10 @@ class Connection(HttpToolsProtocol):
         return HeadTooLarge(f"The request's headers are larger than {self.settings.max_header_bytes} bytes.")
 
     def _refuse(self, error: FareboxError) -> None:
-        request_id = new_request_id(0.0)
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.close()  # an answer is under way: ours would end up inside it
+            return
+        request_id = new_request_id(time.time())
         body = error_body(error, request_id)
         retry = b"retry-after: %d\r\n" % error.retry_after_s if error.retry_after_s is not None else b""
         self.transport.write(
@@ -164,6 +172,15 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
         else:
             self._refuse(RequestTooSlow(f"The request was not whole within {self.settings.header_timeout_s:g} s."))
+
+
+def _without_h2c(data: bytes) -> bytes:
+    """A head without its offer of HTTP/2, which a server may ignore (RFC 9110, 7.8), but httptools then drops the body.
+
+    Java's HttpClient makes that offer with every first request. The name put in its place is as long and goes no further.
+    """
+    head, blank_line, rest = data.partition(b"\r\n\r\n")
+    return _H2C.sub(rb"\1trailer\2", head) + blank_line + rest
 
 
 def connection_class(server: ServerSettings) -> type[Connection]:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gateway.simulator.server import SimulatorServer
 from tests.integration.conftest import StartGateway
 from tests.integration.gateway import TESTER_KEY, GatewayUnderTest
+from tests.integration.upstream import Exchange, Upstream
 
 AUTH = {"authorization": f"Bearer {TESTER_KEY}"}
 ASK = {"model": "sim-small", "messages": [{"role": "user", "content": "hi"}]}
@@ -221,3 +222,35 @@ def _jsonish() -> st.SearchStrategy[bytes]:
     return st.builds(
         lambda fields, named: json.dumps({**fields, **named}).encode(), st.dictionaries(field, value, max_size=5), model
     )
+
+
+async def test_an_offer_of_http2_is_ignored_and_the_body_is_not(gateway: GatewayUnderTest) -> None:
+    """Java's HttpClient makes the offer with its first request."""
+    body = json.dumps({**ASK, "messages": [{"role": "user", "content": "\r\nUpgrade: h2c"}]}).encode()
+    offer = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk")
+    head = (f"authorization: Bearer {TESTER_KEY}", f"content-length: {len(body)}", *offer)
+    heard = await speak(gateway, request("/v1/chat/completions", *head, method="POST", body=body))
+    assert heard.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_garbage_behind_a_request_does_not_get_into_its_stream(start_gateway: StartGateway) -> None:
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        await exchange.chunk(b'data: {"choices":[{"index":0,"delta":{"content":"x"}}]}\n\n')
+        await exchange.client_left()
+
+    async with Upstream(script) as upstream:
+        gateway = await start_gateway(upstream.base_url)
+        host, port = gateway.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        body = json.dumps({**ASK, "stream": True}).encode()
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TESTER_KEY}\r\n"
+        writer.write(head.encode() + b"content-length: %d\r\n\r\n" % len(body) + body)
+        heard = await reader.readuntil(b"}]}\n\n\r\n")
+        writer.write(b"\x00 no request\r\n\r\n")
+        heard += await reader.read()
+        writer.close()
+    assert b"HTTP/1.1 400" not in heard
+    [row] = await gateway.eventually("requests", 1)
+    assert row["outcome"] == "client_gone"
