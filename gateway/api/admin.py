@@ -8,7 +8,7 @@ from __future__ import annotations
 import hmac
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Path, Query, Request
@@ -18,15 +18,21 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from gateway.api.asgi import AsgiApp, Receive, Scope, Send
+from gateway.api.answers import answer_error
+from gateway.api.asgi import AsgiApp, AsgiCall, AsgiReply, Receive, Scope, Send
 from gateway.api.errors import error_body, error_headers
 from gateway.config.snapshot import Snapshot
 from gateway.context import new_request_id
-from gateway.errors import FareboxError, InvalidField, InvalidKey, NotFound
+from gateway.errors import BodyTooLarge, FareboxError, InvalidField, InvalidKey, NotFound
 from gateway.identity.keys import key_digest
+from gateway.reply import ClientGone
 from gateway.services import Services, key_object
 
 log = logging.getLogger("farebox.api")
+
+MAX_BODY_BYTES = 65_536
+CENTURY_S = 3_155_760_000
+"""The longest that a key may be given: instants beyond cannot be told apart or written as dates."""
 
 
 class ViewersMayNot(FareboxError):
@@ -48,7 +54,9 @@ class NewKey(BaseModel):
     models: list[str] | None = Field(
         default=None, description="Names and `*` patterns it may use; absent: all of its agent's."
     )
-    expires_in_s: float | None = Field(default=None, gt=0, description="Seconds until it expires; absent: never.")
+    expires_in_s: float | None = Field(
+        default=None, gt=0, le=CENTURY_S, description="Seconds until it expires; absent: never."
+    )
 
 
 class Rotation(BaseModel):
@@ -56,7 +64,7 @@ class Rotation(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    overlap_s: float = Field(default=0, ge=0, description="Seconds for which the old key still works.")
+    overlap_s: float = Field(default=0, ge=0, le=CENTURY_S, description="Seconds for which the old key still works.")
 
 
 _bearer = HTTPBearer(auto_error=False, description="The admin key (FAREBOX_ADMIN_KEY) or the viewer key.")
@@ -99,8 +107,23 @@ def admin_app(services: Services) -> AsgiApp:
     _add_errors(app)
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        try:  # FastAPI reads a body of any size, and before it asks whose it is
+            body = await AsgiCall("admin", scope, receive).body(MAX_BODY_BYTES)
+        except BodyTooLarge:
+            refusal = BodyTooLarge(
+                f"The body is larger than {MAX_BODY_BYTES} bytes, the most that the admin API takes."
+            )
+            await answer_error(AsgiReply(scope, send), refusal)
+            return
+        except ClientGone:
+            return
+        unread = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive_again() -> MutableMapping[str, Any]:
+            return unread.pop() if unread else await receive()
+
         try:
-            await app(scope, receive, send)
+            await app(scope, receive_again, send)
         except Exception:
             log.exception(
                 "unforeseen error in the admin API"
@@ -139,7 +162,9 @@ def _add_views(app: FastAPI, services: Services, guard: list[Any]) -> None:
         return found
 
     @app.get("/admin/v1/totals", dependencies=guard, summary="Calls, tokens, cost and errors per agent")
-    async def totals(since_s: Annotated[float, Query(ge=0, description="Unix time")] = 0.0) -> dict[str, Any]:
+    async def totals(
+        since_s: Annotated[float, Query(ge=0, allow_inf_nan=False, description="Unix time")] = 0.0,
+    ) -> dict[str, Any]:
         return {"data": await services.totals(since_s)}
 
 

@@ -105,3 +105,18 @@ async def test_a_listener_of_its_own(simulator: SimulatorServer, start_gateway: 
         assert (await client.get("/admin/v1/status", headers=ADMIN)).status_code == 404
         assert (await client.get("/metrics")).status_code == 404
         assert (await client.get("/readyz")).status_code == 200
+
+
+async def test_a_body_without_end_is_refused_before_it_is_kept(administered: GatewayUnderTest) -> None:
+    async with httpx.AsyncClient(base_url=f"{administered.url}/admin/v1") as client:
+        for headers in ({}, ADMIN):
+            answer = await client.post("/keys", headers=headers, content=b" " * 100_000)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request_too_large")
+            assert answer.headers["x-request-id"]
+
+
+async def test_numbers_beyond_all_time_are_refused(administered: GatewayUnderTest) -> None:
+    async with httpx.AsyncClient(base_url=f"{administered.url}/admin/v1", headers=ADMIN) as client:
+        made = await client.post("/keys", json={"agent": "tester", "expires_in_s": 1e308})
+        assert (made.status_code, made.json()["error"]["param"]) == (400, "expires_in_s")
+        assert (await client.get("/totals?since_s=inf")).status_code == 400
