@@ -42,6 +42,8 @@ Result = TypeVar("Result")
 FILE_NAME = "journal.db"
 BUSY_TIMEOUT_S = 5.0
 """How long a statement waits for another process's transaction before it fails."""
+_CACHE_KIB = 512
+"""Pages that SQLite keeps: rows arrive in order, so that only the ends of its trees are in use."""
 _WAL_KEPT_BYTES = 67_108_864
 
 _alembic_version = Table(
@@ -131,6 +133,7 @@ def _set_pragmas(connection: Any, _record: object) -> None:
         cursor.execute("PRAGMA journal_mode=WAL")
         _check_mode(*cursor.fetchone())
         cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         cursor.execute(f"PRAGMA journal_size_limit={_WAL_KEPT_BYTES}")
         cursor.close()
     except BaseException:
