@@ -177,7 +177,7 @@ class Connection(HttpToolsProtocol):
 def _without_h2c(data: bytes) -> bytes:
     """A head without its offer of HTTP/2, which a server may ignore (RFC 9110, 7.8), but httptools then drops the body.
 
-    Java's HttpClient makes that offer with every first request. The name put in its place is as long and goes no further.
+    Java's HttpClient makes that offer first of all. The name put in its place is as long, and goes no further.
     """
     head, blank_line, rest = data.partition(b"\r\n\r\n")
     return _H2C.sub(rb"\1trailer\2", head) + blank_line + rest
