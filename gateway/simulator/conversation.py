@@ -157,6 +157,6 @@ def _wake(waiter: asyncio.Future[None]) -> None:
 def reset_transport(transport: asyncio.Transport) -> None:
     """Close with a TCP reset instead of an orderly end."""
     connection = transport.get_extra_info("socket")
-    if connection is not None:
+    if connection is not None and connection.fileno() >= 0:  # below 0: the client was quicker
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     transport.abort()
