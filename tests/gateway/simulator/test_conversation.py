@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 import uvloop
@@ -22,7 +23,7 @@ def test_resetting_a_connection_that_its_client_has_closed_already(
             client.transport.abort()
             writer.transport.abort()
             await writer.wait_closed()
-            reset_transport(writer.transport)
+            reset_transport(cast("asyncio.Transport", writer.transport))
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(leave_first())
