@@ -134,7 +134,7 @@ class Pipeline:
                 "`farebox keys create --agent NAME` makes one."
             )
         principal = await self._authenticator.principal(key)
-        if principal is None:
+        if principal is None or principal.agent not in snapshot.agents:  # a reload may have come in between
             raise InvalidKey(
                 "This API key is not valid: unknown, expired or revoked. `farebox keys list` shows the keys there are."
             )

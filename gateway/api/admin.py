@@ -18,13 +18,14 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from gateway.api.answers import answer_error
+from gateway.api.answers import answer_error, journal_unavailable
 from gateway.api.asgi import AsgiApp, AsgiCall, AsgiReply, Receive, Scope, Send
 from gateway.api.errors import error_body, error_headers
 from gateway.config.snapshot import Snapshot
 from gateway.context import new_request_id
 from gateway.errors import BodyTooLarge, FareboxError, InvalidField, InvalidKey, NotFound
 from gateway.identity.keys import key_digest
+from gateway.journal.database import JournalError
 from gateway.reply import ClientGone
 from gateway.services import Services, key_object
 
@@ -208,6 +209,10 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(FareboxError)
     async def farebox_error(_request: Request, error: FareboxError) -> Response:
         return respond(error)
+
+    @app.exception_handler(JournalError)
+    async def journal_error(_request: Request, error: JournalError) -> Response:
+        return respond(journal_unavailable(error))
 
     @app.exception_handler(Exception)
     async def unforeseen(_request: Request, _error: Exception) -> Response:

@@ -10,7 +10,8 @@ import msgspec
 
 from gateway.api.asgi import AsgiReply
 from gateway.context import new_request_id
-from gateway.errors import FareboxError
+from gateway.errors import FareboxError, ServiceUnavailable
+from gateway.journal.database import JournalError
 
 log = logging.getLogger("farebox.api")
 
@@ -26,9 +27,17 @@ async def answer_json(reply: AsgiReply, status: int, body: Any) -> None:
     await answer(reply, status, "application/json", msgspec.json.encode(body))
 
 
+def journal_unavailable(error: JournalError) -> ServiceUnavailable:
+    """What to answer when the journal's database cannot be asked. What is wrong with it is for the log."""
+    log.error("the journal could not be asked: %s", error)
+    return ServiceUnavailable("The gateway's journal cannot be read or written now; try again.", reason="journal")
+
+
 async def answer_error(reply: AsgiReply, error: Exception) -> None:
     """Tell a FareboxError as it is. Anything else is a defect of ours: logged in full, told in brief."""
     request_id = new_request_id(time.time())
+    if isinstance(error, JournalError):
+        error = journal_unavailable(error)
     if not isinstance(error, FareboxError):
         log.error("unforeseen error", exc_info=error, extra={"request_id": request_id})
         error = FareboxError("An error inside the gateway; its log tells more under this request id.")

@@ -120,3 +120,13 @@ async def test_numbers_beyond_all_time_are_refused(administered: GatewayUnderTes
         made = await client.post("/keys", json={"agent": "tester", "expires_in_s": 1e308})
         assert (made.status_code, made.json()["error"]["param"]) == (400, "expires_in_s")
         assert (await client.get("/totals?since_s=inf")).status_code == 400
+
+
+async def test_a_journal_that_cannot_be_asked_is_a_503(administered: GatewayUnderTest) -> None:
+    async with httpx.AsyncClient(base_url=administered.url) as client:
+        for file in (administered.file.parent / "state").glob("journal.db*"):
+            file.write_bytes(b"no database any more" * 100)
+        answer = await client.post("/admin/v1/keys", headers=ADMIN, json={"agent": "tester"})
+        assert (answer.status_code, answer.json()["error"]["metadata"]["reason"]) == (503, "journal")
+        asked = await client.get("/v1/requests/req_1", headers={"authorization": f"Bearer {TESTER_KEY}"})
+        assert (asked.status_code, asked.json()["error"]["metadata"]["reason"]) == (503, "journal")
