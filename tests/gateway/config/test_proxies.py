@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config.proxies import parse_proxy, proxy_for
@@ -113,6 +113,7 @@ def test_what_is_no_proxy(url: str, problem: str) -> None:
             proxy_for(HTTPS, {"HTTPS_PROXY": url})
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60), st.text(max_size=40))
 def test_any_text_gives_a_proxy_none_or_a_value_error(url: str, no_proxy: str) -> None:
     try:

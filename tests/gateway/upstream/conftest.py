@@ -10,19 +10,19 @@ from gateway.upstream.pool import Pool
 
 
 class WarpLoop(asyncio.SelectorEventLoop):
-    """Real sockets, and a clock that a test can move: `warp_s` is added to the time."""
+    """Real sockets, and a clock that stands still until a test moves it."""
 
-    warp_s = 0.0
+    now_s = 1000.0
 
     def time(self) -> float:
-        return super().time() + self.warp_s
+        return self.now_s
 
 
 async def warp(seconds: float) -> None:
     """Let that much time pass at once, and everything happen that is then due."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, WarpLoop)
-    loop.warp_s += seconds
+    loop.now_s += seconds
     for _ in range(20):
         await asyncio.sleep(0)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.config.snapshot import Endpoint
@@ -297,6 +297,7 @@ def test_framing_between_content_does_not_add_up() -> None:
     assert exchange(pieces) == (200, [(b"transfer-encoding", b"chunked")], b"a" * 200, True)
 
 
+@settings(deadline=None)
 @given(replies(), st.lists(st.integers(0, 400), max_size=12))
 def test_any_split_of_an_answer_gives_the_same(reply: tuple[bytes, bytes, bool], cuts: list[int]) -> None:
     wire, body, survives = reply
@@ -310,6 +311,7 @@ def test_any_split_of_an_answer_gives_the_same(reply: tuple[bytes, bytes, bool],
     assert exchange(wire[n : n + 1] for n in range(len(wire))) == whole
 
 
+@settings(deadline=None)
 @given(replies(), st.data())
 def test_an_answer_cut_anywhere_is_an_error_unless_its_end_is_the_connections(
     reply: tuple[bytes, bytes, bool], data: st.DataObject
@@ -323,6 +325,7 @@ def test_an_answer_cut_anywhere_is_an_error_unless_its_end_is_the_connections(
         assert outcome == "ConnectionBroken" or body.startswith(outcome[2])
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=60), max_size=6), st.booleans())
 @example([b"HTTP/1.1 200 OK\r\n", b"\r\n", b"x"], True)
 @example([b"HTTP/1.1 100 \r\n\r\n", b"HTTP/1.1 200\r\nUpgrade: a\r\nConnection: upgrade\r\n\r\n"], False)
@@ -330,6 +333,7 @@ def test_garbage_is_a_transport_error_and_nothing_else(pieces: list[bytes], eof:
     assert exchange(pieces, eof=eof) != "not sent"
 
 
+@settings(deadline=None)
 @given(replies(), st.integers(0, 300), st.binary(min_size=1, max_size=5))
 def test_damage_is_a_transport_error_and_nothing_else(
     reply: tuple[bytes, bytes, bool], where: int, damage: bytes

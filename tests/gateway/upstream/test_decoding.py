@@ -5,7 +5,7 @@ import zlib
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.upstream.decoding import Decoder, MalformedBody
@@ -29,6 +29,7 @@ def split(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in pairwise(edges) if a < b]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.binary(max_size=200), min_size=1, max_size=3),
     st.sampled_from(["gzip", "zlib", "raw"]),
@@ -46,6 +47,7 @@ def test_any_split_decodes_to_the_same(parts: list[bytes], kind: str, cuts: list
     assert decode(encoding, split(wire, cuts), limit) == body
 
 
+@settings(deadline=None)
 @given(st.sampled_from([b"gzip", b"deflate"]), st.lists(st.binary(max_size=50), max_size=4))
 def test_garbage_is_malformed_and_nothing_else(encoding: bytes, pieces: list[bytes]) -> None:
     try:
@@ -54,6 +56,7 @@ def test_garbage_is_malformed_and_nothing_else(encoding: bytes, pieces: list[byt
         pass
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=300), st.data())
 def test_a_cut_is_noticed(body: bytes, data: st.DataObject) -> None:
     wire = gzip.compress(body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -32,9 +33,11 @@ def listener() -> Any:
 
 
 @pytest.fixture
-def dead_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as made:
-        return int(made.getsockname()[1])
+def dead_port() -> Iterator[int]:
+    """Bound, so that nobody else can listen there, and refusing."""
+    with socket.socket() as made:
+        made.bind(("127.0.0.1", 0))
+        yield int(made.getsockname()[1])
 
 
 @pytest.fixture

@@ -116,9 +116,11 @@ async def test_an_aborted_call_leaves_room_for_the_next(pool: Pool) -> None:
 
 
 async def test_calls_that_wait_on_a_refusing_host_all_fail(pool: Pool) -> None:
-    async with RawServer() as server:
-        endpoint = server.endpoint(max_connections=2)
-    calls = [pool.start(endpoint, b"POST", b"/", b"", b"") for _ in range(9)]
+    with socket.socket() as bound:  # and not listening
+        bound.bind(("127.0.0.1", 0))
+        endpoint = Endpoint("acme", f"http://127.0.0.1:{bound.getsockname()[1]}", (), max_connections=2)
+        calls = [pool.start(endpoint, b"POST", b"/", b"", b"") for _ in range(9)]
+        await asyncio.gather(*(call.response() for call in calls), return_exceptions=True)
     for call in calls:
         with pytest.raises(Unreachable, match=r"127\.0\.0\.1:\d+: cannot connect: Connection refused"):
             await call.response()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from base64 import b64encode
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from gateway.config.snapshot import Endpoint
 from gateway.upstream.pool import Pool
 from gateway.upstream.transport import Aborted, Unreachable
 from tests.gateway.upstream.raw_server import OK, Peer, RawServer, Request, always_ok, eventually, quick
@@ -192,11 +194,12 @@ async def test_a_proxy_that_refuses_is_named_without_its_credentials(pool: Pool,
 
 
 async def test_a_proxy_that_is_not_there(pool: Pool) -> None:
-    async with RawServer() as gone:
-        pass
-    endpoint = gone.endpoint(base_url="https://models.example", proxy=f"http://u:hunter2@127.0.0.1:{gone.port}")
-    with pytest.raises(Unreachable, match=rf"^proxy 127.0.0.1:{gone.port}: cannot connect") as caught:
-        await pool.start(endpoint, b"POST", b"/", b"", b"{}").response()
+    with socket.socket() as bound:  # and not listening
+        bound.bind(("127.0.0.1", 0))
+        where = f"127.0.0.1:{bound.getsockname()[1]}"
+        endpoint = Endpoint("acme", "https://models.example", (), proxy=f"http://u:hunter2@{where}")
+        with pytest.raises(Unreachable, match=rf"^proxy {where}: cannot connect: Connection refused") as caught:
+            await pool.start(endpoint, b"POST", b"/", b"", b"{}").response()
     assert "hunter2" not in str(caught.value)
 
 
