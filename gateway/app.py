@@ -6,6 +6,7 @@ configuration -> journal -> keys -> recorder (journal, metrics, log) -> transpor
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import Self
 
@@ -28,6 +29,8 @@ from gateway.telemetry.log import AccessLog
 from gateway.telemetry.metrics import Gauges, Metrics
 from gateway.telemetry.recorder import Recorder, Sink
 from gateway.upstream.pool import Pool
+
+log = logging.getLogger("farebox.app")
 
 
 class JournalSink:
@@ -75,6 +78,7 @@ class App:
             ),
         )
         self._listeners: list[Listener] = []
+        self._serves_admin = False
         self.development_key: str | None = None
         """A key made at this start because there was none; None at every other start."""
 
@@ -116,7 +120,8 @@ class App:
     def _make_listeners(self, host: str, port: int) -> list[Listener]:
         snapshot, services = self._snapshots.current, self.services
         admin = snapshot.admin
-        if admin.admin_key_sha256 is None and admin.viewer_key_sha256 is None:
+        self._serves_admin = admin.admin_key_sha256 is not None or admin.viewer_key_sha256 is not None
+        if not self._serves_admin:
             return [Listener(OpenAIApi(services), snapshot.server, host=host, port=port)]
         from gateway.api.admin import admin_app  # FastAPI is imported only where it serves
 
@@ -134,6 +139,9 @@ class App:
 
     def _configure(self, snapshot: Snapshot) -> None:
         """Tell those who keep something of the configuration that it has changed."""
+        admin = snapshot.admin
+        if not self._serves_admin and (admin.admin_key_sha256 is not None or admin.viewer_key_sha256 is not None):
+            log.warning("an admin key is configured now: the admin API is served after a restart")
         self._keyring.use(snapshot)
         self._metrics.set_known(
             snapshot.agents.values(),

@@ -20,7 +20,8 @@ from gateway.telemetry.recorder import Recorder
 from gateway.upstream.attempt import NOTHING, Attempt, Bill, ServiceTiers, client_error, outcome_of
 from gateway.upstream.dialects import openai as dialect
 from gateway.upstream.headers import client_headers
-from gateway.upstream.refusals import failed_answer, refusal
+from gateway.upstream.refusals import credentials_refused, failed_answer, may_be_billed, names_our_account, refusal
+from gateway.upstream.secrets import mask
 from gateway.upstream.transport import ConnectionBroken, Response, Transport, TransportError
 from gateway.wire.answers import MalformedAnswer, StreamObserver, UsageChunk, read_answer
 from gateway.wire.requests import ModelRequest
@@ -30,7 +31,7 @@ from routing.money import NanoUsd, Usage, format_usd
 from routing.router import Route
 
 LATE_USAGE_S = 2.0
-"""How long a finished stream is read on for late usage after its client left."""
+"""How long a finished stream is read on for late usage."""
 
 CLIENT_CLOSED_REQUEST = 499
 """The status recorded (nobody receives it) for a client that left; nginx's convention."""
@@ -42,7 +43,17 @@ _PURPOSES = {"ok": "useful", "cancelled": "cancelled", "drained": "cancelled"}
 class Exchange:
     """Serves one routed request. Not reusable."""
 
-    __slots__ = ("_attempt", "_client_left", "_context", "_observer", "_recorder", "_reply", "_request", "_transport")
+    __slots__ = (
+        "_attempt",
+        "_client_left",
+        "_context",
+        "_endpoint",
+        "_observer",
+        "_recorder",
+        "_reply",
+        "_request",
+        "_transport",
+    )
 
     def __init__(
         self, context: RequestContext, request: ModelRequest, reply: Reply, transport: Transport, recorder: Recorder
@@ -60,7 +71,7 @@ class Exchange:
         context = self._context
         assert context.route is not None, "an exchange begins after routing"  # noqa: S101 -- guards a programming error
         deployment = context.route.candidates[0]
-        endpoint = context.snapshot.endpoints[deployment.provider]
+        endpoint = self._endpoint = context.snapshot.endpoints[deployment.provider]
         call = self._transport.start(
             endpoint,
             b"POST",
@@ -99,11 +110,14 @@ class Exchange:
             await self._relay_whole(response)
 
     async def _relay_refusal(self, response: Response) -> None:
-        """An error status: nothing was generated, so nothing was billed."""
+        """An error status: nothing was generated, so nothing was billed, but for those of a proxy that gave up."""
         attempt, context = self._attempt, self._context
-        body = await response.read()
+        body = mask(await response.read(), self._endpoint.headers)
         attempt.first_byte_s = time.monotonic()
-        self._settle("error", NOTHING, estimated=False)
+        if may_be_billed(response.status):
+            self._settle("timeout", attempt.estimate_unseen(self._request.profile), estimated=True)
+        else:
+            self._settle("error", NOTHING, estimated=False)
         error = refusal(attempt.deployment.provider, response.status, body)
         if error is not None:
             raise error
@@ -151,6 +165,7 @@ class Exchange:
         headers.append((b"x-accel-buffering", b"no"))
         context.status = response.status
         await reply.start(response.status, headers)
+        ending: asyncio.TimerHandle | None = None
         try:
             while chunk := await response.next_chunk():
                 if attempt.first_byte_s is None:
@@ -158,12 +173,17 @@ class Exchange:
                 events = self._pass_on(splitter.feed(chunk))
                 if events:
                     await reply.send(events)
+                if self._observer.done and ending is None:  # what is still to come, usage say, has to come soon
+                    ending = asyncio.get_running_loop().call_later(LATE_USAGE_S, attempt.call.abort)
         except EventTooLarge as error:
             attempt.call.abort()
             raise ConnectionBroken(str(error), sent=True) from None
         except TransportError:
             if not self._observer.complete:  # broken after its proper end: whole all the same
                 raise
+        finally:
+            if ending is not None:
+                ending.cancel()
         await self._end_stream(splitter.rest)
 
     def _pass_on(self, events: list[bytes]) -> bytes:
@@ -176,9 +196,19 @@ class Exchange:
             out = b"".join(
                 [event if (found := observe(event)) is None else self._usage_event(event, found) for event in events]
             )
+        if self._observer.failed:
+            out = self._checked_error(out)
         if self._context.recorded_answer is not None:
             self._context.recorded_answer.append(out)
         return out
+
+    def _checked_error(self, out: bytes) -> bytes:
+        """Events with a provider's error among them: told as our own if it is about our account, else without keys."""
+        if names_our_account(out):
+            self._attempt.call.abort()
+            self._settle_observed("cut")
+            raise credentials_refused(self._attempt.deployment.provider, self._attempt.status or 200)
+        return mask(out, self._endpoint.headers)
 
     def _usage_event(self, event: bytes, chunk: UsageChunk) -> bytes:
         """The usage event as the client is to see it: with its cost, or not at all when it did not ask for it."""
@@ -257,7 +287,7 @@ class Exchange:
         observer, attempt, profile = self._observer, self._attempt, self._request.profile
         if observer.usage is not None and (observer.complete or not observer.outdated):
             self._settle(outcome, observer.usage, estimated=False, service_tier=observer.service_tier)
-        elif observer.content_events or observer.complete:
+        elif observer.content_events:
             usage = attempt.estimate(profile, observer.content_events, observer.text_bytes)
             if observer.usage is not None:  # what was reported before the last content, at least
                 usage = Usage(*map(max, usage, observer.usage))
@@ -325,9 +355,9 @@ class Exchange:
 
 
 def _is_event_stream(response: Response) -> bool:
-    return any(
-        name == b"content-type" and value.lower().startswith(b"text/event-stream") for name, value in response.headers
-    )
+    """Whether the answer is a stream; one that does not tell its type is taken for what was asked for."""
+    types = [value for name, value in response.headers if name == b"content-type"]
+    return not types or types[0].lower().startswith(b"text/event-stream")
 
 
 @lru_cache(maxsize=4096)

@@ -103,6 +103,10 @@ class Pipeline:
         except asyncio.CancelledError:
             context.outcome = context.error_code = "drained"
             await reply.error(ServiceUnavailable("The gateway is being stopped; try again."), context.request_id)
+        except Exception:
+            log.exception("unforeseen error", extra={"request_id": context.request_id})
+            failure = FareboxError("An error inside the gateway; its log tells more under this request id.")
+            await reply.error(failure, context.request_id)
         finally:
             if context.principal is not None:
                 self._recorder.record(context.finished())

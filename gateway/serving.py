@@ -51,7 +51,10 @@ async def run(snapshot: Snapshot, options: Options) -> int:
             await _wait_for_simulator(snapshot.simulator, simulator)
         _keep_start_up_from_the_collector()
         _greet(app, snapshot)
+        watching = None if simulator is None else asyncio.create_task(_watch_simulator(simulator))
         await stopping.wait()
+        if watching is not None:
+            watching.cancel()
         await app.stop(hurry)
     except JournalError as error:  # rows that could not be written to the very end
         log.error("%s", error)  # noqa: TRY400 -- no defect of ours
@@ -104,6 +107,11 @@ async def _wait_for_simulator(settings: SimulatorSettings, process: asyncio.subp
             return
         await asyncio.sleep(0.05)
     log.error("the simulated provider did not start; calls to its models will fail")
+
+
+async def _watch_simulator(process: asyncio.subprocess.Process) -> None:
+    status = await process.wait()
+    log.error("the simulated provider has ended (status %s); calls to its models fail until a restart", status)
 
 
 async def _stop_simulator(process: asyncio.subprocess.Process) -> None:

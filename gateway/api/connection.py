@@ -88,6 +88,8 @@ class Connection(HttpToolsProtocol):
         self.lost = False
         self.waiting_since_s: float | None = self.loop.time()
         """Since when a request is owed by the client: None while it has sent one whole."""
+        self.unread_since_s: float | None = None
+        """Since when the client has read nothing of what waits for it."""
         self.corked: Corked
         self._head_bytes = 0
         self._refusal: FareboxError | None = None
@@ -162,8 +164,22 @@ class Connection(HttpToolsProtocol):
         )
         self.transport.close()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.unread_since_s = self.loop.time()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.unread_since_s = None
+
     def close_if_slow(self, now_s: float) -> None:
-        """End a connection whose client takes too long to send its request. `now_s` is the loop's time."""
+        """End a connection whose client takes too long to send its request, or to read its answer.
+
+        `now_s` is the loop's time.
+        """
+        if self.unread_since_s is not None and now_s - self.unread_since_s >= self.settings.write_timeout_s:
+            self.transport.abort()  # the exchange hears of it as of any client that leaves
+            return
         since_s = self.waiting_since_s
         if since_s is None or now_s - since_s < self.settings.header_timeout_s or self.transport is None:
             return

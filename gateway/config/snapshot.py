@@ -84,6 +84,8 @@ class ServerSettings:
     max_connections: int = 10_000
     header_timeout_s: float = 30.0
     """A connection that has not sent its whole request by then is closed."""
+    write_timeout_s: float = 60.0
+    """A client that reads next to nothing of a waiting answer for so long is cut off."""
     keepalive_s: float = 75.0
     drain_s: float = 30.0
     """How long SIGTERM waits for streams before it cuts them."""

@@ -11,18 +11,37 @@ _ACCOUNT_PROBLEMS = {
 }
 
 
+_UNSEEN_GENERATIONS = frozenset((504, 524))
+"""A proxy before the provider gave up waiting: what it waited for may have been generated, and billed."""
+
+
+def may_be_billed(status: int) -> bool:
+    """Whether an error status leaves it open that the provider generated something."""
+    return status in _UNSEEN_GENERATIONS
+
+
+def names_our_account(error: bytes) -> bool:
+    """Whether the text of a provider's error is about OUR credentials or account."""
+    return any(problem in error for problems in _ACCOUNT_PROBLEMS.values() for problem in problems)
+
+
+def credentials_refused(provider: str, status: int) -> UpstreamCredentials:
+    """The error to answer with; the provider's own can echo part of a key and stays here."""
+    return UpstreamCredentials(  # the status is told in a header: frameworks look for 429 in messages
+        f"The provider `{provider}` refuses the gateway's credentials or account. "
+        "Your own key is fine; the gateway's operator must mend this.",
+        upstream_status=status,
+        reason="upstream_credentials",
+    )
+
+
 def refusal(provider: str, status: int, body: bytes) -> FareboxError | None:
     """The error to answer with, or None when the upstream's own status and body go to the client unchanged.
 
     401, 402, 403 and an exhausted account concern OUR credentials: the body can echo part of a key and stays here.
     """
     if status in (401, 402, 403) or any(problem in body for problem in _ACCOUNT_PROBLEMS.get(status, ())):
-        return UpstreamCredentials(  # the status is told in a header: frameworks look for 429 in messages
-            f"The provider `{provider}` refuses the gateway's credentials or account. "
-            "Your own key is fine; the gateway's operator must mend this.",
-            upstream_status=status,
-            reason="upstream_credentials",
-        )
+        return credentials_refused(provider, status)
     if status >= 500:
         return UpstreamFailure(
             f"The provider `{provider}` failed with status {status}. The request can be tried again.",

@@ -216,3 +216,77 @@ async def test_a_header_that_the_provider_has_configured_is_not_the_clients_to_s
         assert upstream.requests[0].headers["x-title"] == "ours"
         assert upstream.requests[0].headers["x-other"] == "kept"
         await gateway.stop()
+
+
+async def test_our_key_in_an_error_event_stays_here(start_gateway: StartGateway) -> None:
+    secret = "sk-upstream-secret-123"
+    errors = [b"Incorrect API key provided: sk-upst***", b"odd failure with %s inside" % secret.encode()]
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        text = errors[len(upstream.requests) - 1]
+        await exchange.chunk(event("x") + b'data: {"error":{"message":"' + text + b'"}}\n\n')
+        await exchange.chunk(b"")
+
+    async with Upstream(script) as upstream, httpx.AsyncClient() as client:
+        provider = {"base_url": upstream.base_url, "headers": {"Authorization": f"Bearer {secret}"}}
+        gateway = await start_gateway(upstream.base_url, providers={"sim": provider})
+        account = await client.post(f"{gateway.url}/v1/chat/completions", headers=AUTH, json=STREAM)
+        assert '"code":"upstream_credentials"' in account.text
+        assert "sk-upst" not in account.text
+        other = await client.post(f"{gateway.url}/v1/chat/completions", headers=AUTH, json=STREAM)
+        assert "odd failure with [masked] inside" in other.text
+        charges = await gateway.rows("charges")
+        assert [(charge["outcome"], charge["estimated"]) for charge in charges] == [("cut", 1), ("cut", 1)]
+        await gateway.stop()
+
+
+async def test_a_gateway_time_out_upstream_may_have_been_billed(start_gateway: StartGateway) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.raw(b"HTTP/1.1 504 Gateway Time-out\r\ncontent-length: 0\r\n\r\n")
+
+    async with Upstream(script) as upstream, httpx.AsyncClient() as client:
+        gateway = await start_gateway(upstream.base_url)
+        plain = {**STREAM, "stream": False}
+        answer = await client.post(f"{gateway.url}/v1/chat/completions", headers=AUTH, json=plain)
+        assert (answer.status_code, answer.headers["x-farebox-upstream-status"]) == (502, "504")
+        [charge] = await gateway.rows("charges")
+        assert (charge["outcome"], charge["estimated"], charge["cost_nano_usd"] > 0) == ("timeout", 1, True)
+        await gateway.stop()
+
+
+async def test_a_stream_without_a_type_is_a_stream(start_gateway: StartGateway) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        await exchange.chunk(event("one") + LAST + USAGE_EVENT + DONE)
+        await exchange.chunk(b"")
+
+    async with Upstream(script) as upstream, httpx.AsyncClient() as client:
+        gateway = await start_gateway(upstream.base_url)
+        answer = await client.post(f"{gateway.url}/v1/chat/completions", headers=AUTH, json=STREAM)
+        assert answer.content == event("one") + LAST + DONE
+        await gateway.stop()
+
+
+async def test_a_client_that_never_reads_is_cut_off_and_its_call_is_settled(start_gateway: StartGateway) -> None:
+    big = event("x" * 65_536)
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        while True:
+            await exchange.chunk(big)
+
+    async with Upstream(script) as upstream:
+        gateway = await start_gateway(upstream.base_url, server={"write_timeout_s": 0.2})
+        host, port = gateway.url.removeprefix("http://").split(":")
+        _, writer = await asyncio.open_connection(host, int(port), limit=1)
+        body = json.dumps(STREAM).encode()
+        writer.write(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer %s\r\ncontent-length: %d\r\n\r\n%s"
+            % (TESTER_KEY.encode(), len(body), body)
+        )
+        [request] = await gateway.eventually("requests", 1)
+        [charge] = await gateway.rows("charges")
+        assert (request["outcome"], charge["outcome"]) == ("client_gone", "cancelled")
+        writer.transport.abort()
+        await gateway.stop()

@@ -29,6 +29,9 @@ class Server(Written):
     header_timeout_s: Seconds = Field(
         30.0, description="A connection that has not sent its whole request by then is closed."
     )
+    write_timeout_s: Seconds = Field(
+        60.0, description="A client that reads next to nothing of a waiting answer for so long is cut off."
+    )
     keepalive_s: Seconds = Field(75.0, description="How long an idle client connection is kept.")
     drain_s: Seconds = Field(30.0, description="How long SIGTERM waits for running answers before it cuts them.")
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import UpstreamCredentials, UpstreamFailure
-from gateway.upstream.refusals import refusal
+from gateway.upstream.refusals import credentials_refused, may_be_billed, names_our_account, refusal
 
 OUR_KEY = b'{"error":{"message":"Incorrect API key provided: sk-proj-1234***abcd."}}'
 
@@ -65,3 +65,15 @@ def test_neither_the_body_nor_a_rate_limit_is_in_a_message(status: int, body: by
         assert "sk-" not in error.message
         assert "429" not in error.message
         assert error.status in (502, 504)
+
+
+def test_errors_about_our_account_are_told_apart() -> None:
+    assert names_our_account(b'{"error":{"message":"Incorrect API key provided: sk-1"}}')
+    assert not names_our_account(b'{"error":{"message":"The server had an error"}}')
+    error = credentials_refused("p", 200)
+    assert (error.code, error.upstream_status) == ("upstream_credentials", 200)
+
+
+@pytest.mark.parametrize(("status", "maybe"), [(500, False), (502, False), (503, False), (504, True), (524, True)])
+def test_a_proxy_that_gave_up_leaves_the_bill_open(status: int, maybe: bool) -> None:
+    assert may_be_billed(status) is maybe
