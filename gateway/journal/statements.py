@@ -17,7 +17,7 @@ from gateway.journal.rows import Row, charge_row, content_row, request_row
 from gateway.journal.tables import charges, contents, requests
 from gateway.telemetry.events import ChargePosted, Event, RequestFinished
 
-MAX_ROWS = 128
+MAX_ROWS = 32
 """Rows in one statement. Building and binding them holds the interpreter's lock for about 0.3 ms."""
 
 Mend = Callable[[Any], Any]
@@ -73,7 +73,7 @@ def _parts(events: Sequence[Any]) -> Iterator[Sequence[Any]]:
 def insert_sql(table: Table, rows: int, dialect: Dialect) -> str:
     """An INSERT of `rows` rows with positional parameters, all columns in the table's order.
 
-    Written here because SQLAlchemy takes 50 ms to compile one of 128 rows, and the loop would stand still meanwhile.
+    Written here because SQLAlchemy takes 50 ms to compile one of a hundred rows, and the loop would stand still meanwhile.
     """
     columns = [dialect.identifier_preparer.format_column(column) for column in table.columns]
     marks = iter(_marks(dialect.paramstyle, rows * len(columns)))
