@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -33,6 +34,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only
 
 from gateway.config.snapshot import StorageSettings
 from gateway.journal.tables import HEAD, metadata
@@ -42,6 +44,7 @@ Result = TypeVar("Result")
 FILE_NAME = "journal.db"
 BUSY_TIMEOUT_S = 5.0
 """How long a statement waits for another process's transaction before it fails."""
+_LOCKED_RETRY_S = 0.02
 _CACHE_KIB = 512
 """Pages that SQLite keeps: rows arrive in order, so that only the ends of its trees are in use."""
 _WAL_KEPT_BYTES = 67_108_864
@@ -130,7 +133,7 @@ def connect_engine(url: URL) -> AsyncEngine:
 def _set_pragmas(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     try:
-        cursor.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(cursor)
         _check_mode(*cursor.fetchone())
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
@@ -139,6 +142,20 @@ def _set_pragmas(connection: Any, _record: object) -> None:
     except BaseException:
         connection.close()  # SQLAlchemy forgets a connection that fails in here, and its thread would live on
         raise
+
+
+def _write_ahead(cursor: Any) -> None:
+    """Ask for WAL mode. While another process does so for the same new file SQLite refuses at once, without waiting."""
+    deadline_s = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline_s:
+                raise
+            await_only(asyncio.sleep(_LOCKED_RETRY_S))
+        else:
+            return
 
 
 def _check_mode(mode: str) -> None:

@@ -73,7 +73,7 @@ def _parts(events: Sequence[Any]) -> Iterator[Sequence[Any]]:
 def insert_sql(table: Table, rows: int, dialect: Dialect) -> str:
     """An INSERT of `rows` rows with positional parameters, all columns in the table's order.
 
-    Written here because SQLAlchemy takes 50 ms to compile one of a hundred rows, and the loop would stand still meanwhile.
+    Written here because SQLAlchemy takes long to compile one of many rows, and the loop would stand still meanwhile.
     """
     columns = [dialect.identifier_preparer.format_column(column) for column in table.columns]
     marks = iter(_marks(dialect.paramstyle, rows * len(columns)))
