@@ -103,6 +103,11 @@ class App:
         """Where the data plane listens."""
         return self._listeners[0].url
 
+    @property
+    def active(self) -> int:
+        """Requests being served."""
+        return sum(listener.active for listener in self._listeners)
+
     async def _start(self, host: str, port: int) -> None:
         snapshot = self._snapshots.current
         self._listeners = self._make_listeners(host, port)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Protocol
@@ -40,6 +41,8 @@ from routing.catalog import Model
 from routing.router import Route, route
 
 log = logging.getLogger("farebox.pipeline")
+
+_WORDS = re.compile(r"[^\s,]+")
 
 
 class Authenticator(Protocol):
@@ -157,6 +160,8 @@ class Pipeline:
         if model is None:
             nearest = self._models.suggest(snapshot, name)
             hint = f" Did you mean `{nearest}`?" if nearest else ""
+            if any(name in _WORDS.findall(line) for line in snapshot.left_out):
+                hint = " It is configured, but its provider is not yet: the gateway's log says what is missing."
             raise ModelNotFound(
                 f"The model `{name}` does not exist here.{hint} GET /v1/models lists the models there are.",
                 param="model",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import signal
@@ -47,14 +46,16 @@ async def run(snapshot: Snapshot, options: Options) -> int:
         if app is None:
             return 1
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(app.reload()))
-        if simulator is not None:
-            await _wait_for_simulator(snapshot.simulator, simulator)
+        if simulator is not None and not await _simulator_serves(snapshot.simulator, simulator):
+            await app.stop()
+            return 1
         _keep_start_up_from_the_collector()
         _greet(app, snapshot)
         watching = None if simulator is None else asyncio.create_task(_watch_simulator(simulator))
         await stopping.wait()
         if watching is not None:
             watching.cancel()
+        log.info("stopping; waiting for %d requests, at most %g s", app.active, snapshot.server.drain_s)
         await app.stop(hurry)
     except JournalError as error:  # rows that could not be written to the very end
         log.error("%s", error)  # noqa: TRY400 -- no defect of ours
@@ -92,21 +93,27 @@ async def _start_simulator(settings: SimulatorSettings) -> asyncio.subprocess.Pr
         "--host", settings.host, "--port", str(settings.port), "--seed", str(settings.seed),
         "--speed", str(settings.speed), "--while-stdin",
         stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
         start_new_session=True,  # Ctrl-C is for the gateway; it stops the simulator after its own drain
     )  # fmt: skip
 
 
-async def _wait_for_simulator(settings: SimulatorSettings, process: asyncio.subprocess.Process) -> None:
-    """Wait until the simulator accepts connections."""
-    deadline = asyncio.get_running_loop().time() + SIMULATOR_START_S
-    while process.returncode is None and asyncio.get_running_loop().time() < deadline:
-        with contextlib.suppress(OSError):
-            _, writer = await asyncio.open_connection(settings.host, settings.port)
-            writer.close()
-            return
-        await asyncio.sleep(0.05)
-    log.error("the simulated provider did not start; calls to its models will fail")
+async def _simulator_serves(settings: SimulatorSettings, process: asyncio.subprocess.Process) -> bool:
+    """Wait until the simulator says that it listens. Asking its port would not do: another program may answer there."""
+    assert process.stdout is not None, "it was started with a pipe"  # noqa: S101 -- guards a programming error
+    try:
+        async with asyncio.timeout(SIMULATOR_START_S):
+            line = await process.stdout.readline()
+    except TimeoutError:
+        line = b""
+    if line:
+        return True
+    print(
+        f"farebox: the simulated provider cannot serve on {settings.host}:{settings.port}. Choose another "
+        "simulator.port (and the same one in its provider's base_url), or stop what uses this one.",
+        file=sys.stderr,
+    )
+    return False
 
 
 async def _watch_simulator(process: asyncio.subprocess.Process) -> None:

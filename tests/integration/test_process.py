@@ -261,3 +261,22 @@ def _rows(folder: Path, table: str) -> list[dict[str, Any]]:
         return [dict(row) for row in database.execute(f"SELECT * FROM {table}")]
     finally:
         database.close()
+
+
+async def test_a_taken_simulator_port_is_told(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        config = configuration(f"http://127.0.0.1:{port}/v1", tmp_path)
+        config["simulator"] = {"enabled": True, "port": port}
+        file = tmp_path / "config.yaml"
+        file.write_text(json.dumps(config))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway.cli", "serve", "-c", str(file), "--port", "0",
+            stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env={**os.environ, **AGENT_KEYS},
+        )  # fmt: skip
+        printed, logged = await process.communicate()
+    assert process.returncode == 1
+    assert b"simulator.port" in logged
+    assert b"Farebox serves" not in printed

@@ -10,6 +10,8 @@ import pytest
 from openai import AsyncOpenAI
 
 from gateway.simulator.bill import Record
+from gateway.simulator.server import SimulatorServer
+from tests.integration.conftest import StartGateway
 from tests.integration.gateway import OTHER_KEY, GatewayUnderTest
 
 MESSAGES = [{"role": "user", "content": "How do I fold a paper boat?"}]
@@ -193,3 +195,19 @@ async def test_a_client_that_leaves_mid_stream_is_charged_for_what_was_made(
     [record] = bill()
     assert record.outcome == "cancelled"
     assert charge["cost_nano_usd"] > 0
+
+
+async def test_a_model_whose_provider_is_not_configured_yet_says_so(
+    simulator: SimulatorServer, start_gateway: StartGateway
+) -> None:
+    url = f"{simulator.url}/v1"
+    later = {"base_url": url, "api_key": "${NOT_SET_HERE}", "optional": True}
+    price = {"input": "1", "output": "2"}
+    gateway = await start_gateway(
+        url,
+        providers={"sim": {"base_url": url}, "later": later},
+        models={"sim-small": {"provider": "sim", "price": price}, "big-one": {"provider": "later", "price": price}},
+    )
+    async with gateway.sdk() as client:
+        with pytest.raises(sdk.NotFoundError, match="its provider is not yet"):
+            await client.chat.completions.create(model="big-one", messages=MESSAGES)
