@@ -19,7 +19,10 @@ def simulate(
         Path | None, typer.Option(help="Append every billed generation to this file, as a JSON line.")
     ] = None,
 ) -> None:
-    """Run the simulated provider: OpenAI's API without a provider, with faults on demand and a bill of its own."""
+    """Run the simulated provider: OpenAI's API without a provider, with faults on demand and a bill of its own.
+
+    Example: farebox simulate --port 4010 --speed 10
+    """
     from gateway.config.snapshot import SimulatorSettings
     from gateway.simulator.server import run
     from gateway.simulator.tokenizer import TokenizerMissing

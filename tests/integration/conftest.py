@@ -42,9 +42,10 @@ async def start_gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asyn
         folder = tmp_path / f"gateway-{len(running)}"
         folder.mkdir()
         file = folder / "config.yaml"
+        access_log = changes.pop("access_log", False)
         file.write_text(json.dumps(configuration(base_url, folder, **changes)))  # JSON is YAML
         snapshot = await asyncio.to_thread(load, file)
-        app = await App.start(snapshot, host="127.0.0.1", port=0)
+        app = await App.start(snapshot, host="127.0.0.1", port=0, access_log=access_log)
         gateway = GatewayUnderTest(app, file)
         running.append(gateway)
         return gateway
