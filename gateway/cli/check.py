@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.cli.configuration import PROBLEMS, USAGE
+
 if TYPE_CHECKING:
     from gateway.config import ConfigError
     from gateway.config.snapshot import Snapshot
     from routing.money import Price
-
-PROBLEMS = 1
-USAGE = 2
 
 
 def check(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-USAGE = 2
+from gateway.cli.configuration import USAGE
 
 importer = typer.Typer(help="Translate another gateway's configuration.", no_args_is_help=True, rich_markup_mode=None)
 

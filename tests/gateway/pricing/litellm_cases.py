@@ -115,7 +115,6 @@ mistral/mistral-large-2512
 cohere/command-r
 cohere/command-r-plus
 cohere/command-a-03-2025
-together/meta-llama/Llama-3.3-70B-Instruct-Turbo
 together/openai/gpt-oss-120b
 cerebras/gpt-oss-120b
 cerebras/llama3.1-8b
@@ -125,7 +124,10 @@ _NO_1H_RATE = "LiteLLM's map has no rate for one-hour cache writes of this model
 _OLD_LONG_CONTEXT = "LiteLLM's map is older: it still has the dearer rates for long inputs that the provider dropped"
 _MAP_OLDER = "list prices differ: LiteLLM's map is older and keeps the price of an earlier model under this name"
 
+_BY_SIZE = "completion_cost prices Together's models by the class of their size (41.1b to 80b), not by their own price"
+
 EXPLAINED: dict[str, dict[tuple[str, ...], str]] = {
+    "together/meta-llama/Llama-3.3-70B-Instruct-Turbo": {CHAT: _BY_SIZE},
     "openai/gpt-5.1": {("flex",): "LiteLLM's map has no flex rates for it and bills standard ones"},
     "openai/gpt-5.2": {("flex",): "LiteLLM's map has no flex rates for it and bills standard ones"},
     "openai/gpt-5.4": {("priority",): "list prices differ: output is 30 USD at genai-prices, 22.50 at LiteLLM"},

@@ -19,14 +19,14 @@ def cost(case: dict) -> float | None:
     listed = litellm.model_cost.get(case["listed"])
     if listed is None:
         return None
-    prompt, completion = litellm.cost_per_token(
+    answer = litellm.EmbeddingResponse if case["call_type"] == "embedding" else litellm.ModelResponse
+    return litellm.completion_cost(
+        completion_response=answer(model=case["model"], usage=litellm.Usage(**case["usage"])),
         model=case["model"],
         custom_llm_provider=listed["litellm_provider"],
-        usage_object=litellm.Usage(**case["usage"]),
         service_tier=case["service_tier"],
         call_type=case["call_type"],
     )
-    return prompt + completion
 
 
 if __name__ == "__main__":
