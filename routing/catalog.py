@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from routing.money import Price
+
+
+@dataclass(frozen=True, slots=True)
+class Metering:
+    """How a deployment's streams can be counted while they run, as its operator declares. Rates are the highest."""
+
+    tokens_per_event: int = 1
+    """Output tokens in one event at most."""
+    tokens_per_s: float = 400.0
+    """Generated a second at most."""
+    cancel_s: float = 0.5
+    """From the end of a connection to the end of its generation."""
+    read_ahead_tokens: int = 0
+    """Generated and not yet sent at most."""
+
+    @property
+    def margin_tokens(self) -> int:
+        """What may be generated beyond what was seen: money for it has to be there before it is."""
+        return self.tokens_per_event + self.read_ahead_tokens + math.ceil(self.tokens_per_s * self.cancel_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +44,12 @@ class Deployment:
     """True when `price` is the configured ceiling because the model has no price of its own."""
     context_tokens: int | None = None
     max_output_tokens: int | None = None
+    metering: Metering | None = None
+    """None: its streams cannot be counted or do not stop when the connection does, so its requests reserve strictly."""
+    max_tokens_field: str = "max_tokens"
+    """The chat field that bounds an answer here, for requests that name none: or `max_completion_tokens`."""
+    image_tokens: int | None = None
+    """The most one image counts for; None: as its model's family documents, else the context window."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
+from gateway.guard.settings import DEFAULT_LOOPS, LoopRule, VelocityRule
 from gateway.identity.keys import KeyRecord
+from gateway.ledger.budgets import NO_LIMITS, Budget, RateLimit, Reserve, RunLimits
 from routing.catalog import Catalog, Model
 from routing.policy import Policy
 
@@ -60,6 +62,41 @@ class Agent:
     """Which of `value`, `priority` and `complexity` count when its client sends them."""
     allowed_models: frozenset[str] | None = None
     """Names and `*` patterns; None allows all."""
+    reserve: Reserve = "strict"
+    """What budgets that do not say themselves reserve for its requests."""
+    max_output_tokens: int | None = None
+    """The longest answer it may ask for; longer ones are cut to it, and requests without a bound get it."""
+    clamp_min_output_tokens: int | None = 256
+    """An answer that does not fit a budget is shortened to no less than this; None refuses it instead."""
+    assemble_whole_answers: bool = False
+    """Stream from the provider for a client that does not stream, so that its answer can be metered too."""
+    require_run: bool = False
+    requires: frozenset[str] = frozenset()
+    """Labels its clients must send: `user`, `session`, `tag:<name>`. Budgets on users and tags bind only then."""
+    run_limits: RunLimits = NO_LIMITS
+    loops: LoopRule = DEFAULT_LOOPS
+    velocity: VelocityRule | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSettings:
+    """Waiting for money that others have reserved."""
+
+    wait_s: float = 5.0
+    max_waiting: int = 1_000
+    """Requests that may wait for one scope; the next is refused at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """Runs in general."""
+
+    ttl_s: float = 604_800.0
+    """A run is forgotten so long after it was opened, unless its opening says less."""
+    key_ttl_s: float = 3_600.0
+    """How long a key from `POST /v1/runs` lives unless the request says less."""
+    max_open: int = 100_000
+    """Runs kept at a time; the oldest idle ones go first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +149,19 @@ class StorageSettings:
     """The journal's group commit: how long a row may wait for company."""
     max_pending_rows: int = 100_000
     """Rows that may wait for the disk before new requests are refused (503)."""
+    max_lag_s: float = 5.0
+    """A journal that is further behind stops admission (503)."""
+    store: Literal["memory", "valkey"] = "memory"
+    durability: Literal["process", "power"] = "process"
+    """`process`: a reservation outlives kill -9; `power`: it is on the disk before the answer's first byte."""
+    valkey_url: str | None = field(default=None, repr=False)
+    """`valkey://[user:password@]host:port[/db]`, for `store: valkey`."""
+    journal_url: str | None = field(default=None, repr=False)
+    """`postgresql://user:password@host/database`; None: SQLite in `dir`."""
+    installation: str = "farebox"
+    """Names the keys of this installation in a Valkey that others use too."""
+    store_timeout_s: float = 1.0
+    """The longest a request waits for the store before it counts as unreachable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,5 +220,13 @@ class Snapshot:
     """By file name."""
     wildcards: WildcardResolver | None = None
     """None when the configuration has no wildcard. Use `gateway.config.compile.resolve_wildcard`."""
+    budgets: tuple[Budget, ...] = ()
+    rate_limits: tuple[RateLimit, ...] = ()
+    queue: QueueSettings = QueueSettings()
+    runs: RunSettings = RunSettings()
+    limits_version: int = 0
+    """Of budgets and limits, comparable between gateways: the newest configuration file's time, in milliseconds."""
+    budget_status: int = 402
+    """The status of a request that a budget refuses for good: 402, 422 or 429."""
     folders: tuple[Path, ...] = ()
     """Where a new file may become part of the configuration: the folders of `include` patterns and of policies."""

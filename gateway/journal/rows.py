@@ -39,7 +39,7 @@ def to_s(at_us: int) -> float:
 
 def charge_row(charge: ChargePosted) -> Row:
     """The row of `charges` for an event."""
-    return (*charge[:3], round(charge[3] * MICROS), *charge[4:11], *charge[11], *charge[12:])
+    return (*charge[:3], round(charge[3] * MICROS), *charge[4:11], *charge[11], *charge[12:22])
 
 
 def request_row(request: RequestFinished) -> Row:

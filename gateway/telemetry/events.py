@@ -56,6 +56,17 @@ class ChargePosted(NamedTuple):
     latency_ms: float
     first_token_ms: float | None
     """From the upstream send to the first byte of the answer's body."""
+    run_path: str = ""
+    """The runs from the root to the attempt's own (each `agent/run`), joined by `>`; empty without a run."""
+    user: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    window_at_s: float = 0.0
+    """Unix time, the store's, whose budget windows the charge counts in: when it was reserved, or its carve was."""
+    resolution: str = "settled"
+    """`settled`; `released` (nothing can have been billed: it counts nowhere); `orphaned` (its gateway was lost: charged
+    in full); `correction` (what a late settlement changes of an orphaned charge; may be negative)."""
+    reserved_nano_usd: NanoUsd = NanoUsd(0)
+    """What was set aside for it in the end. A cost beyond it is an overrun. 0 where nothing governed it."""
 
 
 class RequestFinished(NamedTuple):

@@ -1,0 +1,1 @@
+"""Loops and runaways: what repeats itself or spends too quickly, found without a clock or a store."""

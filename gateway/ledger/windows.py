@@ -1,0 +1,91 @@
+"""Windows: the stretches of time that a budget's limit holds for. Pure: the time arrives as `now_s`.
+
+Calendar windows (hour to year) follow a time zone, its daylight saving included; `rolling` ones are the last
+`length_s` seconds, counted in `ROLLING_BUCKETS` buckets; `total` is for ever.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Final, Literal, NamedTuple
+from zoneinfo import ZoneInfo
+
+Period = Literal["hour", "day", "week", "month", "quarter", "year", "rolling", "total"]
+
+ROLLING_BUCKETS: Final = 60
+"""A rolling window forgets spend a sixtieth of its length late, never early."""
+FOREVER_S: Final = 253_370_764_800.0
+"""Unix time of the year 9999: the end of windows without an end."""
+
+
+class Span(NamedTuple):
+    """One window of a budget."""
+
+    id: str
+    """Unique among the windows of its budget, and sorts by time: `2026-11`, `2026-11-21T07Z`, `rolling`, `total`."""
+    start_s: float
+    """Unix time of its first moment."""
+    end_s: float
+    """Unix time of the first moment after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How a budget divides time."""
+
+    period: Period
+    zone: str = "UTC"
+    """IANA name; calendar periods begin at its midnights."""
+    length_s: int = 0
+    """Of a rolling window."""
+
+    @property
+    def bucket_s(self) -> int:
+        """Length of a rolling window's bucket in whole seconds; 0 for any other window."""
+        return -(-self.length_s // ROLLING_BUCKETS) if self.period == "rolling" else 0
+
+    def at(self, now_s: float) -> Span:
+        """The window that Unix time `now_s` falls in."""
+        if self.period == "total":
+            return _TOTAL
+        if self.period == "rolling":
+            return _ROLLING
+        return _calendar(self.period, self.zone, int(now_s // _STEP_S))
+
+
+_TOTAL = Span("total", 0.0, FOREVER_S)
+_ROLLING = Span("rolling", 0.0, FOREVER_S)
+_STEP_S = 900
+"""No zone changes its offset, or begins an hour, between two multiples of a quarter of an hour."""
+
+
+@lru_cache(maxsize=4096)
+def _calendar(period: Period, zone: str, quarter: int) -> Span:
+    place = ZoneInfo(zone)
+    moment = datetime.fromtimestamp(quarter * _STEP_S, place)
+    if period == "hour":  # an hour is 3600 seconds from a full local hour, the repeated one in autumn too
+        start_s = quarter * _STEP_S - moment.minute * 60 - moment.second
+        utc = datetime.fromtimestamp(start_s, ZoneInfo("UTC"))
+        return Span(f"{utc:%Y-%m-%dT%H%MZ}", float(start_s), float(start_s + 3600))
+    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    start, end, name = _bounds(period, midnight)
+    return Span(name, start.timestamp(), end.timestamp())
+
+
+def _bounds(period: Period, midnight: datetime) -> tuple[datetime, datetime, str]:
+    """Local midnights: arithmetic on them stays local, so that days of 23 and 25 hours come out right."""
+    if period == "day":
+        return midnight, midnight + timedelta(days=1), f"{midnight:%Y-%m-%d}"
+    if period == "week":  # ISO 8601: weeks begin on Monday
+        start = midnight - timedelta(days=midnight.weekday())
+        year, week, _ = start.isocalendar()
+        return start, start + timedelta(days=7), f"{year}-W{week:02d}"
+    months = {"month": 1, "quarter": 3, "year": 12}[period]
+    first = (midnight.month - 1) // months * months + 1
+    start = midnight.replace(month=first, day=1)
+    after = first + months
+    end = start.replace(year=start.year + (after > 12), month=after - 12 if after > 12 else after)
+    names = {"month": f"{start:%Y-%m}", "quarter": f"{start.year}-Q{(first + 2) // 3}", "year": f"{start.year}"}
+    return start, end, names[period]

@@ -1,0 +1,1 @@
+"""Rates: the generic cell rate algorithm. Pure."""
