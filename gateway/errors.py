@@ -6,6 +6,7 @@
     │   ├── InvalidHeader           400 invalid_header
     │   ├── InvalidField            400 invalid_value
     │   ├── MissingField            400 missing_required_parameter
+    │   ├── CostUnbounded           400 cost_unbounded
     │   └── BodyTooLarge            413 request_too_large
     ├── InvalidKey                  401 invalid_api_key
     ├── ModelNotAllowed             403 model_not_found, reason model_not_allowed
@@ -13,7 +14,15 @@
     ├── ModelNotPriced              403 model_not_priced
     ├── NotFound                    404 not_found
     ├── MethodNotAllowed            405 method_not_allowed
+    ├── RunNotAllowed               403 run_not_allowed
+    ├── BudgetExceeded              402 budget_exceeded (`budget_status` may make it 422 or 429)
+    ├── LimitReached                429 rate_limit_exceeded
+    │   ├── BudgetReserved          reason budget_reserved
+    │   └── RateExceeded            reason requests, tokens or concurrency; with x-ratelimit-* headers
+    ├── RunLimitExceeded            422 run_limit_exceeded
+    │   └── LoopDetected            422 loop_detected
     ├── ServiceUnavailable          503 service_unavailable: draining, or a limit of the process itself
+    │   └── BudgetStoreUnavailable  503 budget_store_unavailable
     └── UpstreamFailure             502 upstream_error
         ├── UpstreamCredentials     502 upstream_credentials
         └── UpstreamTimeout         504 upstream_timeout
@@ -30,13 +39,15 @@ from typing import Any, ClassVar
 class FareboxError(Exception):
     """An error with a body in OpenAI's shape. `message` is for people; `metadata` for programs."""
 
-    status: ClassVar[int] = 500
+    status: int = 500
     type: ClassVar[str] = "api_error"
     code: ClassVar[str] = "internal_error"
     anthropic_type: ClassVar[str] = "api_error"
     should_retry: ClassVar[bool | None] = None
     """False sends `x-should-retry: false`, which the OpenAI SDKs obey."""
-    retry_after_s: ClassVar[int | None] = None
+    retry_after_s: int | None = None
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """More headers of this answer."""
 
     def __init__(self, message: str, *, param: str | None = None, **metadata: Any) -> None:
         super().__init__(message)
@@ -76,6 +87,12 @@ class MissingField(BadRequest):
     """A field that the API requires is not there."""
 
     code = "missing_required_parameter"
+
+
+class CostUnbounded(BadRequest):
+    """Nothing bounds what the request may cost, and an enforced budget needs a bound."""
+
+    code = "cost_unbounded"
 
 
 class BodyTooLarge(BadRequest):
@@ -139,6 +156,59 @@ class MethodNotAllowed(FareboxError):
     anthropic_type = "invalid_request_error"
 
 
+class RunNotAllowed(FareboxError):
+    """The run, or the parent it names, is not this key's to use."""
+
+    status = 403
+    type = "invalid_request_error"
+    code = "run_not_allowed"
+    anthropic_type = "permission_error"
+
+
+class BudgetExceeded(FareboxError):
+    """What is spent leaves no room in a budget. Not tried again by any SDK: see docs/errors.md for why it is a 402."""
+
+    status = 402
+    type = "insufficient_quota"
+    code = "budget_exceeded"
+    anthropic_type = "billing_error"
+    should_retry = False
+
+
+class LimitReached(FareboxError):
+    """There is no room now, and there will be: SDKs wait and try again."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+    anthropic_type = "rate_limit_error"
+    retry_after_s = 1
+
+
+class BudgetReserved(LimitReached):
+    """Only requests under way take a budget's room; it was waited for in vain."""
+
+
+class RateExceeded(LimitReached):
+    """Requests, tokens or requests at a time: too many for a rate limit."""
+
+
+class RunLimitExceeded(FareboxError):
+    """A run has used up one of its limits, or is paused or closed."""
+
+    status = 422
+    type = "invalid_request_error"
+    code = "run_limit_exceeded"
+    anthropic_type = "invalid_request_error"
+    should_retry = False
+
+
+class LoopDetected(RunLimitExceeded):
+    """The run repeats itself, and `loops: {action: block}` stops it."""
+
+    code = "loop_detected"
+
+
 class ServiceUnavailable(FareboxError):
     """Draining, or a limit of the process itself is reached."""
 
@@ -147,6 +217,13 @@ class ServiceUnavailable(FareboxError):
     code = "service_unavailable"
     anthropic_type = "overloaded_error"
     retry_after_s = 1
+
+
+class BudgetStoreUnavailable(ServiceUnavailable):
+    """What is spent cannot be known or kept now, and a budget of the request fails closed."""
+
+    code = "budget_store_unavailable"
+    retry_after_s = 2
 
 
 class UpstreamFailure(FareboxError):

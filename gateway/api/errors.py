@@ -31,6 +31,7 @@ def error_headers(error: FareboxError, request_id: str) -> Headers:
         headers.append((b"x-should-retry", b"false"))
     if error.retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % error.retry_after_s))
+    headers += error.headers
     if isinstance(error, UpstreamFailure) and error.upstream_status is not None:
         headers.append((b"x-farebox-upstream-status", b"%d" % error.upstream_status))
     if isinstance(error, InvalidKey):
