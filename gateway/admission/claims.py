@@ -1,0 +1,250 @@
+"""Which counters and rates an attempt counts in: a snapshot's budgets, limits and runs, as claims for the store. Pure.
+
+What depends on the agent, model and provider alone is worked out once and kept until one of its windows ends; only
+users, tags and runs are looked at per request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from gateway.config.snapshot import Agent, Snapshot
+from gateway.ledger.budgets import Budget, RateLimit
+from gateway.ledger.operations import Claim, Rate, Run, Unit
+from gateway.ledger.scopes import EACH, SHARED, Labels
+from gateway.ledger.windows import FOREVER_S, ROLLING_BUCKETS
+
+_BY_REQUEST: Final = frozenset({"run", "user", "tag"})
+"""Scopes that the request itself, not its key and route, decides."""
+_OF_PARENTS: Final = frozenset({"global", "org", "team", "agent"})
+"""Scopes that a carve has been reserved in already, besides those of the parents' runs."""
+_KEPT: Final = 4096
+"""Combinations of agent, model and provider that are kept worked out."""
+
+
+class LabelMissing(Exception):
+    """A budget or limit needs to know what the request does not say. `label` is `user`, `run` or `tag:<name>`."""
+
+    def __init__(self, label: str, rule: str) -> None:
+        super().__init__(label)
+        self.label = label
+        self.rule = rule
+
+
+class Coverage(NamedTuple):
+    """All that an attempt counts in."""
+
+    claims: tuple[Claim, ...]
+    rates: tuple[Rate, ...]
+    calibrated: bool
+    """Whether any claim is: then the stream has to be metered."""
+    until_s: float
+    """The store's time when the first of the windows ends."""
+
+
+class _Fixed(NamedTuple):
+    """What agent, model and provider decide, and which rules are left to the request."""
+
+    claims: tuple[Claim, ...]
+    rates: tuple[Rate, ...]
+    calibrated: bool
+    from_s: float
+    until_s: float
+    budgets: tuple[Budget, ...]
+    limits: tuple[RateLimit, ...]
+
+
+class Rulebook:
+    """The rules of one snapshot."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._budgets = snapshot.budgets
+        self._limits = snapshot.rate_limits
+        self._version = snapshot.limits_version
+        scopes = [*(budget.scope for budget in snapshot.budgets), *(limit.scope for limit in snapshot.rate_limits)]
+        self._by_run = any(scope.kind == "run" for scope in scopes)
+        self._fixed: dict[tuple[str, str, str, bool, bool], _Fixed] = {}
+
+    def follows_runs(self, agent: Agent) -> bool:
+        """Whether the agent's runs have to be opened in the store, and are no mere labels."""
+        return (
+            self._by_run
+            or agent.require_run
+            or agent.velocity is not None
+            or agent.loops.action in ("block", "downgrade")
+            or any(limit is not None for limit in _limits_of(agent))
+        )
+
+    def coverage(self, agent: Agent, labels: Labels, runs: Sequence[Run], *, metered: bool, now_s: float) -> Coverage:
+        """What an attempt counts in. `runs`: its run and the ancestors, the nearest first.
+
+        `metered`: its stream can be counted, so that calibrated reservations are possible. Raises LabelMissing.
+        """
+        carved = next((at for at, run in enumerate(runs) if run.carve), None)
+        fixed = self._fixed_for(agent, labels, metered, carved is not None, now_s)
+        if not runs and not fixed.budgets and not fixed.limits:
+            return Coverage(fixed.claims, fixed.rates, fixed.calibrated, fixed.until_s)
+        claims, rates = list(fixed.claims), list(fixed.rates)
+        spends = runs if carved is None else runs[: carved + 1]
+        within = labels._replace(runs=tuple(run.id for run in spends))
+        for budget in fixed.budgets:
+            calibrated = metered and (budget.reserve or agent.reserve) == "calibrated"
+            for value in _values(budget, within, labels):
+                claims.append(self._claim(budget, value, calibrated, now_s))
+        for limit in fixed.limits:
+            for value in limit.scope.values(labels) or ():
+                self._add_limit(limit, value, claims, rates)
+        calibrated = metered and agent.reserve == "calibrated"
+        for run in runs:
+            self._add_run(run, run in spends, calibrated, claims)
+        if carved is not None:
+            claims.append(carved_claim(runs[carved], calibrated))
+        if runs and agent.velocity is not None and agent.velocity.action != "off":
+            claims.append(_velocity_claim(agent, runs[0], calibrated))
+        return Coverage(
+            tuple(claims),
+            tuple(rates),
+            any(claim.calibrated for claim in claims),
+            min((claim.end_s for claim in claims), default=FOREVER_S),
+        )
+
+    def carve_claims(self, agent: Agent, runs: Sequence[Run], now_s: float) -> tuple[tuple[Claim, ...], str | None]:
+        """Where a new run's carve is reserved: the scopes of its parents `runs`, nearest first; and via whose carve.
+
+        Inside a carved parent it is only what that one carved: the rest was reserved with it.
+        """
+        carved = next((at for at, run in enumerate(runs) if run.carve), None)
+        spends = runs if carved is None else runs[: carved + 1]
+        claims: list[Claim] = []
+        labels = Labels(agent.org, agent.team, agent.id, "", "", tuple(run.id for run in spends))
+        for budget in self._budgets:
+            kind = budget.scope.kind
+            if kind == "run" or (carved is None and kind in _OF_PARENTS):
+                claims += [self._claim(budget, value, False, now_s) for value in budget.scope.values(labels) or ()]
+        for run in spends:
+            if run.limits.cost is not None:
+                claims.append(_run_claim(run, "cost", Unit.MONEY, run.limits.cost))
+        if carved is None:
+            return tuple(claims), None
+        return (*claims, carved_claim(runs[carved], False)), carve_id(runs[carved].id)
+
+    def _fixed_for(self, agent: Agent, labels: Labels, metered: bool, carved: bool, now_s: float) -> _Fixed:
+        key = (agent.id, labels.model, labels.provider, metered, carved)
+        fixed = self._fixed.get(key)
+        if fixed is None or not fixed.from_s <= now_s < fixed.until_s:
+            if len(self._fixed) >= _KEPT:
+                self._fixed.clear()
+            fixed = self._fixed[key] = self._work_out(agent, labels, metered, carved, now_s)
+        return fixed
+
+    def _work_out(self, agent: Agent, labels: Labels, metered: bool, carved: bool, now_s: float) -> _Fixed:
+        claims: list[Claim] = []
+        rates: list[Rate] = []
+        for budget in self._budgets:
+            kind = budget.scope.kind
+            if kind in _BY_REQUEST or (carved and kind in _OF_PARENTS):
+                continue
+            calibrated = metered and (budget.reserve or agent.reserve) == "calibrated"
+            claims += [self._claim(budget, value, calibrated, now_s) for value in budget.scope.values(labels) or ()]
+        for limit in self._limits:
+            if limit.scope.kind not in _BY_REQUEST:
+                for value in limit.scope.values(labels) or ():
+                    self._add_limit(limit, value, claims, rates)
+        return _Fixed(
+            tuple(claims),
+            tuple(rates),
+            any(claim.calibrated for claim in claims),
+            max((claim.start_s for claim in claims), default=0.0),
+            min((claim.end_s for claim in claims), default=FOREVER_S),
+            tuple(budget for budget in self._budgets if budget.scope.kind in _BY_REQUEST),
+            tuple(limit for limit in self._limits if limit.scope.kind in _BY_REQUEST),
+        )
+
+    def _claim(self, budget: Budget, value: str, calibrated: bool, now_s: float) -> Claim:
+        span = budget.window.at(now_s)
+        return Claim(
+            f"b|{budget.id}|{value}|{span.id}",
+            Unit.MONEY,
+            budget.limit,
+            self._version,
+            budget.scope.describe(value),
+            budget.enforce,
+            calibrated,
+            budget.window.bucket_s,
+            span.start_s,
+            span.end_s,
+        )
+
+    def _add_limit(self, limit: RateLimit, value: str, claims: list[Claim], rates: list[Rate]) -> None:
+        scope = limit.scope.describe(value)
+        if limit.concurrency is not None:
+            key = f"c|{limit.id}|{value}"
+            claims.append(Claim(key, Unit.SLOTS, limit.concurrency, self._version, scope, limit.enforce))
+        for name, unit, quota in (
+            ("requests", Unit.REQUESTS, limit.requests),
+            ("tokens", Unit.TOKENS, limit.tokens),
+        ):
+            if quota is not None:
+                key = f"g|{limit.id}|{value}|{name}"
+                rates.append(Rate(key, unit, quota.limit, quota.period_s, quota.burst, scope, limit.enforce))
+
+    def _add_run(self, run: Run, spends: bool, calibrated: bool, claims: list[Claim]) -> None:
+        limits = run.limits
+        if limits.cost is not None and spends:
+            claims.append(_run_claim(run, "cost", Unit.MONEY, limits.cost, calibrated=calibrated))
+        if limits.requests is not None:
+            claims.append(_run_claim(run, "requests", Unit.REQUESTS, limits.requests))
+        if limits.tokens is not None:
+            claims.append(_run_claim(run, "tokens", Unit.TOKENS, limits.tokens, calibrated=calibrated))
+
+
+def _values(budget: Budget, within: Labels, labels: Labels) -> tuple[str, ...]:
+    values = budget.scope.values(within if budget.scope.kind == "run" else labels)
+    if values is not None:
+        return values
+    if budget.when_missing == "shared":
+        return (SHARED,)
+    if not budget.enforce or budget.scope.value != EACH:
+        return ()
+    raise LabelMissing(_label(budget), budget.id)
+
+
+def _label(budget: Budget) -> str:
+    scope = budget.scope
+    return f"tag:{scope.tag}" if scope.kind == "tag" else scope.kind
+
+
+def _limits_of(agent: Agent) -> tuple[object, ...]:
+    limits = agent.run_limits
+    return (limits.cost, limits.requests, limits.tokens, limits.wall_s, limits.depth, limits.children)
+
+
+def carve_id(run: str) -> str:
+    """The reservation that holds what a run carved from its parents."""
+    return f"carve:{run}"
+
+
+def carved_claim(run: Run, calibrated: bool) -> Claim:
+    """What an attempt in a carved run takes of the carve."""
+    return Claim(f"k|{run.id}", Unit.MONEY, run.carve, 0, f"run:{run.id}", calibrated=calibrated)
+
+
+def _run_claim(run: Run, name: str, unit: Unit, limit: int, *, calibrated: bool = False) -> Claim:
+    return Claim(f"r|{run.id}|{name}", unit, limit, 0, f"run:{run.id}", calibrated=calibrated)
+
+
+def _velocity_claim(agent: Agent, run: Run, calibrated: bool) -> Claim:
+    rule = agent.velocity
+    assert rule is not None  # noqa: S101 -- the caller has looked
+    bucket_s = -(-rule.window_s // ROLLING_BUCKETS)
+    return Claim(
+        f"v|{agent.id}|{run.id}|rolling",
+        Unit.MONEY,
+        rule.limit,
+        0,
+        f"run:{run.id}",
+        rule.action == "block",
+        calibrated,
+        bucket_s,
+    )

@@ -1,0 +1,179 @@
+"""A store's refusal as the client's error: what happened, where, how much, until when, and what to do. Pure.
+
+Of several candidates' refusals the one that passes soonest is told: only when none can fit before a window ends is the
+request refused for good.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from gateway.errors import BudgetExceeded, BudgetReserved, FareboxError, RateExceeded, RunLimitExceeded
+from gateway.ledger.operations import Bid, Cause, Claim, Denial, RateState, Unit
+from gateway.ledger.windows import FOREVER_S
+from routing.money import NanoUsd, format_usd
+
+MAX_RETRY_AFTER_S: Final = 60
+"""Some SDKs sleep for as long as they are told: nobody is told to sleep longer than this."""
+_SOONEST: Final[tuple[Cause, ...]] = ("reserved", "slots", "rate", "posted", "paused", "time", "closed")
+
+_ADVICE: Final = "Ask the operator for more, or use less: a cheaper model, a smaller max_tokens."
+
+
+def soonest(denials: Sequence[Denial]) -> tuple[int, Denial]:
+    """Which bid's refusal passes first, and that refusal."""
+    return min(enumerate(denials), key=lambda at: (_SOONEST.index(at[1].cause), at[1].retry_after_s))
+
+
+def error_for(denials: Sequence[Denial], bids: Sequence[Bid], budget_status: int) -> FareboxError:
+    """The error for a refused ticket."""
+    at, denial = soonest(denials)
+    if denial.cause in ("rate", "slots"):
+        return _rate_error(denial, bids[at])
+    if denial.cause in ("paused", "closed", "time"):
+        return _run_error(denial)
+    claim = next(claim for claim in bids[at].claims if claim.key == denial.key)
+    if denial.cause == "reserved":
+        return _reserved_error(denial, claim)
+    if claim.unit is not Unit.MONEY:
+        return _run_used_up(denial, claim)
+    if claim.key.startswith("v|"):
+        return RunLimitExceeded(
+            f"The run `{_run_of(denial)}` spends too quickly: {_spent_of(denial)} lately. It is paused until an operator "
+            f"lets it go on: `farebox runs resume {_run_of(denial)}`.",
+            reason="velocity",
+            **_figures(denial),
+        )
+    error = BudgetExceeded(
+        f"The budget of {_scope_words(denial.scope)} is spent: {_spent_of(denial)}, and this request may cost more "
+        f"than what is left. {_until(claim)}",
+        reason="budget_exceeded",
+        **_figures(denial),
+        reset_at=_reset_at(claim),
+    )
+    error.status = budget_status
+    return error
+
+
+def waits(denials: Sequence[Denial]) -> Denial | None:
+    """The refusal to wait for: money that only requests under way hold."""
+    _, denial = soonest(denials)
+    return denial if denial.cause == "reserved" else None
+
+
+def _reserved_error(denial: Denial, claim: Claim) -> BudgetReserved:
+    error = BudgetReserved(
+        f"What is left of the budget of {_scope_words(denial.scope)} is set aside for requests under way "
+        f"({_spent_of(denial)}), and none ended in time. This is no rate limit of a provider: try again in a moment.",
+        reason="budget_reserved",
+        **_figures(denial),
+        reset_at=_reset_at(claim),
+    )
+    error.retry_after_s = 2
+    return error
+
+
+def _run_used_up(denial: Denial, claim: Claim) -> RunLimitExceeded:
+    what = "tokens" if claim.unit is Unit.TOKENS else "requests"
+    return RunLimitExceeded(
+        f"The run `{_run_of(denial)}` may use {denial.limit} {what}, its sub-runs included, and has used {denial.posted} "
+        f"with {denial.reserved} under way. Start a new run, or ask the operator for more.",
+        reason=what,
+        scope=denial.scope,
+        limit=denial.limit,
+        used=denial.posted,
+        reserved=denial.reserved,
+    )
+
+
+def _run_error(denial: Denial) -> RunLimitExceeded:
+    run = _run_of(denial)
+    words = {
+        "paused": f"The run `{run}` is paused. An operator can let it go on: `farebox runs resume {run}`.",
+        "closed": f"The run `{run}` is closed. Start a new one.",
+        "time": f"The time of the run `{run}` is over. Start a new one.",
+    }
+    return RunLimitExceeded(words[denial.cause], reason=denial.cause, scope=denial.scope)
+
+
+def _rate_error(denial: Denial, bid: Bid) -> RateExceeded:
+    scope = _scope_words(denial.scope)
+    if denial.cause == "slots":
+        return RateExceeded(
+            f"{scope} already has {denial.limit} requests at a time, its limit. Try again when one has ended.",
+            reason="concurrency",
+            scope=denial.scope,
+            limit=denial.limit,
+        )
+    rate = next(rate for rate in bid.rates if rate.key == denial.key)
+    unit = "tokens" if rate.unit is Unit.TOKENS else "requests"
+    wait_s = max(denial.retry_after_s, 0.001)
+    error = RateExceeded(
+        f"The rate limit of {scope} is reached: {rate.limit} {unit} in {rate.period_s:g} s. "
+        f"The next such request passes in {math.ceil(wait_s)} s.",
+        reason=unit,
+        scope=denial.scope,
+        limit=rate.limit,
+    )
+    error.retry_after_s = min(MAX_RETRY_AFTER_S, math.ceil(wait_s))
+    if wait_s > MAX_RETRY_AFTER_S:
+        error.should_retry = False
+    wait_ms = min(MAX_RETRY_AFTER_S * 1000, math.ceil(wait_s * 1000))
+    error.headers = ((b"retry-after-ms", b"%d" % wait_ms), *rate_headers((RateState(rate, 0, wait_s),)))
+    return error
+
+
+def rate_headers(states: Sequence[RateState]) -> tuple[tuple[bytes, bytes], ...]:
+    """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, of the tightest rate of each kind."""
+    headers: list[tuple[bytes, bytes]] = []
+    for unit, name in ((Unit.REQUESTS, b"requests"), (Unit.TOKENS, b"tokens")):
+        of_unit = [state for state in states if state.rate.unit is unit]
+        if not of_unit:
+            continue
+        state = min(of_unit, key=lambda found: found.remaining)
+        headers += (
+            (b"x-ratelimit-limit-" + name, b"%d" % state.rate.limit),
+            (b"x-ratelimit-remaining-" + name, b"%d" % max(0, state.remaining)),
+            (b"x-ratelimit-reset-" + name, b"%.3fs" % state.reset_s),
+        )
+    return tuple(headers)
+
+
+def _run_of(denial: Denial) -> str:
+    return denial.scope.removeprefix("run:")
+
+
+def _figures(denial: Denial) -> dict[str, Any]:
+    return {
+        "scope": denial.scope,
+        "limit_usd": format_usd(NanoUsd(denial.limit)),
+        "spent_usd": format_usd(NanoUsd(denial.posted)),
+        "reserved_usd": format_usd(NanoUsd(denial.reserved)),
+    }
+
+
+def _spent_of(denial: Denial) -> str:
+    spent, limit = format_usd(NanoUsd(denial.posted)), format_usd(NanoUsd(denial.limit))
+    return f"{spent} of {limit} USD are spent, {format_usd(NanoUsd(denial.reserved))} USD set aside"
+
+
+def _scope_words(scope: str) -> str:
+    return "the whole gateway" if scope == "global" else f"`{scope}`"
+
+
+def _reset_at(claim: Claim) -> str | None:
+    if claim.bucket_s or claim.end_s >= FOREVER_S:
+        return None
+    return datetime.fromtimestamp(claim.end_s, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _until(claim: Claim) -> str:
+    reset_at = _reset_at(claim)
+    if reset_at is not None:
+        return f"It begins anew at {reset_at}. {_ADVICE}"
+    if claim.bucket_s:
+        return f"It counts the latest spend only and frees up as time passes. {_ADVICE}"
+    return f"It does not begin anew. {_ADVICE}"
