@@ -42,8 +42,8 @@ def error_for(denials: Sequence[Denial], bids: Sequence[Bid], budget_status: int
         return _run_used_up(denial, claim)
     if claim.key.startswith("v|"):
         return RunLimitExceeded(
-            f"The run `{_run_of(denial)}` spends too quickly: {_spent_of(denial)} lately. It is paused until an operator "
-            f"lets it go on: `farebox runs resume {_run_of(denial)}`.",
+            f"The run `{_run_of(denial)}` spends too quickly: {_spent_of(denial)} lately. It is paused until an "
+            f"operator lets it go on: `farebox runs resume {_run_of(denial)}`.",
             reason="velocity",
             **_figures(denial),
         )
@@ -79,8 +79,8 @@ def _reserved_error(denial: Denial, claim: Claim) -> BudgetReserved:
 def _run_used_up(denial: Denial, claim: Claim) -> RunLimitExceeded:
     what = "tokens" if claim.unit is Unit.TOKENS else "requests"
     return RunLimitExceeded(
-        f"The run `{_run_of(denial)}` may use {denial.limit} {what}, its sub-runs included, and has used {denial.posted} "
-        f"with {denial.reserved} under way. Start a new run, or ask the operator for more.",
+        f"The run `{_run_of(denial)}` may use {denial.limit} {what}, its sub-runs included, and has used "
+        f"{denial.posted} with {denial.reserved} under way. Start a new run, or ask the operator for more.",
         reason=what,
         scope=denial.scope,
         limit=denial.limit,

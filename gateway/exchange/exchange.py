@@ -1,0 +1,249 @@
+"""Drives one client request. See the package's docstring for its course.
+
+Whatever happens on the way (the client leaves, the upstream breaks, the process drains), the attempt that was begun is
+settled by its `Settlement`, which never waits for anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from gateway.context import RequestContext
+from gateway.errors import UpstreamFailure
+from gateway.exchange.events import Events
+from gateway.exchange.head import answer_headers, is_event_stream
+from gateway.exchange.settlement import Settlement
+from gateway.reply import Reply
+from gateway.telemetry.recorder import Recorder
+from gateway.upstream.attempt import NOTHING, Attempt, client_error, outcome_of
+from gateway.upstream.dialects import openai as dialect
+from gateway.upstream.refusals import failed_answer, may_be_billed, refusal
+from gateway.upstream.secrets import mask
+from gateway.upstream.transport import ConnectionBroken, Response, Transport, TransportError
+from gateway.wire.answers import MalformedAnswer, read_answer
+from gateway.wire.requests import ModelRequest
+from gateway.wire.sse import EventSplitter, EventTooLarge
+from routing.money import format_usd
+
+LATE_USAGE_S = 2.0
+"""How long a finished stream is read on for late usage."""
+
+CLIENT_CLOSED_REQUEST = 499
+"""The status recorded (nobody receives it) for a client that left; nginx's convention."""
+
+_INTERRUPTED = {"cancelled": "client_gone", "drained": "drained"}
+
+
+class Exchange:
+    """Serves one routed request. Not reusable."""
+
+    __slots__ = (
+        "_attempt",
+        "_client_left",
+        "_context",
+        "_endpoint",
+        "_reply",
+        "_request",
+        "_settlement",
+        "_transport",
+    )
+
+    def __init__(
+        self, context: RequestContext, request: ModelRequest, reply: Reply, transport: Transport, recorder: Recorder
+    ) -> None:
+        self._context = context
+        self._request = request
+        self._reply = reply
+        self._transport = transport
+        self._client_left = False
+        self._attempt = self._begin()
+        self._settlement = Settlement(context, request, self._attempt, recorder)
+
+    def _begin(self) -> Attempt:
+        context = self._context
+        assert context.route is not None, "an exchange begins after routing"  # noqa: S101 -- guards a programming error
+        deployment = context.route.candidates[0]
+        endpoint = self._endpoint = context.snapshot.endpoints[deployment.provider]
+        call = self._transport.start(
+            endpoint,
+            b"POST",
+            dialect.path(context.api),
+            dialect.head(context.request_id, context.forwarded, endpoint.headers),
+            dialect.body(self._request, deployment.upstream_model),
+        )
+        return Attempt(1, deployment, call)
+
+    async def run(self) -> None:
+        """Serve the request to its end. Raises FareboxError when the answer failed; the client is not told here."""
+        reply = self._reply
+        reply.on_disconnect(self._leave)
+        try:
+            await self._serve()
+        except TransportError as error:
+            self._broken(error)
+        except asyncio.CancelledError:
+            self._interrupt("drained")
+            raise
+        finally:
+            reply.on_disconnect(None)
+            if not self._attempt.settled:  # an error nobody foresaw: the call may have been billed all the same
+                self._interrupt("malformed")
+            self._measure()
+
+    async def _serve(self) -> None:
+        attempt = self._attempt
+        response = await attempt.call.response()
+        attempt.status = response.status
+        if not 200 <= response.status < 300:
+            await self._relay_refusal(response)
+        elif self._request.stream and is_event_stream(response):
+            await self._relay_stream(response)
+        else:
+            await self._relay_whole(response)
+
+    async def _relay_refusal(self, response: Response) -> None:
+        """An error status: nothing was generated, so nothing was billed, but for those of a proxy that gave up."""
+        attempt, context = self._attempt, self._context
+        body = mask(await response.read(), self._endpoint.headers)
+        attempt.first_byte_s = time.monotonic()
+        if may_be_billed(response.status):
+            self._settlement.unseen("timeout")
+        else:
+            self._settlement.nothing("error")
+        error = refusal(attempt.deployment.provider, response.status, body)
+        if error is not None:
+            raise error
+        context.outcome, context.status, context.error_code = "upstream_error", response.status, "upstream_status"
+        headers = answer_headers(context, attempt.deployment, response)
+        headers.append((b"x-farebox-upstream-status", b"%d" % response.status))
+        await self._reply.whole(response.status, headers, body)
+
+    async def _relay_whole(self, response: Response) -> None:
+        body = await response.read()
+        attempt, context, settlement = self._attempt, self._context, self._settlement
+        attempt.first_byte_s = context.first_byte_s = time.monotonic()
+        try:
+            answer = read_answer(body)
+        except MalformedAnswer:
+            settlement.size("malformed", 1, len(body))
+            raise UpstreamFailure(
+                f"The provider `{attempt.deployment.provider}` sent an answer that is not valid JSON.",
+                upstream_status=response.status,
+                reason="malformed",
+            ) from None
+        usage = answer.usage
+        if answer.failed:
+            settlement.settle("error", usage or NOTHING, estimated=False, service_tier=answer.service_tier)
+            raise failed_answer(attempt.deployment.provider, response.status)
+        estimated = usage is None
+        if usage is None:
+            usage = attempt.estimate(self._request.profile, 0, answer.text_bytes)
+        bill = settlement.settle("ok", usage, estimated=estimated, service_tier=answer.service_tier)
+        cost = format_usd(bill.cost).encode()
+        headers = answer_headers(context, attempt.deployment, response)
+        headers.append((b"x-farebox-cost-usd", cost))
+        headers.append((b"x-litellm-response-cost", cost))
+        if context.recorded_answer is not None:
+            context.recorded_answer.append(body)
+        context.outcome, context.status, context.error_code = "ok", response.status, ""
+        await self._reply.whole(response.status, headers, body)
+
+    async def _relay_stream(self, response: Response) -> None:
+        """Events leave as they arrive; only the usage event is held to the contract."""
+        context, reply, attempt, observer = self._context, self._reply, self._attempt, self._settlement.observer
+        events = Events(context, self._request, self._endpoint, self._settlement)
+        splitter = EventSplitter()
+        headers = answer_headers(context, attempt.deployment, response)
+        headers.append((b"cache-control", b"no-cache"))
+        headers.append((b"x-accel-buffering", b"no"))
+        context.status = response.status
+        await reply.start(response.status, headers)
+        ending: asyncio.TimerHandle | None = None
+        try:
+            while chunk := await response.next_chunk():
+                if attempt.first_byte_s is None:
+                    attempt.first_byte_s = context.first_byte_s = time.monotonic()
+                out = events.pass_on(splitter.feed(chunk))
+                if out:
+                    await reply.send(out)
+                if observer.done and ending is None:  # what is still to come, usage say, has to come soon
+                    ending = asyncio.get_running_loop().call_later(LATE_USAGE_S, attempt.call.abort)
+        except EventTooLarge as error:
+            attempt.call.abort()
+            raise ConnectionBroken(str(error), sent=True) from None
+        except TransportError:
+            if not observer.complete:  # broken after its proper end: whole all the same
+                raise
+        finally:
+            if ending is not None:
+                ending.cancel()
+        await self._end_stream(events, splitter.rest)
+
+    async def _end_stream(self, events: Events, rest: bytes) -> None:
+        """The upstream has nothing more to say."""
+        observer, context = self._settlement.observer, self._context
+        if rest:  # a last event without its blank line
+            rest = events.pass_on([rest])
+        if not observer.complete:
+            self._settlement.observed("cut")
+            context.outcome = "cut"
+            if observer.failed:  # the client has seen the provider's own error event, or sees it now
+                context.error_code = "upstream_error"
+                if rest:
+                    await self._reply.send(rest)
+                await self._reply.finish()
+                return
+            raise UpstreamFailure(
+                f"The stream of the provider `{self._attempt.deployment.provider}` ended before its answer was whole.",
+                reason="stream_cut",
+            )
+        self._settlement.observed("ok")
+        context.outcome, context.error_code = "ok", ""
+        if rest:
+            await self._reply.send(rest)
+        await self._reply.finish()
+
+    def _broken(self, error: TransportError) -> None:
+        attempt = self._attempt
+        if self._client_left:
+            self._interrupt("cancelled")
+            return
+        outcome = outcome_of(error)
+        if not attempt.settled:
+            if not error.sent:
+                self._settlement.nothing(outcome)
+            elif attempt.status is not None and not 200 <= attempt.status < 300:
+                self._settlement.nothing("error")
+            else:
+                self._settlement.observed(outcome)
+        raise client_error(attempt.deployment.provider, error) from None
+
+    def _leave(self) -> None:
+        """The client is gone: tell the upstream at once, unless its stream has ended and only late usage may follow."""
+        self._client_left = True
+        call = self._attempt.call
+        if self._settlement.observer.complete:
+            asyncio.get_running_loop().call_later(LATE_USAGE_S, call.abort)
+        else:
+            call.abort()
+
+    def _interrupt(self, outcome: str) -> None:
+        """End the attempt now and settle it as what was seen of it."""
+        attempt, context = self._attempt, self._context
+        attempt.call.abort()
+        if outcome in _INTERRUPTED:
+            context.outcome = context.error_code = _INTERRUPTED[outcome]
+            context.status = context.status if self._reply.started else CLIENT_CLOSED_REQUEST
+        if attempt.settled:
+            return
+        if not attempt.call.sent or (attempt.status is not None and attempt.status >= 300):
+            self._settlement.nothing(outcome)
+        else:
+            self._settlement.observed(outcome)
+
+    def _measure(self) -> None:
+        """Whole answers: all but the upstream's time is ours. Streams: ours is what came before the upstream send."""
+        attempt = self._attempt
+        until_s = attempt.first_byte_s if attempt.first_byte_s and not self._request.stream else time.monotonic()
+        self._context.upstream_s += until_s - attempt.sent_s

@@ -1,0 +1,45 @@
+"""The head of an answer: the provider's headers that pass, and ours."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from gateway.context import RequestContext
+from gateway.reply import Headers
+from gateway.upstream.headers import client_headers
+from gateway.upstream.transport import Response
+from routing.catalog import Deployment
+from routing.router import Route
+
+
+def answer_headers(context: RequestContext, deployment: Deployment, response: Response) -> Headers:
+    """What goes on of the provider's headers, the request's id, what served it, and its run."""
+    route = context.route
+    assert route is not None  # noqa: S101 -- guards a programming error
+    headers = client_headers(response.headers)
+    headers.append((b"x-request-id", context.request_id.encode()))
+    headers += labels_of(deployment, route)
+    run = context.attribution.run
+    if run is not None:
+        headers.append((b"x-farebox-run", run.encode()))
+    return headers
+
+
+@lru_cache(maxsize=4096)
+def _labels(model: str, deployment: str, rule: str, reason: str) -> tuple[tuple[bytes, bytes], ...]:
+    return (
+        (b"x-farebox-model", model.encode()),
+        (b"x-farebox-deployment", deployment.encode()),
+        (b"x-farebox-route", f"{rule}; {reason}".encode()),
+    )
+
+
+def labels_of(deployment: Deployment, route: Route) -> tuple[tuple[bytes, bytes], ...]:
+    """The response headers that say what served a request."""
+    return _labels(route.model.name, deployment.id, route.rule, route.reason)
+
+
+def is_event_stream(response: Response) -> bool:
+    """Whether the answer is a stream; one that does not tell its type is taken for what was asked for."""
+    types = [value for name, value in response.headers if name == b"content-type"]
+    return not types or types[0].lower().startswith(b"text/event-stream")
