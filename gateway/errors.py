@@ -43,7 +43,7 @@ class FareboxError(Exception):
     type: ClassVar[str] = "api_error"
     code: ClassVar[str] = "internal_error"
     anthropic_type: ClassVar[str] = "api_error"
-    should_retry: ClassVar[bool | None] = None
+    should_retry: bool | None = None
     """False sends `x-should-retry: false`, which the OpenAI SDKs obey."""
     retry_after_s: int | None = None
     headers: tuple[tuple[bytes, bytes], ...] = ()
