@@ -1,0 +1,225 @@
+"""Which counters an attempt counts in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.admission.claims import LabelMissing, Rulebook, carve_id
+from gateway.config.snapshot import (
+    AdminSettings,
+    Agent,
+    MetricsSettings,
+    ServerSettings,
+    SimulatorSettings,
+    Snapshot,
+    StorageSettings,
+)
+from gateway.guard.settings import LoopRule, VelocityRule
+from gateway.ledger.budgets import Budget, Quota, RateLimit, RunLimits
+from gateway.ledger.operations import Claim, Run, Unit
+from gateway.ledger.scopes import SHARED, Labels, Scope
+from gateway.ledger.windows import Window
+from routing.catalog import Catalog
+from routing.money import NANO_PER_USD, NanoUsd
+
+NOW_S = 1_796_000_000.0  # in November 2026
+USD = NANO_PER_USD
+AGENT = Agent("researcher", "research", "acme")
+LABELS = Labels("acme", "research", "researcher", "gpt", "openai")
+MONTH = Window("month")
+
+
+def budget(name: str, scope: Scope, **changes: Any) -> Budget:
+    return Budget(name, scope, NanoUsd(5 * USD), **{"window": MONTH, **changes})
+
+
+def rulebook(*budgets: Budget, limits: tuple[RateLimit, ...] = ()) -> Rulebook:
+    return Rulebook(
+        Snapshot(
+            version=1,
+            source=Path("config.yaml"),
+            files=(),
+            auth=True,
+            anonymous_agent=None,
+            server=ServerSettings(),
+            admin=AdminSettings(),
+            storage=StorageSettings(),
+            simulator=SimulatorSettings(),
+            metrics=MetricsSettings(),
+            endpoints={},
+            catalog=Catalog({}),
+            agents={AGENT.id: AGENT},
+            budgets=budgets,
+            rate_limits=limits,
+            limits_version=7,
+        )
+    )
+
+
+def run(name: str, *ancestors: str, **changes: Any) -> Run:
+    path = (f"researcher/{name}", *(f"researcher/{ancestor}" for ancestor in ancestors))
+    written = {"limits": RunLimits(), "opened_at_s": NOW_S, "closes_at_s": NOW_S + 60, **changes}
+    return Run(path[0], path, "acme", "researcher", **written)
+
+
+def claims(rules: Rulebook, labels: Labels = LABELS, runs: tuple[Run, ...] = (), agent: Agent = AGENT) -> list[Claim]:
+    labels = labels._replace(runs=tuple(found.id for found in runs))
+    return list(rules.coverage(agent, labels, runs, metered=True, now_s=NOW_S).claims)
+
+
+def keys(rules: Rulebook, labels: Labels = LABELS, runs: tuple[Run, ...] = ()) -> list[str]:
+    return [claim.key for claim in claims(rules, labels, runs)]
+
+
+EACH_SCOPE = (
+    budget("all", Scope("global")),
+    budget("org", Scope("org", "acme")),
+    budget("team", Scope("team", "*")),
+    budget("agent", Scope("agent", "researcher")),
+    budget("model", Scope("model", "gpt")),
+    budget("provider", Scope("provider", "*")),
+    budget("user", Scope("user", "*")),
+    budget("tag", Scope("tag", "search", "feature")),
+    budget("run", Scope("run", "*")),
+)
+
+
+def test_every_kind_of_scope() -> None:
+    labels = LABELS._replace(user="ann", tags=(("feature", "search"), ("plan", "pro")))
+    assert keys(rulebook(*EACH_SCOPE), labels, (run("child", "root"), run("root"))) == [
+        "b|all||2026-11",
+        "b|org|acme|2026-11",
+        "b|team|research|2026-11",
+        "b|agent|researcher|2026-11",
+        "b|model|gpt|2026-11",
+        "b|provider|openai|2026-11",
+        "b|user|ann|2026-11",
+        "b|tag|search|2026-11",
+        "b|run|researcher/child|2026-11",
+        "b|run|researcher/root|2026-11",
+    ]
+
+
+def test_other_peoples_budgets_do_not_count() -> None:
+    rules = rulebook(budget("org", Scope("org", "elsewhere")), budget("user", Scope("user", "bob")))
+    assert keys(rules, LABELS._replace(user="ann")) == []
+
+
+def test_a_claim_says_all_that_a_store_needs() -> None:
+    (found,) = claims(rulebook(budget("all", Scope("agent", "*"), enforce=False, reserve="calibrated")))
+    assert found.unit is Unit.MONEY
+    assert (found.limit, found.version, found.scope) == (5 * USD, 7, "agent:researcher")
+    assert (found.enforced, found.calibrated, found.bucket_s) == (False, True, 0)
+    assert found.start_s <= NOW_S < found.end_s
+
+
+def test_reserve_is_the_budgets_then_the_agents_and_needs_a_stream_that_can_be_counted() -> None:
+    rules = rulebook(budget("own", Scope("global"), reserve="strict"), budget("agents", Scope("global")))
+    calibrated = replace(AGENT, reserve="calibrated")
+    assert [claim.calibrated for claim in claims(rules, agent=calibrated)] == [False, True]
+    plain = rules.coverage(calibrated, LABELS, (), metered=False, now_s=NOW_S)
+    assert not plain.calibrated
+    assert not any(claim.calibrated for claim in plain.claims)
+
+
+def test_windows_move_on() -> None:
+    rules = rulebook(budget("all", Scope("global"), window=Window("hour")))
+    first = rules.coverage(AGENT, LABELS, (), metered=False, now_s=NOW_S)
+    assert rules.coverage(AGENT, LABELS, (), metered=False, now_s=NOW_S).claims is first.claims
+    later = rules.coverage(AGENT, LABELS, (), metered=False, now_s=first.until_s)
+    assert later.claims != first.claims
+    assert later.claims[0].start_s == first.until_s
+
+
+def test_a_label_that_is_needed_and_missing() -> None:
+    with pytest.raises(LabelMissing) as missing:
+        keys(rulebook(budget("user", Scope("user", "*"))))
+    assert missing.value.label == "user"
+    with pytest.raises(LabelMissing) as missing:
+        keys(rulebook(budget("tag", Scope("tag", "*", "feature"))))
+    assert missing.value.label == "tag:feature"
+    assert keys(rulebook(budget("user", Scope("user", "*"), when_missing="shared"))) == [f"b|user|{SHARED}|2026-11"]
+    assert keys(rulebook(budget("user", Scope("user", "*"), enforce=False))) == []
+
+
+def test_rates_and_requests_at_a_time() -> None:
+    limit = RateLimit("fair", Scope("agent", "*"), Quota(60, 60.0, 10), Quota(1000, 60.0, 1000), 4)
+    found = rulebook(limits=(limit,)).coverage(AGENT, LABELS, (), metered=False, now_s=NOW_S)
+    assert [(claim.key, claim.unit, claim.limit) for claim in found.claims] == [("c|fair|researcher", Unit.SLOTS, 4)]
+    assert [(rate.key, rate.unit, rate.burst) for rate in found.rates] == [
+        ("g|fair|researcher|requests", Unit.REQUESTS, 10),
+        ("g|fair|researcher|tokens", Unit.TOKENS, 1000),
+    ]
+
+
+def test_a_runs_limits_hold_for_its_sub_runs() -> None:
+    root = run("root", limits=RunLimits(cost=NanoUsd(USD), requests=10, tokens=1000))
+    assert keys(rulebook(), runs=(run("child", "root", limits=RunLimits(requests=3)), root)) == [
+        "r|researcher/child|requests",
+        "r|researcher/root|cost",
+        "r|researcher/root|requests",
+        "r|researcher/root|tokens",
+    ]
+
+
+def test_a_carved_run_spends_its_carve_and_not_its_parents_scopes_again() -> None:
+    carved = run("carved", "root", carve=NanoUsd(USD))
+    root = run("root", limits=RunLimits(cost=NanoUsd(USD), requests=9))
+    labels = LABELS._replace(user="ann", tags=(("feature", "search"),))
+    assert keys(rulebook(*EACH_SCOPE), labels, (run("child", "carved", "root"), carved, root)) == [
+        "b|model|gpt|2026-11",
+        "b|provider|openai|2026-11",
+        "b|user|ann|2026-11",
+        "b|tag|search|2026-11",
+        "b|run|researcher/child|2026-11",
+        "b|run|researcher/carved|2026-11",
+        "r|researcher/root|requests",
+        "k|researcher/carved",
+    ]
+
+
+def test_what_a_carve_is_reserved_in() -> None:
+    rules = rulebook(*EACH_SCOPE)
+    root = run("root", limits=RunLimits(cost=NanoUsd(USD)))
+    found, via = rules.carve_claims(AGENT, (root,), NOW_S)
+    assert via is None
+    assert [claim.key for claim in found] == [
+        "b|all||2026-11",
+        "b|org|acme|2026-11",
+        "b|team|research|2026-11",
+        "b|agent|researcher|2026-11",
+        "b|run|researcher/root|2026-11",
+        "r|researcher/root|cost",
+    ]
+    carved = run("carved", "root", carve=NanoUsd(USD))
+    found, via = rules.carve_claims(AGENT, (run("child", "carved", "root"), carved, root), NOW_S)
+    assert via == carve_id("researcher/carved")
+    assert [claim.key for claim in found] == [
+        "b|run|researcher/child|2026-11",
+        "b|run|researcher/carved|2026-11",
+        "k|researcher/carved",
+    ]
+
+
+def test_velocity_is_a_rolling_claim_of_the_run() -> None:
+    agent = replace(AGENT, velocity=VelocityRule(NanoUsd(USD), 90, "block"))
+    (found,) = claims(rulebook(), runs=(run("r1"),), agent=agent)
+    assert (found.key, found.bucket_s, found.enforced) == ("v|researcher|researcher/r1|rolling", 2, True)
+    observed = replace(AGENT, velocity=VelocityRule(NanoUsd(USD), 60, "warn"))
+    assert not claims(rulebook(), runs=(run("r1"),), agent=observed)[0].enforced
+
+
+def test_runs_are_only_followed_where_something_depends_on_them() -> None:
+    assert not rulebook(budget("all", Scope("global"))).follows_runs(AGENT)
+    assert rulebook(budget("run", Scope("run", "*"))).follows_runs(AGENT)
+    for changes in (
+        {"require_run": True},
+        {"run_limits": RunLimits(depth=0)},
+        {"loops": LoopRule("block")},
+        {"velocity": VelocityRule(NanoUsd(1))},
+    ):
+        assert rulebook().follows_runs(replace(AGENT, **changes)), changes  # type: ignore[arg-type]
