@@ -28,6 +28,7 @@ LEVELS = {
     "gateway.limits": 1.1,
     "gateway.ledger": 1.2,
     "gateway.pricing": 1.5,
+    "gateway.pricing.bounds": 1.6,
     "gateway.reply": 1.5,
     "gateway.wire": 1.5,
     "gateway.guard": 1.7,

@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.errors import FareboxError, InvalidField, InvalidJson, MissingField
 from gateway.pricing.estimate import estimate_input_tokens
+from gateway.wire.media import Media, read_media
 from routing.profile import RequestProfile
 
 CHAT: Final = "chat"
@@ -34,10 +35,16 @@ _encode = msgspec.json.encode
 
 class _Message(msgspec.Struct):
     content: msgspec.Raw = msgspec.Raw(b"null")
+    audio: msgspec.Raw = msgspec.Raw(b"null")
+    """An assistant's: the id of an earlier answer's speech, which the provider reads again."""
 
 
-class _Part(msgspec.Struct):
-    type: str = ""
+class Tool(msgspec.Struct):
+    """One of `tools`, as far as it tells who runs it."""
+
+    type: msgspec.Raw = msgspec.Raw(b"null")
+    function: msgspec.Raw = msgspec.Raw(b"null")
+    name: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _ResponseFormat(msgspec.Struct):
@@ -52,19 +59,19 @@ class _Common(msgspec.Struct):
     stream_options: Fields | None = None
     n: _Answers | None = None
     max_tokens: _Tokens | None = None
+    best_of: _Answers | None = None
     service_tier: str | None = None
 
 
 class _Chat(_Common):
     messages: list[_Message] = msgspec.field(default_factory=list)
     max_completion_tokens: _Tokens | None = None
-    tools: list[msgspec.Raw] | None = None
+    tools: list[Tool] | None = None
     response_format: _ResponseFormat | None = None
 
 
 class _Completions(_Common):
     prompt: msgspec.Raw = msgspec.Raw(b"")
-    best_of: _Answers | None = None
 
 
 class _Embeddings(_Common):
@@ -81,17 +88,41 @@ _DATA_URL = re.compile(rb"data:[\w.+/-]*;base64,[A-Za-z0-9+/=]*")
 IMAGE_TOKENS = 1_500
 """What an image is taken for when a provider sends no usage: more than most count for one."""
 _required = {CHAT: "messages", COMPLETIONS: "prompt", EMBEDDINGS: "input"}
-_parts_decoder = msgspec.json.Decoder(list[_Part])
+_items_decoder = msgspec.json.Decoder(list[msgspec.Raw])
+
+_GOVERNED = frozenset(
+    (
+        *("audio", "best_of", "functions", "input", "max_completion_tokens", "max_tokens", "messages", "modalities"),
+        *("model", "n", "prediction", "prompt", "response_format", "service_tier", "stream", "stream_options", "tools"),
+    )
+)
+"""Fields that what a request may cost depends on."""
 
 
 class ModelRequest:
     """A request to a model: its fields as they came, and what the gateway needs to know of them."""
 
-    __slots__ = ("_body", "_options", "api", "fields", "include_usage", "model", "profile", "stream")
+    __slots__ = (
+        "_options",
+        "api",
+        "body",
+        "fields",
+        "include_usage",
+        "max_completion_tokens",
+        "max_tokens",
+        "media",
+        "model",
+        "profile",
+        "stream",
+        "tools",
+    )
 
-    def __init__(self, api: str, body: bytes, fields: Fields, common: _Common, profile: RequestProfile) -> None:
-        self.api = api
-        self._body = body
+    def __init__(
+        self, body: bytes, fields: Fields, common: _Common, profile: RequestProfile, media: list[Media]
+    ) -> None:
+        self.api = profile.api
+        self.body = body
+        """As the client sent it."""
         self.fields = fields
         self.model = common.model
         self.stream = profile.stream
@@ -99,23 +130,53 @@ class ModelRequest:
         self.include_usage = bytes(self._options.get("include_usage", b"")) == b"true"
         """Whether the client itself asked for usage in its stream."""
         self.profile = profile
+        self.max_tokens = common.max_tokens
+        """As the client wrote it: below zero is no bound."""
+        self.max_completion_tokens: int | None = None
+        self.tools: list[Tool] = []
+        self.media = media
+        """What the messages hold besides text."""
+        if isinstance(common, _Chat):
+            self.max_completion_tokens = common.max_completion_tokens
+            self.tools = common.tools or []
 
-    def upstream_body(self, upstream_model: str) -> bytes:
+    def upstream_body(
+        self,
+        upstream_model: str,
+        *,
+        max_tokens: int | None = None,
+        max_tokens_field: str = "max_tokens",
+        stream: bool = False,
+    ) -> bytes:
         """The body for the provider: `model` replaced, usage asked for when streaming, all else as the client wrote it.
 
-        When nothing has to change the client's bytes are sent as they are, unless they repeat a top-level field: a
-        provider might then read another model than the one that was governed.
+        `max_tokens` lowers the bound on the answer, in whichever fields the client bounded it, else in
+        `max_tokens_field`. `stream` asks for a stream though the client did not. When nothing has to change the
+        client's bytes are sent as they are, unless they repeat a top-level field: a provider might then read another
+        model than the one that was governed.
         """
         fields = self.fields
         changed: Fields = {}
         if upstream_model != self.model:
             changed["model"] = msgspec.Raw(_encode(upstream_model))
-        if self.stream and not self.include_usage:
+        if stream and not self.stream:
+            changed["stream"] = msgspec.Raw(b"true")
+        if (stream or self.stream) and not self.include_usage:
             changed["stream_options"] = msgspec.Raw(_encode({**self._options, "include_usage": True}))
+        if max_tokens is not None:
+            changed.update(self._bounded(max_tokens, max_tokens_field))
         if changed:
             return _encode({**fields, **changed})
         written = _encode(fields)
-        return self._body if _same_but_for_spaces(self._body, written) else written
+        return self.body if _same_but_for_spaces(self.body, written) else written
+
+    def _bounded(self, bound: int, default_field: str) -> Fields:
+        """The fields that bound the answer, each at most `bound`."""
+        theirs = {"max_tokens": self.max_tokens, "max_completion_tokens": self.max_completion_tokens}
+        used = {name: value for name, value in theirs.items() if value is not None}
+        if not used:
+            used = {"max_tokens" if self.api == COMPLETIONS else default_field: -1}
+        return {name: msgspec.Raw(b"%d" % (bound if value < 0 else min(bound, value))) for name, value in used.items()}
 
 
 def read_request(api: str, body: bytes) -> ModelRequest:
@@ -134,7 +195,8 @@ def read_request(api: str, body: bytes) -> ModelRequest:
     required = _required[api]
     if required not in fields:
         raise MissingField(f"Missing required parameter: `{required}`.", param=required)
-    return ModelRequest(api, body, fields, common, _profile(api, body, common))
+    media = read_media(common.messages) if isinstance(common, _Chat) else []
+    return ModelRequest(body, fields, common, _profile(api, body, common, media), media)
 
 
 def _check_model(model: str, fields: Fields) -> None:
@@ -142,28 +204,32 @@ def _check_model(model: str, fields: Fields) -> None:
         raise InvalidField("`model` is empty. Name one of the models that GET /v1/models lists.", param="model")
     if len(model) > MAX_MODEL_CHARS or not model.isprintable():  # it goes into headers, tables and caches
         raise InvalidField(f"`model` must be at most {MAX_MODEL_CHARS} printable characters.", param="model")
+    names = "".join(fields)
+    if names.isascii() and names.islower():  # the usual request
+        return
     for name in fields:
-        if len(name) == 5 and name != "model" and name.lower() == "model":
-            # Servers written in Go take it for `model`, and would serve another than the one that is governed.
-            raise InvalidField(f"`{name}` must be written `model`.", param=name)
+        plain = name.casefold()
+        if plain != name and plain in _GOVERNED:
+            # Servers written in Go take it for the field, and would serve another request than the governed one.
+            raise InvalidField(f"`{name}` must be written `{plain}`.", param=name)
 
 
-def _profile(api: str, body: bytes, common: _Common) -> RequestProfile:
+def _profile(api: str, body: bytes, common: _Common, media: list[Media]) -> RequestProfile:
     messages = tools = images = 0
     json_schema = False
     max_output = common.max_tokens
-    answers = max(1, common.n or 1)
+    answers = max(1, common.n or 1, common.best_of or 1)
     if isinstance(common, _Chat):
         messages = len(common.messages)
         tools = len(common.tools) if common.tools else 0
-        images = _images(common.messages)
+        images = sum(part.kind == "image" for part in media) if media else 0
         json_schema = common.response_format is not None and (common.response_format.type or "").startswith("json")
         if common.max_completion_tokens is not None:
             max_output = common.max_completion_tokens
     elif isinstance(common, _Completions):
-        answers = max(answers, common.best_of or 1)
+        answers *= _prompts(common.prompt)
     else:
-        max_output = 0
+        max_output, answers = 0, 1
     if max_output is not None and max_output < 0:  # some servers take -1 for "no bound"
         max_output = None
     return RequestProfile(
@@ -182,17 +248,20 @@ def _profile(api: str, body: bytes, common: _Common) -> RequestProfile:
     )
 
 
-def _images(messages: list[_Message]) -> int:
-    images = 0
-    for message in messages:
-        content = memoryview(message.content)
-        if bytes(content[:1]) == b"[":
-            try:
-                parts = _parts_decoder.decode(content)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                continue  # a shape we do not know: the provider judges it
-            images += sum(part.type in ("image_url", "input_image", "image") for part in parts)
-    return images
+def _prompts(prompt: msgspec.Raw) -> int:
+    """How many prompts a completion has: each is answered `n` times. Token ids are one prompt together."""
+    items = _items(prompt)
+    return max(1, len(items)) if items and bytes(memoryview(items[0])[:1]) in (b'"', b"[") else 1
+
+
+def _items(raw: msgspec.Raw) -> list[msgspec.Raw]:
+    """The items of a JSON array; none for anything else."""
+    if bytes(memoryview(raw)[:1]) != b"[":
+        return []
+    try:
+        return _items_decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # pragma: no cover -- it was decoded before
+        return []
 
 
 def _unreadable(body: bytes, error: Exception) -> FareboxError:

@@ -34,6 +34,15 @@ def head(request_id: str, forwarded: list[tuple[bytes, bytes]], configured: tupl
     return b"".join(lines)
 
 
-def body(request: ModelRequest, upstream_model: str) -> bytes:
-    """The request as the provider is to read it."""
-    return request.upstream_body(upstream_model)
+def body(
+    request: ModelRequest,
+    upstream_model: str,
+    *,
+    max_tokens: int | None = None,
+    max_tokens_field: str = "max_tokens",
+    stream: bool = False,
+) -> bytes:
+    """The request as the provider is to read it: its answer bounded by `max_tokens`, streamed if `stream` says so."""
+    return request.upstream_body(
+        upstream_model, max_tokens=max_tokens, max_tokens_field=max_tokens_field, stream=stream
+    )

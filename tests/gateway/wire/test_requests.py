@@ -242,7 +242,7 @@ def test_what_is_counted() -> None:
         max_tokens=10,
         max_completion_tokens=20,
     ).profile
-    assert (profile.messages, profile.images, profile.tools, profile.answers) == (6, 3, 3, 2)
+    assert (profile.messages, profile.images, profile.tools, profile.answers) == (6, 4, 3, 2)
     assert profile.json_schema
     assert profile.service_tier == "flex"
     assert profile.max_output_tokens == 20
