@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.config.metering import check_metering, declared
 from gateway.config.models import RawConfig
 from gateway.config.models.models import Deployment as WrittenDeployment
 from gateway.config.models.models import Model as WrittenModel
@@ -70,6 +71,7 @@ class CatalogBuilder:
                 message = f"the same provider and model as {where}, with another price or other limits; they must agree"
                 self._tree.complain(path, message, key=True)
             return deployment
+        check_metering(self._tree, path, spec)
         priced = self._priced(path, price_name, spec, upstream)
         deployment = Deployment(
             id=deployment_id,
@@ -78,7 +80,7 @@ class CatalogBuilder:
             price=priced.price,
             unpriced=priced.unpriced,
             context_tokens=priced.context_tokens,
-            max_output_tokens=spec.max_output_tokens,
+            **declared(spec, provider),
         )
         self._deployments[deployment_id] = (path, spec, deployment)
         return deployment
@@ -127,6 +129,7 @@ class CatalogBuilder:
         provider = self._raw.providers.get(spec.provider)
         if provider is None:
             return
+        check_metering(self._tree, at, spec)
         if spec.price is not None and not self._tree.damaged(at):
             try:
                 self._prices.of(name, spec, spec.provider, provider, "any")
@@ -136,4 +139,4 @@ class CatalogBuilder:
 
 
 def _settings(spec: WrittenDeployment) -> dict[str, object]:
-    return spec.model_dump(include={"price", "context_tokens", "max_output_tokens"})
+    return spec.model_dump(exclude={"provider", "model"})

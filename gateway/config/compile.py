@@ -7,28 +7,32 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from gateway.config.agents import build_agents
 from gateway.config.catalog import CatalogBuilder
 from gateway.config.endpoints import build_endpoints, existing_file
 from gateway.config.left_out import LeftOut
+from gateway.config.limits import build_budgets, build_rate_limits, limits_version
 from gateway.config.models import RawConfig
 from gateway.config.models.identity import unix_seconds
 from gateway.config.models.server import Server
 from gateway.config.policies import load_policies
 from gateway.config.prices import Prices, load_table
 from gateway.config.problems import ConfigError, YamlPath, dotted
-from gateway.config.references import IMPLICIT, check_references
+from gateway.config.references import check_references
 from gateway.config.snapshot import (
     AdminSettings,
-    Agent,
     MetricsSettings,
+    QueueSettings,
+    RunSettings,
     ServerSettings,
     SimulatorSettings,
     Snapshot,
-    StorageSettings,
     TlsFiles,
 )
 from gateway.config.sources import Sources
+from gateway.config.storage import build_storage
 from gateway.config.validate import Tree, report_types, what_is_left
+from gateway.config.warnings import find_warnings
 from gateway.identity.keys import KeyRecord, key_digest
 from gateway.pricing.cache import PriceTableError
 from gateway.pricing.table import PriceTable
@@ -65,20 +69,24 @@ class Compiler:
         left_out.prune()
         raw = what_is_left(tree, RawConfig)
         endpoints = build_endpoints(raw.providers, tree, self._folder, self._environ)
-        storage = self._storage(raw)
+        storage = build_storage(raw.storage, tree, self._folder)
         builder = self._catalog_builder(raw, storage.dir, table)
         catalog, wildcards = builder.build() if builder is not None else (Catalog({}), None)
         self._check_policies(raw)
         policies, policy_files, policy_problems = load_policies(self._folder / raw.policies)
         server, admin, keys, auth = self._server(raw.server), self._admin(raw), self._keys(raw), self._auth(raw)
         self._check_ports(raw)
+        agents, budgets = build_agents(raw), build_budgets(raw.budgets, tree)
+        rate_limits = build_rate_limits(raw.limits)
         if problems := tree.document.problems + policy_problems:
             raise ConfigError(problems)
+        find_warnings(raw, tree, agents, budgets, rate_limits)
         ceiling = raw.unpriced.ceiling
+        files = tuple(dict.fromkeys([*self._sources.files, self._folder / ".env", *secret_files, *policy_files]))
         return Snapshot(
             version=version,
             source=self._path,
-            files=tuple(dict.fromkeys([*self._sources.files, self._folder / ".env", *secret_files, *policy_files])),
+            files=files,
             auth=auth,
             anonymous_agent=raw.anonymous_agent,
             server=server,
@@ -88,12 +96,19 @@ class Compiler:
             metrics=MetricsSettings(**raw.metrics.model_dump()),
             endpoints=endpoints,
             catalog=catalog,
-            agents=_agents(raw),
+            agents=agents,
             keys=keys,
             unpriced_ceiling=None if ceiling is None else f"{ceiling.input}/{ceiling.output}",
             left_out=left_out.lines(),
             policies=policies,
             wildcards=wildcards,
+            budgets=budgets,
+            rate_limits=rate_limits,
+            queue=QueueSettings(**raw.queue.model_dump()),
+            runs=RunSettings(**raw.runs.model_dump()),
+            limits_version=limits_version(files),
+            budget_status=raw.budget_status,
+            warnings=tuple(map(str, sorted(tree.document.warnings))),
             folders=tuple(dict.fromkeys([*self._sources.folders, self._folder / raw.policies])),
         )
 
@@ -108,9 +123,6 @@ class Compiler:
         except PriceTableError as error:
             self._tree.complain((), str(error))
         return None
-
-    def _storage(self, raw: RawConfig) -> StorageSettings:
-        return StorageSettings(**{**raw.storage.model_dump(), "dir": self._folder / raw.storage.dir})
 
     def _server(self, written: Server) -> ServerSettings:
         for index, network in enumerate(written.trusted_proxies):
@@ -177,20 +189,6 @@ class Compiler:
         for path, host, port in listeners:
             if port and (first := taken.setdefault((host, port), path)) is not path:
                 self._tree.complain(path, f"the same address and port as {dotted(first)}")
-
-
-def _agents(raw: RawConfig) -> dict[str, Agent]:
-    agents = {}
-    for name, written in raw.agents.items():
-        team = raw.teams.get(written.team)
-        agents[name] = Agent(
-            id=name,
-            team=written.team,
-            org=IMPLICIT if team is None else team.org,
-            trust=frozenset(written.trust),
-            allowed_models=None if written.allowed_models is None else frozenset(written.allowed_models),
-        )
-    return agents
 
 
 def is_loopback(host: str) -> bool:

@@ -40,6 +40,8 @@ class Document:
     keys: dict[YamlPath, Place] = field(default_factory=dict)
     """Where the key of a mapping's entry is written."""
     problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    """What is allowed, and probably not meant."""
 
     def place(self, path: YamlPath, *, key: bool = False) -> Place:
         """Where `path` is written: its value, or its key; the nearest parent when it is not written at all."""
@@ -54,6 +56,10 @@ class Document:
     def complain(self, path: YamlPath, message: str, *, key: bool = False) -> None:
         """Add a problem at `path`."""
         self.problems.append(Problem(*self.place(path, key=key), dotted(path), message))
+
+    def warn(self, path: YamlPath, message: str) -> None:
+        """Add a warning at `path`."""
+        self.warnings.append(Problem(*self.place(path), dotted(path), message))
 
 
 @dataclass

@@ -13,6 +13,7 @@ from gateway.config.problems import YamlPath, did_you_mean, dotted
 from gateway.config.validate import Tree
 from gateway.config.variables import Resolved, shown
 from gateway.config.wildcards import matches_any
+from gateway.ledger.scopes import EACH
 
 IMPLICIT = "default"
 """The org and the team that always exist."""
@@ -49,6 +50,26 @@ class _Check:
                 if "*" not in name and not matches_any(name, dict.fromkeys(self._models)):
                     self._reference(path, "model", self._models | self._aliases)
         self._check_aliases()
+        for section in ("budgets", "limits"):
+            for name in self._section(section):
+                self._check_scope((section, name, "scope"))
+
+    def _check_scope(self, path: YamlPath) -> None:
+        """What a budget or limit covers, where that is named in this configuration."""
+        written = self._tree.get(path)
+        kind, _, value = written.partition(":") if isinstance(written, str) else ("", "", "")
+        if kind == "run":
+            kind, value = "agent", value.partition("/")[0]
+        if not value or EACH in value or kind not in {"org", "team", "agent", "model", "provider"}:
+            return
+        known = {*self._section(f"{kind}s"), *([IMPLICIT] if kind in {"org", "team"} else [])}
+        if value in known or (kind == "model" and matches_any(value, dict.fromkeys(self._models))):
+            return
+        shown_value = shown(written) if isinstance(written, Resolved) else value
+        if kind == "model" and value in self._aliases:
+            self._tree.complain(path, f"{shown_value!r} is an alias; a scope has the model's own name")
+        else:
+            self._tree.complain(path, f"no {kind} is called {shown_value!r}{did_you_mean(value, known)}")
 
     def _section(self, name: str) -> dict[str, Any]:
         section = self._tree.get((name,))

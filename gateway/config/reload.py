@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from gateway.config import loader
@@ -26,6 +27,8 @@ _RESTART: dict[str, Callable[[Snapshot], object]] = {
     "storage": lambda snapshot: snapshot.storage,
     "simulator": lambda snapshot: snapshot.simulator,
     "metrics": lambda snapshot: snapshot.metrics,
+    "queue": lambda snapshot: snapshot.queue,
+    "runs.max_open": lambda snapshot: snapshot.runs.max_open,
 }
 """What is read when the process starts, and never again."""
 _DEBOUNCE_MS = 200
@@ -109,7 +112,8 @@ class SnapshotHolder:
         self._on_event(ConfigLoaded(time.time(), False, self.version, self.stale_reason))
 
     def _replace(self, snapshot: Snapshot) -> None:
-        old, self.current = self.current, snapshot
+        old = self.current
+        self.current = snapshot = _never_back(old, snapshot)
         self.stale_reason = None
         log.info("configuration version %d is in force", snapshot.version, extra={"config_version": snapshot.version})
         for name, part in _RESTART.items():
@@ -118,6 +122,9 @@ class SnapshotHolder:
         for line in snapshot.left_out:
             if line not in old.left_out:
                 log.info("%s", line)
+        for line in snapshot.warnings:
+            if line not in old.warnings:
+                log.warning("%s", line)
         for listener in self._listeners:
             listener(snapshot)
         self._on_event(ConfigLoaded(time.time(), True, snapshot.version, ""))
@@ -159,6 +166,13 @@ class SnapshotHolder:
                 log.exception("the configuration could not be read again")
             if watched_folders(self.current) != folders:
                 return
+
+
+def _never_back(old: Snapshot, new: Snapshot) -> Snapshot:
+    """Limits that changed get a higher version, also when an older file was put back or the newest one removed."""
+    same = (old.budgets, old.rate_limits) == (new.budgets, new.rate_limits)
+    least = old.limits_version if same else old.limits_version + 1
+    return new if new.limits_version >= least else replace(new, limits_version=least)
 
 
 def watched_folders(snapshot: Snapshot) -> list[Path]:

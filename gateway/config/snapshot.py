@@ -228,5 +228,7 @@ class Snapshot:
     """Of budgets and limits, comparable between gateways: the newest configuration file's time, in milliseconds."""
     budget_status: int = 402
     """The status of a request that a budget refuses for good: 402, 422 or 429."""
+    warnings: tuple[str, ...] = ()
+    """One line, with its place, for each thing that is allowed and probably not meant."""
     folders: tuple[Path, ...] = ()
     """Where a new file may become part of the configuration: the folders of `include` patterns and of policies."""

@@ -18,6 +18,8 @@ from gateway.config.problems import YamlPath, did_you_mean
 from gateway.config.variables import Resolved
 
 _MAX_PASSES = 50
+_FORM = "@"
+"""Begins pydantic's mark for the form, short or long, in which a setting is written."""
 
 
 @dataclass
@@ -76,6 +78,10 @@ class Tree:
         """Add a problem at a path in what is left."""
         self.document.complain(self.written(path), message, key=key)
 
+    def warn(self, path: YamlPath, message: str) -> None:
+        """Add a warning at a path in what is left."""
+        self.document.warn(self.written(path), message)
+
     def damaged(self, path: YamlPath) -> bool:
         """Whether something at or below `path` was dropped, so that conclusions from what is left may be wrong."""
         written = self.written(path)
@@ -115,14 +121,12 @@ def _attempt(tree: Tree, root: type[_M], *, report: bool) -> _M | None:
     return None
 
 
-def _order(path: YamlPath) -> list[tuple[int, str]]:
-    return [(part, "") if isinstance(part, int) else (-1, part) for part in path]
-
-
 def _where(tree: Tree, detail: ErrorDetails) -> YamlPath:
     """The path of an error: pydantic's, without its marks for keys and union members."""
     path: YamlPath = ()
     for part in detail["loc"]:
+        if isinstance(part, str) and part.startswith(_FORM) and not tree.has((*path, part)):
+            continue
         if part == "[key]" and not tree.has((*path, part)):
             break
         if not tree.has((*path, part)) and detail["type"] != "missing":
@@ -219,6 +223,9 @@ def plain_type(annotation: Any) -> Any:
     if get_origin(annotation) is Annotated:
         return plain_type(get_args(annotation)[0])
     if get_origin(annotation) in {Union, types.UnionType}:
-        members = [member for member in get_args(annotation) if member is not type(None)]
-        return plain_type(members[0]) if len(members) == 1 else annotation
+        members = [plain_type(member) for member in get_args(annotation) if member is not type(None)]
+        models = [member for member in members if isinstance(member, type) and issubclass(member, BaseModel)]
+        if len(members) > 1 and len(models) == 1:  # a short form and a long one: what has settings
+            return models[0]
+        return members[0] if len(members) == 1 else annotation
     return annotation

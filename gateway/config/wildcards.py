@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
+from gateway.config.metering import declared
 from gateway.config.models.models import Deployment as WrittenDeployment
 from gateway.config.models.providers import Provider
 from gateway.config.prices import Prices
@@ -49,7 +50,7 @@ class Wildcards:
                 price=priced.price,
                 unpriced=priced.unpriced,
                 context_tokens=priced.context_tokens,
-                max_output_tokens=spec.max_output_tokens,
+                **declared(spec, provider),
             )
             return Model(name, (deployment,), owner=wildcard.provider)
         return None

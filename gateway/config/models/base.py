@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from gateway.config.variables import Resolved
@@ -27,7 +38,7 @@ class Written(BaseModel):
         return {} if data is None else data
 
 
-def _whole(value: Any) -> Any:
+def as_whole(value: Any) -> Any:
     """A variable's text as a whole number."""
     if isinstance(value, Resolved) and re.fullmatch(r"[+-]?[0-9]{1,18}", value):
         return int(value)
@@ -61,6 +72,8 @@ def _money(pattern: re.Pattern[str]) -> BeforeValidator:
                 "money", 'quote amounts of USD, so that they stay exact: "{text}"', {"text": f"{value}"}
             )
         if not pattern.fullmatch(value):
+            if pattern is _FEE and _FEE.match(value) and value.replace(".", "", 1).isdigit():
+                raise PydanticCustomError("money", "finer than a nano-dollar: at most 9 decimals, and 9 digits before")
             places = "6" if pattern is _MONEY else "9"
             message = f'not an amount of USD; write a decimal number such as "0.15", with at most {places} decimals'
             raise PydanticCustomError("money", message)
@@ -86,7 +99,7 @@ def _as_written(value: Any) -> Any:
     return value.written if isinstance(value, Resolved) else value
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
+Whole = Annotated[int, BeforeValidator(as_whole)]
 Number = Annotated[float, BeforeValidator(_number)]
 Flag = Annotated[bool, BeforeValidator(as_flag)]
 Count = Annotated[Whole, Field(ge=1)]
@@ -111,6 +124,9 @@ UsdPerRequest = Annotated[
 ]
 """USD, a decimal string with at most 9 decimals."""
 
+Usd = UsdPerRequest
+"""An amount of money: nano-dollars are the finest."""
+
 Secret = Annotated[
     Any,
     BeforeValidator(_secret),
@@ -127,6 +143,35 @@ ProviderId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9@*][A-Za-z0-9._:/@+*-]{0,199}$")]
 """A model's name, with `*` in wildcards."""
+
+LONG = Tag("@mapping")
+SHORT = Tag("@text")
+FORM = Discriminator(lambda value: LONG.tag if isinstance(value, dict | BaseModel) else SHORT.tag)
+"""For settings with a short form, a word, and a long one, a mapping: only the form that was written is checked."""
+
+
+def word(parse: Callable[[str], object], expected: str) -> BeforeValidator:
+    """A text that `parse` takes. `parse` raises ValueError with a message for people; `expected` is for other types.
+
+    A variable's value is never part of the message.
+    """
+
+    def check(value: Any) -> Any:
+        if isinstance(value, Resolved) and value.missing:
+            return value
+        if not isinstance(value, str):
+            raise PydanticCustomError("word", "should be {expected}", {"expected": expected})
+        try:
+            parse(str(value))
+        except ValueError as error:
+            if isinstance(value, Resolved):
+                message = "what {written} stands for will not do; it should be {expected}"
+                raise PydanticCustomError("word", message, {"written": value.written, "expected": expected}) from None
+            raise PydanticCustomError("word", "{message}", {"message": str(error)}) from None
+        return value
+
+    return BeforeValidator(check)
+
 
 EmptyIsNone = BeforeValidator(_none_is_empty)
 """For maps: a section without entries is an empty one."""

@@ -9,7 +9,8 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from gateway.config.models.base import Id, ModelName, Secret, Text, Written
+from gateway.config.models.base import Count, Flag, Id, ModelName, Secret, Text, Written
+from gateway.config.models.governance import AgentRuns, Clamp, ClampRule, Loops, Requirement, Velocity
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -25,7 +26,7 @@ class Team(Written):
 
 
 class Agent(Written):
-    """The unit of governance: what has a key, and later a budget."""
+    """The unit of governance: what has a key, a budget and runs."""
 
     team: Id = Field("default", description="One of `teams`.")
     trust: list[Literal["value", "priority", "complexity"]] = Field(
@@ -34,6 +35,32 @@ class Agent(Written):
     allowed_models: list[ModelName] | None = Field(
         None, description="Models it may use, by name or pattern (`openai/*`). Left out, it may use all."
     )
+    reserve: Literal["strict", "calibrated"] = Field(
+        "strict",
+        description="What its requests set aside in budgets that do not say themselves: the most that an answer can "
+        "cost, or what it likely costs, extended while it streams.",
+    )
+    max_output_tokens: Count | None = Field(
+        None, description="The longest answer it may ask for; requests without a bound get this one."
+    )
+    clamp: Clamp = Field(
+        ClampRule.model_construct(),
+        description="Whether an answer is shortened to fit a budget's rest: `off`, or `{min_output_tokens: 256}`.",
+    )
+    assemble_whole_answers: Flag = Field(
+        False,
+        description="Stream from the provider for clients that do not stream, so that their answers are counted too.",
+    )
+    require_run: Flag = Field(False, description="Refuse requests that name no run.")
+    requires: list[Requirement] = Field(
+        [], description="Labels that its clients must send: `user`, `session`, `tag:<name>`."
+    )
+    runs: AgentRuns = Field(
+        AgentRuns.model_construct(),
+        description="What each of its runs may use, sub-runs included. A client can only lower it.",
+    )
+    loops: Loops = Field(Loops.model_construct(), description="When repetition in a run counts as a loop.")
+    velocity: Velocity | None = Field(None, description="When a run of it spends too quickly.")
 
 
 class Key(Written):

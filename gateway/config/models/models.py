@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from gateway.config.models.base import Count, ModelName, ProviderId, Text, Written
+from gateway.config.models.base import Count, Flag, ModelName, ProviderId, Text, Written
+from gateway.config.models.governance import Metering
 from gateway.config.models.prices import Price
+
+MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
 
 
 class Deployment(Written):
@@ -20,6 +25,23 @@ class Deployment(Written):
     price: Price | None = Field(None, description="Instead of the price table's price.")
     context_tokens: Count | None = Field(None, description="The longest input plus output it takes.")
     max_output_tokens: Count | None = Field(None, description="The longest answer it gives.")
+    countable_stream: Flag | None = Field(
+        None, description="Declares that its streams show all that they cost: no hidden output, events of few tokens."
+    )
+    stops_on_disconnect: Flag | None = Field(
+        None, description="Declares that it stops generating, and billing, when the connection ends."
+    )
+    metering: Metering | None = Field(
+        None, description="How its streams are counted while they run. Needs both declarations."
+    )
+    max_tokens_field: MaxTokensField | None = Field(
+        None,
+        description="The field that bounds an answer where the client names none. Default: `max_completion_tokens` at "
+        "api.openai.com, else `max_tokens`.",
+    )
+    image_tokens: Count | None = Field(
+        None, description="The most that one image counts for. Default: as its model's family documents."
+    )
 
 
 class Model(Written):
@@ -36,6 +58,19 @@ class Model(Written):
         None, description="For a single deployment: the longest input plus output it takes."
     )
     max_output_tokens: Count | None = Field(None, description="For a single deployment: the longest answer it gives.")
+    countable_stream: Flag | None = Field(
+        None, description="For a single deployment: declares that its streams show all that they cost."
+    )
+    stops_on_disconnect: Flag | None = Field(
+        None, description="For a single deployment: declares that it stops when the connection ends."
+    )
+    metering: Metering | None = Field(
+        None, description="For a single deployment: how its streams are counted. Needs both declarations."
+    )
+    max_tokens_field: MaxTokensField | None = Field(
+        None, description="For a single deployment: the field that bounds an answer where the client names none."
+    )
+    image_tokens: Count | None = Field(None, description="For a single deployment: the most that one image counts for.")
 
     @model_validator(mode="after")
     def _one_form(self) -> Model:
@@ -54,4 +89,4 @@ class Model(Written):
         return [Deployment.model_construct(**{name: getattr(self, name) for name in SHORT_FIELDS})]
 
 
-SHORT_FIELDS = ("provider", "model", "price", "context_tokens", "max_output_tokens")
+SHORT_FIELDS = tuple(Deployment.model_fields)

@@ -8,6 +8,8 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from gateway.config.models.base import EmptyIsNone, Id, ModelName, PathText, ProviderId, Written
+from gateway.config.models.budgets import Budget, Limit
+from gateway.config.models.governance import BudgetStatus, Queue, Runs
 from gateway.config.models.identity import Agent, Key, Org, Team
 from gateway.config.models.models import Model
 from gateway.config.models.prices import Unpriced, UnpricedRule
@@ -66,4 +68,13 @@ class RawConfig(Written):
     agents: Annotated[dict[Id, Agent], EmptyIsNone] = Field({}, description="Agents: who has keys.")
     keys: Annotated[dict[Id, Key], EmptyIsNone] = Field(
         {}, description="Keys that the configuration declares; `farebox keys` makes others."
+    )
+    budgets: Annotated[dict[Id, Budget], EmptyIsNone] = Field({}, description="Limits on money, by name.")
+    limits: Annotated[dict[Id, Limit], EmptyIsNone] = Field(
+        {}, description="Limits on requests, tokens and requests at a time, by name."
+    )
+    queue: Queue = Field(Queue.model_construct(), description="Waiting for money that other requests have reserved.")
+    runs: Runs = Field(Runs.model_construct(), description="Runs in general; what one may use is its agent's.")
+    budget_status: BudgetStatus = Field(
+        402, description="The status of a request that a budget refuses for good: 402, 422 or 429."
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
-from gateway.config.models.base import Count, Flag, Number, PathText, Port, Seconds, Secret, Text, Whole, Written
+from gateway.config.models.base import Count, Flag, Id, Number, PathText, Port, Seconds, Secret, Text, Whole, Written
 
 
 class Tls(Written):
@@ -63,6 +65,27 @@ class Storage(Written):
     )
     max_pending_rows: Count = Field(
         100_000, description="Rows that may wait for the disk before new requests are refused with 503."
+    )
+    max_lag_s: Seconds = Field(5.0, description="A journal that is further behind refuses new requests with 503.")
+    store: Literal["memory", "valkey"] = Field(
+        "memory",
+        description="Where counters live: in the one gateway process, or in a Valkey (or Redis 7) that several share.",
+    )
+    valkey_url: Secret = Field(
+        None, repr=False, description="For `store: valkey`: a reference to `valkey://[user:password@]host:port[/db]`."
+    )
+    journal_url: Secret = Field(
+        None,
+        repr=False,
+        description="For `store: valkey`: a reference to `postgresql://user:password@host/database`.",
+    )
+    durability: Literal["process", "power"] = Field(
+        "process",
+        description="`process`: a reservation outlives kill -9. `power`: it is on the disk before the answer begins.",
+    )
+    installation: Id = Field("farebox", description="Names this installation's keys in a Valkey that others use too.")
+    store_timeout_s: Seconds = Field(
+        1.0, description="The longest that a request waits for the store before it counts as unreachable."
     )
 
 
