@@ -2,73 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
+from gateway.admission.bids import Offer
 from gateway.ledger.operations import Amounts, Extension, Granted
+from gateway.store.protocol import Store
 from gateway.telemetry.events import ChargePosted
 from routing.catalog import Deployment
 from routing.money import NanoUsd
-
-
-class Books(Protocol):
-    """The part of a store that an attempt under way needs."""
-
-    async def extend(self, reservation: str, more: Amounts) -> Extension:
-        """Add to the calibrated claims of a pending reservation."""
-        ...
-
-    def settle(self, reservation: str, spent: Amounts, charge: ChargePosted) -> None:
-        """Post what was spent and give the rest back."""
-        ...
-
-    def release(self, reservation: str, charge: ChargePosted | None = None) -> None:
-        """Give everything back."""
-        ...
 
 
 class Permit:
     """One attempt's reservation, pending until it is settled or released."""
 
     __slots__ = (
-        "_books",
-        "calibrated",
+        "_store",
         "clamped",
-        "deployment",
         "granted",
         "headers",
         "id",
         "max_output_tokens",
+        "offer",
         "reserved",
-        "run_path",
-        "strict_tokens",
+        "window_at_s",
     )
 
-    def __init__(self, books: Books, reservation: str, deployment: Deployment, granted: Granted) -> None:
-        self._books = books
+    def __init__(self, store: Store, reservation: str, offer: Offer, granted: Granted) -> None:
+        self._store = store
         self.id = reservation
-        self.deployment = deployment
+        self.offer = offer
         """The candidate that fitted."""
         self.granted = granted
-        self.calibrated = False
-        """Whether a claim of it is calibrated: the stream then is to be metered."""
-        self.reserved: NanoUsd = NanoUsd(granted.strict.money)
+        self.window_at_s = granted.at_s
+        """The moment whose windows its charge counts in: the reservation's, or its carve's."""
+        self.reserved = NanoUsd((granted.calibrated if offer.metered else granted.strict).money)
         """The most it may cost: what its tightest claims hold."""
+        self.clamped = granted.strict != offer.bid.strict and offer.bound is not None
+        """Whether its answer is bounded lower than the client asked for, for want of room."""
         self.max_output_tokens: int | None = None
         """The bound to write into the request; None leaves the client's own."""
-        self.clamped = False
-        """Whether that bound is lower than the client asked for, for want of money."""
-        self.run_path = ""
+        if offer.bound is not None:
+            self.max_output_tokens = (
+                offer.bound.tokens_for(granted.strict) if self.clamped else offer.bound.set_max_tokens
+            )
         self.headers: tuple[tuple[bytes, bytes], ...] = ()
         """For the answer: what is left, and what was shortened."""
 
     @property
-    def window_at_s(self) -> float:
-        """The moment whose windows its charge counts in."""
-        return self.granted.at_s
+    def deployment(self) -> Deployment:
+        """Where the attempt goes."""
+        return self.offer.deployment
+
+    @property
+    def run_path(self) -> str:
+        """The runs from the root to the attempt's own."""
+        return self.offer.bid.origin.run_path
 
     async def extend(self, more: Amounts) -> Extension:
         """Reserve more for a metered stream. Raises StoreUnavailable."""
-        answer = await self._books.extend(self.id, more)
+        answer = await self._store.extend(self.id, more)
         if answer == "extended":
             self.reserved = NanoUsd(self.reserved + more.money)
         return answer
@@ -76,7 +66,7 @@ class Permit:
     def settle(self, charge: ChargePosted) -> None:
         """The attempt is over: post its charge, or give all of it back."""
         if charge.resolution == "released":
-            self._books.release(self.id, charge)
+            self._store.release(self.id, charge)
         else:
             tokens = charge.usage.input_tokens + charge.usage.output_tokens
-            self._books.settle(self.id, Amounts(charge.cost_nano_usd, tokens), charge)
+            self._store.settle(self.id, Amounts(charge.cost_nano_usd, tokens), charge)

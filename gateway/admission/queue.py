@@ -59,8 +59,9 @@ class FairQueue:
     ) -> Answer | None:
         """Stand in the line of a counter until `attempt` gives an answer; None after `wait_s` seconds.
 
-        `attempt` is called whenever this waiter is the head and something may have changed; it gives None to wait on,
-        and may raise. Raises QueueFull.
+        `attempt` is called whenever this waiter is the head and something may have changed, and a last time when its
+        wait is over, wherever it stands: nobody is refused who fits. It gives None to wait on, and may raise. Raises
+        QueueFull.
         """
         line = self._lines.setdefault(key, deque())
         if len(line) >= max_waiting:
@@ -89,9 +90,9 @@ class FairQueue:
         while True:
             waiter.woken = loop.create_future()
             is_head = line[0] is waiter
-            if is_head and (answer := await attempt()) is not None:
-                return answer
             left_s = until_s - loop.time()
+            if (is_head or left_s <= 0) and (answer := await attempt()) is not None:
+                return answer
             if left_s <= 0:
                 return None
             poll = is_head and self._polls

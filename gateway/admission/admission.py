@@ -1,0 +1,272 @@
+"""The stage `admit`: an attempt's candidates become a ticket, the store's answer a permit, a wait or an error."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Protocol
+
+from gateway.admission.bids import Asked, Expectation, Offer, is_meterable, offer
+from gateway.admission.claims import LabelMissing, Rulebook, carve_id
+from gateway.admission.permit import Permit
+from gateway.admission.queue import FairQueue, QueueFull
+from gateway.admission.refusals import error_for, rate_headers, waits
+from gateway.admission.runs import Runs
+from gateway.config.snapshot import Agent, Snapshot
+from gateway.context import RequestContext
+from gateway.errors import BudgetStoreUnavailable, CostUnbounded, MissingField
+from gateway.ledger.operations import Denial, Granted, Origin, Refused, Run, Ticket
+from gateway.ledger.scopes import Labels
+from gateway.reply import ClientGone, Reply
+from gateway.store.protocol import Store, StoreUnavailable
+from gateway.wire.requests import ModelRequest
+from routing.catalog import Deployment
+from routing.money import NanoUsd, format_usd
+
+_HEADER_OF = {"run": "x-farebox-run", "user": "x-farebox-user", "session": "x-farebox-session"}
+
+
+class Expectations(Protocol):
+    """What is learned of agents' requests to models."""
+
+    def expect(self, agent: str, model: str) -> Expectation:
+        """The high quantiles of an agent's requests to a model."""
+        ...
+
+
+class _Demand:
+    """One request's wish: its offers, made anew when a window ends while it waits."""
+
+    __slots__ = ("_make", "offers", "ticket", "until_s")
+
+    def __init__(self, make: Callable[[], tuple[list[Offer], Ticket, float]]) -> None:
+        self._make = make
+        self.offers, self.ticket, self.until_s = make()
+
+    def at(self, now_s: float) -> Ticket:
+        """The ticket for this moment."""
+        if now_s >= self.until_s:
+            self.offers, self.ticket, self.until_s = self._make()
+        return self.ticket
+
+
+class Admission:
+    """Admits the attempts of one gateway."""
+
+    def __init__(self, store: Store, expectations: Expectations, *, shared: bool = False) -> None:
+        """`shared`: other gateways use the store too."""
+        self._store = store
+        self._expectations = expectations
+        self.runs = Runs(store)
+        self.queue = FairQueue(polls=shared)
+        self._rules: tuple[Snapshot, Rulebook] | None = None
+        store.on_room(self.queue.wake)
+
+    def rulebook(self, snapshot: Snapshot) -> Rulebook:
+        """The rules of a snapshot; those of the latest one asked for are kept."""
+        if self._rules is None or self._rules[0] is not snapshot:
+            self._rules = (snapshot, Rulebook(snapshot))
+        return self._rules[1]
+
+    async def admit(self, context: RequestContext, request: ModelRequest, reply: Reply, number: int) -> Permit | None:
+        """Admit attempt `number` of a routed request. None: nothing governs it.
+
+        Raises FareboxError when it may not go on, ClientGone when its client left while it waited.
+        """
+        try:
+            runs = await self._runs_of(context)
+            demand = self._demand(context, request, runs, number)
+            if demand is None:
+                return None
+            granted = await self._enter(context, demand, reply)
+        except StoreUnavailable as error:
+            raise BudgetStoreUnavailable(
+                f"What is spent cannot be known now ({error}), so nothing that a budget covers is called. Try again.",
+                reason="store",
+            ) from None
+        except LabelMissing as missing:
+            raise _label_error(missing) from None
+        return _permit(self._store, demand, granted, runs)
+
+    async def _runs_of(self, context: RequestContext) -> tuple[Run, ...]:
+        principal, attribution, snapshot = context.principal, context.attribution, context.snapshot
+        assert principal is not None  # noqa: S101 -- guards a programming error
+        agent = snapshot.agents[principal.agent]
+        if principal.run is None and attribution.parent_run is None and not self.rulebook(snapshot).follows_runs(agent):
+            return ()
+        return await self.runs.path_of(snapshot, agent, principal, attribution)
+
+    def _demand(
+        self, context: RequestContext, request: ModelRequest, runs: tuple[Run, ...], number: int
+    ) -> _Demand | None:
+        def make() -> tuple[list[Offer], Ticket, float]:
+            return self._offers(context, request, runs, number)
+
+        demand = _Demand(make)
+        governed = runs or any(found.bid.claims or found.bid.rates for found in demand.offers)
+        return demand if governed else None
+
+    def _offers(
+        self, context: RequestContext, request: ModelRequest, runs: tuple[Run, ...], number: int
+    ) -> tuple[list[Offer], Ticket, float]:
+        snapshot, route, principal = context.snapshot, context.route, context.principal
+        assert route is not None  # noqa: S101 -- guards a programming error
+        assert principal is not None  # noqa: S101 -- as above
+        agent = snapshot.agents[principal.agent]
+        now_s = self._store.now_s()
+        expected = self._expectations.expect(agent.id, route.model.name)
+        asked = Asked(request, agent, expected, now_s)
+        rules = self.rulebook(snapshot)
+        attribution = context.attribution
+        path = tuple(run.id for run in runs)
+        labels = Labels(agent.org, agent.team, agent.id, route.model.name, "", path, attribution.user, attribution.tags)
+        offers: list[Offer] = []
+        until_s = float("inf")
+        unbounded: CostUnbounded | None = None
+        for deployment in route.candidates:
+            if deployment.price is None:
+                continue
+            metered = is_meterable(request, agent, deployment)
+            labels = labels._replace(provider=deployment.provider)
+            coverage = rules.coverage(agent, labels, runs, metered=metered, now_s=now_s)
+            until_s = min(until_s, coverage.until_s)
+            try:
+                offers.append(offer(asked, deployment, coverage, _origin(context, agent, deployment, path, number)))
+            except CostUnbounded as error:
+                unbounded = error
+        if not offers and unbounded is not None:
+            raise unbounded
+        carved = next((run.id for run in runs if run.carve), None)
+        ticket = Ticket(
+            f"{context.request_id}.{number}",
+            tuple(found.bid for found in offers),
+            path,
+            None if carved is None else carve_id(carved),
+        )
+        return offers, ticket, until_s
+
+    async def _enter(self, context: RequestContext, demand: _Demand, reply: Reply) -> Granted:
+        """Ask the store; wait where only money under way is missing, behind those who wait already."""
+        line = self.queue.line_of(claim.key for bid in demand.ticket.bids for claim in bid.claims)
+        if line is None:
+            answer = await self._ask(demand)
+            if isinstance(answer, Granted):
+                return answer
+            line = self._line_for(context, answer)
+            if line is None:
+                raise await self._error(context, demand, answer.denials)
+        answer = await self._wait(context, demand, line, reply)
+        if isinstance(answer, Granted):
+            return answer
+        raise await self._error(context, demand, answer.denials)
+
+    def _line_for(self, context: RequestContext, refused: Refused) -> str | None:
+        denial = waits(refused.denials)
+        return None if denial is None or context.snapshot.queue.wait_s <= 0 else denial.key
+
+    async def _ask(self, demand: _Demand) -> Granted | Refused:
+        ticket = demand.at(self._store.now_s())
+        try:
+            return await self._store.admit(ticket)
+        except asyncio.CancelledError:
+            self._store.release(ticket.id)  # it may have been applied all the same
+            raise
+
+    async def _wait(self, context: RequestContext, demand: _Demand, line: str, reply: Reply) -> Granted | Refused:
+        last: Refused | None = None
+
+        async def attempt() -> Granted | Refused | None:
+            nonlocal last
+            answer = await self._ask(demand)
+            if isinstance(answer, Refused) and waits(answer.denials) is not None:
+                last = answer
+                return None
+            return answer
+
+        settings = context.snapshot.queue
+        line_wait: Coroutine[None, None, Granted | Refused | None]
+        line_wait = self.queue.wait(line, attempt, settings.wait_s, settings.max_waiting)
+        waiting = asyncio.create_task(line_wait)
+        reply.on_disconnect(lambda: _cancel(waiting))
+        answer: Granted | Refused | None
+        try:
+            answer = await waiting
+        except asyncio.CancelledError:
+            if waiting.cancelled() and not _is_cancelled():
+                raise ClientGone from None
+            waiting.cancel()
+            raise
+        except QueueFull:
+            answer = await self._ask(demand)
+        finally:
+            reply.on_disconnect(None)
+        answer = answer or last
+        assert answer is not None, "a wait ends with an attempt"  # noqa: S101 -- guards a programming error
+        return answer
+
+    async def _error(self, context: RequestContext, demand: _Demand, denials: Sequence[Denial]) -> Exception:
+        for denial in denials:
+            if denial.cause == "closed":
+                for run in demand.ticket.runs:
+                    self.runs.forget(run)
+            elif denial.key.startswith("v|") and denial.cause == "posted":
+                await self._store.pause_run(demand.ticket.runs[0], "velocity")
+        return error_for(denials, demand.ticket.bids, context.snapshot.budget_status)
+
+
+def _cancel(waiting: asyncio.Future[Granted | Refused | None]) -> None:
+    waiting.cancel()
+
+
+def _is_cancelled() -> bool:
+    """Whether the running task itself is being cancelled, and not only what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _origin(context: RequestContext, agent: Agent, deployment: Deployment, path: Sequence[str], number: int) -> Origin:
+    route = context.route
+    assert route is not None  # noqa: S101 -- guards a programming error
+    return Origin(
+        context.request_id,
+        number,
+        agent.org,
+        agent.team,
+        agent.id,
+        ">".join(reversed(path)),
+        context.attribution.user,
+        context.attribution.tags,
+        route.model.name,
+        deployment.id,
+        deployment.provider,
+        deployment.upstream_model,
+        deployment.unpriced,
+    )
+
+
+def _permit(store: Store, demand: _Demand, granted: Granted, runs: Sequence[Run]) -> Permit:
+    found = demand.offers[granted.bid]
+    permit = Permit(store, demand.ticket.id, found, granted)
+    carved = next((run for run in runs if run.carve), None)
+    if carved is not None:
+        permit.window_at_s = carved.opened_at_s
+    headers: list[tuple[bytes, bytes]] = []
+    if granted.tightest is not None:
+        remaining = format_usd(NanoUsd(max(0, granted.tightest[1]))).encode()
+        headers.append((b"x-farebox-budget-remaining-usd", remaining))
+    if permit.clamped:
+        headers.append((b"x-farebox-max-tokens", b"%d" % (permit.max_output_tokens or 0)))
+    if granted.rates:
+        headers += rate_headers(granted.rates)
+    permit.headers = tuple(headers)
+    return permit
+
+
+def _label_error(missing: LabelMissing) -> MissingField:
+    header = _HEADER_OF.get(missing.label, "x-farebox-tags")
+    what = f"the tag `{missing.label.removeprefix('tag:')}`" if header == "x-farebox-tags" else f"a {missing.label}"
+    return MissingField(
+        f"The budget `{missing.rule}` counts each {what.removeprefix('a ')}'s spend, and the request names none. "
+        f"Send {what} in the header `{header}`.",
+        param=header,
+    )

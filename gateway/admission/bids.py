@@ -1,0 +1,99 @@
+"""A candidate as a bid: what it counts in, and the amounts that it asks for. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from gateway.admission.claims import Coverage
+from gateway.config.snapshot import Agent
+from gateway.errors import CostUnbounded
+from gateway.ledger.operations import Amounts, Bid, Claim, Origin, Unit
+from gateway.pricing.bounds import Bound, bound
+from gateway.wire.requests import EMBEDDINGS, ModelRequest
+from routing.catalog import Deployment
+from routing.money import Price, Usage, cost
+
+UNBOUNDED_OUTPUT_TOKENS = 4_096
+"""What is counted for an answer that nothing bounds, where no enforced budget needs to know better."""
+
+
+class Expectation(NamedTuple):
+    """What an agent's requests to a model are like, as learned."""
+
+    output_tokens: int
+    """Of one answer: a high quantile."""
+    tokens_per_byte: float
+    """Input tokens for each byte of text: a high quantile."""
+
+
+class Offer(NamedTuple):
+    """A bid, and what is needed to make use of it."""
+
+    deployment: Deployment
+    bid: Bid
+    bound: Bound | None
+    """None where nothing bounds the cost, and no enforced budget asks."""
+    metered: bool
+    """Whether its stream is counted while it runs."""
+    expected: Expectation
+
+
+class Asked(NamedTuple):
+    """What is the same for all candidates of a request."""
+
+    request: ModelRequest
+    agent: Agent
+    expected: Expectation
+    now_s: float
+
+
+def is_meterable(request: ModelRequest, agent: Agent, deployment: Deployment) -> bool:
+    """Whether the answer can be counted while it is generated: as a stream, the client's or our own."""
+    if deployment.metering is None or request.api == EMBEDDINGS:
+        return False
+    return request.stream or agent.assemble_whole_answers
+
+
+def offer(asked: Asked, deployment: Deployment, coverage: Coverage, origin: Origin) -> Offer:
+    """The bid of one candidate. Raises CostUnbounded when an enforced budget covers what nothing bounds."""
+    request, agent, expected = asked.request, asked.agent, asked.expected
+    try:
+        limits = bound(request, deployment, agent.max_output_tokens, asked.now_s)
+    except CostUnbounded:
+        if any(claim.enforced and claim.unit in (Unit.MONEY, Unit.TOKENS) for claim in coverage.claims):
+            raise
+        return _unbounded(asked, deployment, coverage, origin)
+    strict = calibrated = limits.strict
+    metered = coverage.calibrated
+    tokens_per_byte = 1.0
+    margin = 0
+    if metered:
+        margin = deployment.metering.margin_tokens if deployment.metering is not None else 0
+        calibrated = limits.expected(expected.output_tokens + margin, expected.tokens_per_byte)
+        tokens_per_byte = expected.tokens_per_byte
+    least = strict
+    if agent.clamp_min_output_tokens is not None and limits.answers:
+        least = _least(limits, agent.clamp_min_output_tokens + margin, tokens_per_byte, coverage.claims)
+    rate_tokens = request.profile.input_tokens + limits.answers * min(limits.output_tokens, expected.output_tokens)
+    bid = Bid(coverage.claims, coverage.rates, strict, calibrated, least, rate_tokens, origin)
+    return Offer(deployment, bid, limits, metered, expected)
+
+
+def _least(limits: Bound, output_tokens: int, tokens_per_byte: float, claims: Sequence[Claim]) -> Amounts:
+    """The least that is worth having: for strict claims with the whole bound on the input, else as it is expected."""
+    if all(claim.calibrated for claim in claims if claim.unit is Unit.MONEY or claim.unit is Unit.TOKENS):
+        return limits.expected(output_tokens, tokens_per_byte)
+    return limits.least(output_tokens)
+
+
+def _unbounded(asked: Asked, deployment: Deployment, coverage: Coverage, origin: Origin) -> Offer:
+    profile, price = asked.request.profile, deployment.price
+    assert isinstance(price, Price), "a deployment without a price is never called"  # noqa: S101 -- the pipeline refuses it
+    output = profile.max_output_tokens
+    output = (UNBOUNDED_OUTPUT_TOKENS if output is None else output) * profile.answers
+    usage = Usage(profile.input_tokens, output)
+    point = price.at(usage.input_tokens, asked.now_s, profile.service_tier)
+    amounts = Amounts(cost(usage, point), usage.input_tokens + output)
+    bid = Bid(coverage.claims, coverage.rates, amounts, amounts, amounts, amounts.tokens, origin)
+    return Offer(deployment, bid, None, False, asked.expected)
