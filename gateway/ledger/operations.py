@@ -23,6 +23,10 @@ from gateway.ledger.windows import FOREVER_S
 from routing.money import NanoUsd
 
 
+class OutsideWindow(Exception):
+    """A claim is for another window than the one that the store's time is in: work the claims out again."""
+
+
 class Unit(IntEnum):
     """What a counter counts, and what a settlement posts to it."""
 

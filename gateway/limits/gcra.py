@@ -26,7 +26,7 @@ def step_s(units: int, limit: int, period_s: float) -> float:
     return floor(units * period_s / limit * GRID) / GRID
 
 
-def ask(tat_s: float, now_s: float, units: int, limit: int, period_s: float, burst: int) -> tuple[float, float]:
+def ask(tat_s: float, now_s: float, units: int, limit: int, period_s: float, burst: int) -> tuple[float, float]:  # noqa: PLR0917 -- the terms of a formula
     """The cell's `tat` when `units` are admitted now, and how long it would have to wait: 0 when it passes.
 
     More than a burst at once passes when a whole burst would, and is paid for in full.
@@ -38,7 +38,7 @@ def ask(tat_s: float, now_s: float, units: int, limit: int, period_s: float, bur
     return after_s, wait_s if wait_s > SLACK_S else 0.0
 
 
-def correct(tat_s: float, now_s: float, counted: int, actual: int, limit: int, period_s: float) -> float:
+def correct(tat_s: float, now_s: float, counted: int, actual: int, limit: int, period_s: float) -> float:  # noqa: PLR0917 -- the terms of a formula
     """The cell's `tat` when `counted` units turn out to have been `actual` ones (0: given back)."""
     if tat_s + IDLE_S <= now_s:
         return tat_s
