@@ -6,11 +6,13 @@ import os
 import random
 import time
 
+from gateway.admission.permit import Permit
 from gateway.config.snapshot import Snapshot
 from gateway.identity.attribution import Attribution, Headers
 from gateway.identity.keys import Principal
 from gateway.telemetry.events import RequestFinished
 from gateway.wire.requests import ModelRequest
+from routing.catalog import Deployment
 from routing.money import NanoUsd
 from routing.router import Route
 
@@ -34,10 +36,12 @@ class RequestContext:
         "attribution",
         "body",
         "cost",
+        "deployment",
         "error_code",
         "first_byte_s",
         "forwarded",
         "outcome",
+        "permit",
         "principal",
         "recorded_answer",
         "request",
@@ -60,6 +64,10 @@ class RequestContext:
         self.body = b""
         self.request: ModelRequest | None = None
         self.route: Route | None = None
+        self.deployment: Deployment | None = None
+        """Where the latest attempt went."""
+        self.permit: Permit | None = None
+        """The reservation of the next attempt; None where nothing governs it."""
         self.outcome = "error"
         self.status = 500
         self.error_code = "internal_error"
@@ -76,7 +84,7 @@ class RequestContext:
         assert principal is not None, "a request without identity has no row"  # noqa: S101 -- guards a programming error
         request, route, attribution = self.request, self.route, self.attribution
         latency_s = time.monotonic() - self.arrived_s
-        deployment = route.candidates[0] if route is not None else None
+        deployment = self.deployment
         return RequestFinished(
             self.request_id,
             self.arrived_at_s,

@@ -5,7 +5,7 @@ read           body -> ModelRequest with its RequestProfile
 attribute      headers, body -> Attribution, headers for the provider
 guard          loops and velocity: nothing stands here yet
 route          model -> Route: ordered candidates
-admit          budgets and rates reserve here: nothing stands here yet
+admit          candidates -> Permit: budgets, rates and runs reserve the first that fits, or the request waits or ends
 exchange       the upstream call, relayed and settled
 record         one RequestFinished for every identified request, refused ones too
 """
@@ -19,6 +19,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Protocol
 
+from gateway.admission.admission import Admission
 from gateway.config.snapshot import Snapshot
 from gateway.context import RequestContext
 from gateway.errors import (
@@ -29,7 +30,7 @@ from gateway.errors import (
     ModelNotPriced,
     ServiceUnavailable,
 )
-from gateway.exchange import CLIENT_CLOSED_REQUEST, Exchange
+from gateway.exchange import CLIENT_CLOSED_REQUEST, FIRST_ATTEMPT, Exchange
 from gateway.identity.attribution import Headers, attribute
 from gateway.identity.keys import Principal
 from gateway.reply import ClientGone, IncomingCall, Reply
@@ -81,12 +82,15 @@ class Pipeline:
         authenticator: Authenticator,
         models: Models,
         admittance: Admittance,
+        *,
+        admission: Admission,
         transport: Transport,
         recorder: Recorder,
     ) -> None:
         self._authenticator = authenticator
         self._models = models
         self._admittance = admittance
+        self._admission = admission
         self._transport = transport
         self._recorder = recorder
 
@@ -127,8 +131,14 @@ class Pipeline:
         context.attribution, context.forwarded = attribute(call.headers, request.fields, agent.trust)
         # guard: nothing yet
         context.route = self._route(snapshot, principal, request)
-        # admit: nothing yet
-        await Exchange(context, request, reply, self._transport, self._recorder).run()
+        context.permit = await self._admission.admit(context, request, reply, FIRST_ATTEMPT)
+        try:
+            exchange = Exchange(context, request, reply, self._transport, self._recorder)
+        except BaseException:
+            if context.permit is not None:  # nothing was sent
+                context.permit.release()
+            raise
+        await exchange.run()
 
     async def authenticate(self, snapshot: Snapshot, headers: Headers) -> Principal:
         """Who is calling. Raises InvalidKey."""

@@ -22,7 +22,7 @@ LEVELS = {
     "gateway.errors": 1,
     "gateway.identity.keys": 1,
     "gateway.pricing.estimate": 1,
-    "gateway.telemetry.events": 1,
+    "gateway.telemetry.events": 1.3,
     "gateway.config.snapshot": 1.5,
     "gateway.guard.settings": 1,
     "gateway.limits": 1.1,
@@ -41,6 +41,9 @@ LEVELS = {
     "gateway.upstream": 3,
     "gateway.context": 3.5,
     "gateway.admission": 3.7,
+    "gateway.admission.bids": 3.3,
+    "gateway.admission.claims": 3.3,
+    "gateway.admission.permit": 3.4,
     "gateway.exchange": 4,
     "gateway.pipeline": 4.5,
     "gateway.services": 4.7,
@@ -82,6 +85,7 @@ MAX_PARAMETERS = 6
 
 TESTS_WITHOUT_SOURCE = {
     "tests/integration": "real servers, SDKs and processes from end to end",
+    "tests/gateway/guard/corpus": "histories of agents that the guard is measured by",
 }
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Protocol
 
-from gateway.admission.bids import Asked, Expectation, Offer, is_meterable, offer
+from gateway.admission.bids import Asked, Offer, is_meterable, offer
 from gateway.admission.claims import LabelMissing, Rulebook, carve_id
-from gateway.admission.permit import Permit
+from gateway.admission.permit import Learner, Permit
 from gateway.admission.queue import FairQueue, QueueFull
 from gateway.admission.refusals import error_for, rate_headers, waits
 from gateway.admission.runs import Runs
@@ -24,14 +23,6 @@ from routing.catalog import Deployment
 from routing.money import NanoUsd, format_usd
 
 _HEADER_OF = {"run": "x-farebox-run", "user": "x-farebox-user", "session": "x-farebox-session"}
-
-
-class Expectations(Protocol):
-    """What is learned of agents' requests to models."""
-
-    def expect(self, agent: str, model: str) -> Expectation:
-        """The high quantiles of an agent's requests to a model."""
-        ...
 
 
 class _Demand:
@@ -53,10 +44,10 @@ class _Demand:
 class Admission:
     """Admits the attempts of one gateway."""
 
-    def __init__(self, store: Store, expectations: Expectations, *, shared: bool = False) -> None:
+    def __init__(self, store: Store, learned: Learner, *, shared: bool = False) -> None:
         """`shared`: other gateways use the store too."""
         self._store = store
-        self._expectations = expectations
+        self._learned = learned
         self.runs = Runs(store)
         self.queue = FairQueue(polls=shared)
         self._rules: tuple[Snapshot, Rulebook] | None = None
@@ -86,7 +77,24 @@ class Admission:
             ) from None
         except LabelMissing as missing:
             raise _label_error(missing) from None
-        return _permit(self._store, demand, granted, runs)
+        return self._permit(demand, granted, runs)
+
+    def _permit(self, demand: _Demand, granted: Granted, runs: Sequence[Run]) -> Permit:
+        found = demand.offers[granted.bid]
+        permit = Permit(self._store, self._learned, demand.ticket.id, found, granted)
+        carved = next((run for run in runs if run.carve), None)
+        if carved is not None:
+            permit.window_at_s = carved.opened_at_s
+        headers: list[tuple[bytes, bytes]] = []
+        if granted.tightest is not None:
+            remaining = format_usd(NanoUsd(max(0, granted.tightest[1]))).encode()
+            headers.append((b"x-farebox-budget-remaining-usd", remaining))
+        if permit.clamped:
+            headers.append((b"x-farebox-max-tokens", b"%d" % (permit.max_output_tokens or 0)))
+        if granted.rates:
+            headers += rate_headers(granted.rates)
+        permit.headers = tuple(headers)
+        return permit
 
     async def _runs_of(self, context: RequestContext) -> tuple[Run, ...]:
         principal, attribution, snapshot = context.principal, context.attribution, context.snapshot
@@ -114,7 +122,7 @@ class Admission:
         assert principal is not None  # noqa: S101 -- as above
         agent = snapshot.agents[principal.agent]
         now_s = self._store.now_s()
-        expected = self._expectations.expect(agent.id, route.model.name)
+        expected = self._learned.expect(agent.id, route.model.name)
         asked = Asked(request, agent, expected, now_s)
         rules = self.rulebook(snapshot)
         attribution = context.attribution
@@ -242,24 +250,6 @@ def _origin(context: RequestContext, agent: Agent, deployment: Deployment, path:
         deployment.upstream_model,
         deployment.unpriced,
     )
-
-
-def _permit(store: Store, demand: _Demand, granted: Granted, runs: Sequence[Run]) -> Permit:
-    found = demand.offers[granted.bid]
-    permit = Permit(store, demand.ticket.id, found, granted)
-    carved = next((run for run in runs if run.carve), None)
-    if carved is not None:
-        permit.window_at_s = carved.opened_at_s
-    headers: list[tuple[bytes, bytes]] = []
-    if granted.tightest is not None:
-        remaining = format_usd(NanoUsd(max(0, granted.tightest[1]))).encode()
-        headers.append((b"x-farebox-budget-remaining-usd", remaining))
-    if permit.clamped:
-        headers.append((b"x-farebox-max-tokens", b"%d" % (permit.max_output_tokens or 0)))
-    if granted.rates:
-        headers += rate_headers(granted.rates)
-    permit.headers = tuple(headers)
-    return permit
 
 
 def _label_error(missing: LabelMissing) -> MissingField:

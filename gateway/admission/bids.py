@@ -8,6 +8,7 @@ from typing import NamedTuple
 from gateway.admission.claims import Coverage
 from gateway.config.snapshot import Agent
 from gateway.errors import CostUnbounded
+from gateway.learned.expectations import Expectation
 from gateway.ledger.operations import Amounts, Bid, Claim, Origin, Unit
 from gateway.pricing.bounds import Bound, bound
 from gateway.wire.requests import EMBEDDINGS, ModelRequest
@@ -16,15 +17,6 @@ from routing.money import Price, Usage, cost
 
 UNBOUNDED_OUTPUT_TOKENS = 4_096
 """What is counted for an answer that nothing bounds, where no enforced budget needs to know better."""
-
-
-class Expectation(NamedTuple):
-    """What an agent's requests to a model are like, as learned."""
-
-    output_tokens: int
-    """Of one answer: a high quantile."""
-    tokens_per_byte: float
-    """Input tokens for each byte of text: a high quantile."""
 
 
 class Offer(NamedTuple):
@@ -36,7 +28,8 @@ class Offer(NamedTuple):
     """None where nothing bounds the cost, and no enforced budget asks."""
     metered: bool
     """Whether its stream is counted while it runs."""
-    expected: Expectation
+    learns: bool
+    """Whether its answer's size is worth remembering."""
 
 
 class Asked(NamedTuple):
@@ -77,7 +70,7 @@ def offer(asked: Asked, deployment: Deployment, coverage: Coverage, origin: Orig
         least = _least(limits, agent.clamp_min_output_tokens + margin, tokens_per_byte, coverage.claims)
     rate_tokens = request.profile.input_tokens + limits.answers * min(limits.output_tokens, expected.output_tokens)
     bid = Bid(coverage.claims, coverage.rates, strict, calibrated, least, rate_tokens, origin)
-    return Offer(deployment, bid, limits, metered, expected)
+    return Offer(deployment, bid, limits, metered, metered or agent.reserve == "calibrated")
 
 
 def _least(limits: Bound, output_tokens: int, tokens_per_byte: float, claims: Sequence[Claim]) -> Amounts:
@@ -96,4 +89,4 @@ def _unbounded(asked: Asked, deployment: Deployment, coverage: Coverage, origin:
     point = price.at(usage.input_tokens, asked.now_s, profile.service_tier)
     amounts = Amounts(cost(usage, point), usage.input_tokens + output)
     bid = Bid(coverage.claims, coverage.rates, amounts, amounts, amounts, amounts.tokens, origin)
-    return Offer(deployment, bid, None, False, asked.expected)
+    return Offer(deployment, bid, None, False, False)

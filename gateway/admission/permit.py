@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from gateway.admission.bids import Offer
+from gateway.learned.expectations import Expectation
 from gateway.ledger.operations import Amounts, Extension, Granted
 from gateway.store.protocol import Store
 from gateway.telemetry.events import ChargePosted
 from routing.catalog import Deployment
-from routing.money import NanoUsd
+from routing.money import NanoUsd, Usage
+
+
+class Learner(Protocol):
+    """What is learned of agents' requests to models."""
+
+    def expect(self, agent: str, model: str) -> Expectation:
+        """What most of an agent's requests to a model stay below."""
+        ...
+
+    def observe(
+        self, agent: str, model: str, input_bytes: int, usage: Usage, *, truncated: bool, answers: int = 1
+    ) -> None:
+        """Learn from an answer whose usage the provider reported."""
+        ...
 
 
 class Permit:
     """One attempt's reservation, pending until it is settled or released."""
 
     __slots__ = (
+        "_learner",
         "_store",
         "clamped",
         "granted",
@@ -25,8 +43,9 @@ class Permit:
         "window_at_s",
     )
 
-    def __init__(self, store: Store, reservation: str, offer: Offer, granted: Granted) -> None:
+    def __init__(self, store: Store, learner: Learner, reservation: str, offer: Offer, granted: Granted) -> None:
         self._store = store
+        self._learner = learner
         self.id = reservation
         self.offer = offer
         """The candidate that fitted."""
@@ -63,6 +82,10 @@ class Permit:
             self.reserved = NanoUsd(self.reserved + more.money)
         return answer
 
+    def release(self) -> None:
+        """No attempt was made: give all of it back."""
+        self._store.release(self.id)
+
     def settle(self, charge: ChargePosted) -> None:
         """The attempt is over: post its charge, or give all of it back."""
         if charge.resolution == "released":
@@ -70,3 +93,13 @@ class Permit:
         else:
             tokens = charge.usage.input_tokens + charge.usage.output_tokens
             self._store.settle(self.id, Amounts(charge.cost_nano_usd, tokens), charge)
+
+    def learn(self, usage: Usage, *, truncated: bool) -> None:
+        """The provider has told what a whole answer took: remember it for the next one like it."""
+        offer = self.offer
+        if offer.learns and offer.bound is not None:
+            origin, bound = offer.bid.origin, offer.bound
+            text_bytes = bound.text_bytes if bound.text_tokens == bound.input_tokens else 0
+            self._learner.observe(
+                origin.agent, origin.model, text_bytes, usage, truncated=truncated, answers=bound.answers
+            )

@@ -6,7 +6,7 @@
 at which an attempt becomes a charge.
 """
 
-from gateway.exchange.exchange import CLIENT_CLOSED_REQUEST, Exchange
+from gateway.exchange.exchange import CLIENT_CLOSED_REQUEST, FIRST_ATTEMPT, Exchange
 from gateway.exchange.head import labels_of
 
-__all__ = ["CLIENT_CLOSED_REQUEST", "Exchange", "labels_of"]
+__all__ = ["CLIENT_CLOSED_REQUEST", "FIRST_ATTEMPT", "Exchange", "labels_of"]

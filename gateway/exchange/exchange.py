@@ -32,6 +32,9 @@ LATE_USAGE_S = 2.0
 CLIENT_CLOSED_REQUEST = 499
 """The status recorded (nobody receives it) for a client that left; nginx's convention."""
 
+FIRST_ATTEMPT = 1
+"""The number of a request's first upstream call."""
+
 _INTERRUPTED = {"cancelled": "client_gone", "drained": "drained"}
 
 
@@ -61,18 +64,23 @@ class Exchange:
         self._settlement = Settlement(context, request, self._attempt, recorder)
 
     def _begin(self) -> Attempt:
-        context = self._context
+        context, permit = self._context, self._context.permit
         assert context.route is not None, "an exchange begins after routing"  # noqa: S101 -- guards a programming error
-        deployment = context.route.candidates[0]
+        deployment = context.deployment = context.route.candidates[0] if permit is None else permit.deployment
         endpoint = self._endpoint = context.snapshot.endpoints[deployment.provider]
         call = self._transport.start(
             endpoint,
             b"POST",
             dialect.path(context.api),
             dialect.head(context.request_id, context.forwarded, endpoint.headers),
-            dialect.body(self._request, deployment.upstream_model),
+            dialect.body(
+                self._request,
+                deployment.upstream_model,
+                max_tokens=None if permit is None else permit.max_output_tokens,
+                max_tokens_field=deployment.max_tokens_field,
+            ),
         )
-        return Attempt(1, deployment, call)
+        return Attempt(FIRST_ATTEMPT, deployment, call)
 
     async def run(self) -> None:
         """Serve the request to its end. Raises FareboxError when the answer failed; the client is not told here."""

@@ -70,12 +70,16 @@ class Settlement:
         attempt.settled = True
         bill = self.price(usage, service_tier, estimated=estimated)
         context.cost = NanoUsd(context.cost + bill.cost)
-        self._recorder.record(self._charge(outcome, bill))
+        charge = self._charge(outcome, bill)
+        if context.permit is not None:
+            context.permit.settle(charge)
+        self._recorder.record(charge)
         return bill
 
     def _charge(self, outcome: str, bill: Bill) -> ChargePosted:
         attempt, context = self.attempt, self._context
-        principal, route, deployment = context.principal, context.route, attempt.deployment
+        principal, route, deployment, permit = context.principal, context.route, attempt.deployment, context.permit
+        attribution, now_s = context.attribution, time.time()
         assert principal is not None  # noqa: S101 -- guards a programming error
         assert route is not None  # noqa: S101 -- as above
         first_byte_s = attempt.first_byte_s
@@ -83,7 +87,7 @@ class Settlement:
             f"{context.request_id}.{attempt.number}",
             context.request_id,
             attempt.number,
-            time.time(),
+            now_s,
             principal.org,
             principal.team,
             principal.agent,
@@ -102,4 +106,14 @@ class Settlement:
             attempt.status,
             (time.monotonic() - attempt.sent_s) * 1000,
             None if first_byte_s is None else (first_byte_s - attempt.sent_s) * 1000,
+            permit.run_path
+            if permit is not None
+            else f"{principal.agent}/{attribution.run}"
+            if attribution.run
+            else "",
+            attribution.user,
+            attribution.tags,
+            now_s if permit is None else permit.window_at_s,
+            "released" if bill.usage is NOTHING else "settled",
+            NanoUsd(0) if permit is None else permit.reserved,
         )
