@@ -283,7 +283,7 @@ def pairs_side_by_side() -> Transcript:
 def a_long_document_read_again() -> Transcript:
     t = Transcript()
     for _ in range(3):
-        t.call("read_file", "All work and no play. " * 2_000, path="novel.txt")
+        t.call("read_file", "All work and no play. " * 1_500, path="novel.txt")
     return t
 
 
