@@ -27,7 +27,7 @@ def _agent(name: str, written: WrittenAgent, raw: RawConfig) -> Agent:
         allowed_models=None if written.allowed_models is None else frozenset(written.allowed_models),
         reserve=written.reserve,
         max_output_tokens=written.max_output_tokens,
-        clamp_min_output_tokens=written.clamp.min_output_tokens,
+        clamp_min_output_tokens=None if written.clamp == "off" else written.clamp.min_output_tokens,
         assemble_whole_answers=written.assemble_whole_answers,
         require_run=written.require_run,
         requires=frozenset(str(label) for label in written.requires),

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from gateway.config.durations import parse_duration, parse_rate
 from gateway.config.models.budgets import Budget as WrittenBudget
 from gateway.config.models.budgets import Limit as WrittenLimit
 from gateway.config.models.budgets import Quota as WrittenQuota
 from gateway.config.models.budgets import Rolling
-from gateway.config.problems import YamlPath, did_you_mean
+from gateway.config.problems import YamlPath
 from gateway.config.scopes import parse_scope
 from gateway.config.validate import Tree
-from gateway.config.variables import shown
 from gateway.ledger.budgets import Budget, Quota, RateLimit
 from gateway.ledger.windows import Window
 from routing.money import ZERO, parse_usd
@@ -90,22 +88,7 @@ def _window(path: YamlPath, written: WrittenBudget, tree: Tree) -> Window:
         if zone is not None:
             tree.complain(at, "a window without an end has no midnights, so no time zone")
         return Window("total")
-    if zone is not None and not _is_zone(zone):
-        from zoneinfo import available_timezones
-
-        name = shown(written.timezone)
-        message = f"no time zone is called {name!r}{did_you_mean(name, available_timezones())}"
-        tree.complain(at, f"{message}; they are called as in `Europe/Berlin`")
-        zone = None
     return Window(period, zone or "UTC")  # type: ignore[arg-type]  # one of the periods, as its model checked
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError, KeyError):  # no zone's name; a folder of the database; not found
-        return False
-    return True
 
 
 def _quota(written: WrittenQuota | str | None) -> Quota | None:

@@ -22,7 +22,7 @@ def build_storage(written: Storage, tree: Tree, folder: Path) -> StorageSettings
     settings = written.model_dump(exclude=set(SCHEMES))
     urls = {name: _url(name, getattr(written, name), tree) for name in SCHEMES}
     if written.store == "valkey":
-        missing = [name for name, url in urls.items() if url is None and not tree.damaged(("storage", name))]
+        missing = [name for name in SCHEMES if not getattr(written, name) and not tree.damaged(("storage", name))]
         if missing:
             names = " and ".join(f"`{name}`" for name in missing)
             tree.complain(

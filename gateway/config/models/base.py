@@ -23,6 +23,7 @@ from gateway.config.variables import Resolved
 
 _MONEY = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 _FEE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+_TOO_FINE = re.compile(r"[0-9]{1,9}\.[0-9]{10,}")
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 
@@ -72,8 +73,8 @@ def _money(pattern: re.Pattern[str]) -> BeforeValidator:
                 "money", 'quote amounts of USD, so that they stay exact: "{text}"', {"text": f"{value}"}
             )
         if not pattern.fullmatch(value):
-            if pattern is _FEE and _FEE.match(value) and value.replace(".", "", 1).isdigit():
-                raise PydanticCustomError("money", "finer than a nano-dollar: at most 9 decimals, and 9 digits before")
+            if pattern is _FEE and _TOO_FINE.fullmatch(value):
+                raise PydanticCustomError("money", "finer than a nano-dollar: at most 9 decimals")
             places = "6" if pattern is _MONEY else "9"
             message = f'not an amount of USD; write a decimal number such as "0.15", with at most {places} decimals'
             raise PydanticCustomError("money", message)

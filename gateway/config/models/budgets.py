@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from typing import Annotated, Literal, get_args
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, WithJsonSchema, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -24,7 +25,7 @@ _PERIOD = f"one of {', '.join(PERIODS)}, or `{{rolling: 6h}}`"
 
 def _period(text: str) -> None:
     if text not in PERIODS:
-        raise ValueError(f"no window is called {text[:40]!r}{did_you_mean(text, PERIODS)}; it is {_PERIOD}")
+        raise ValueError(f"no window is called {text[:40]!r}{did_you_mean(text, PERIODS)}")
 
 
 def _rolling(text: str) -> None:
@@ -32,8 +33,20 @@ def _rolling(text: str) -> None:
         raise ValueError("a rolling window is at least a minute and at most 400 days long")
 
 
+def _zone(name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError):  # no zone's name; a folder of the database; not found
+        from zoneinfo import available_timezones
+
+        message = f"no time zone is called {name[:40]!r}{did_you_mean(name[:80], available_timezones())}"
+        raise ValueError(message if "mean" in message else f"{message}; they are called as in {_ZONE}") from None
+
+
+_ZONE = "`Europe/Berlin`"
 ScopeText = Annotated[str, word(parse_scope, EXAMPLES), WithJsonSchema({"type": "string"})]
 Duration = Annotated[str, word(parse_duration, "a length of time such as `30m`"), WithJsonSchema({"type": "string"})]
+Zone = Annotated[Text, word(_zone, _ZONE), WithJsonSchema({"type": "string"})]
 Mode = Literal["enforce", "shadow"]
 
 
@@ -59,7 +72,7 @@ class Budget(Written):
     window: Annotated[Annotated[Rolling, LONG] | Annotated[WindowText, SHORT], FORM] = Field(
         description="`hour`, `day`, `week`, `month`, `quarter`, `year`, `total`, or `{rolling: 6h}`."
     )
-    timezone: Text | None = Field(
+    timezone: Zone | None = Field(
         None, description="Whose midnights calendar windows begin at: `Europe/Berlin`. Default: UTC."
     )
     mode: Mode = Field("enforce", description="`shadow` counts and reports, and refuses nothing.")

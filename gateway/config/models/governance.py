@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from gateway.config.models.base import Count, Number, Usd, Whole, Written, as_whole
+from gateway.config.models.base import FORM, LONG, SHORT, Count, Number, Usd, Whole, Written, as_whole
 from gateway.guard.settings import Action
 
 _REQUIRABLE = r"^(user|session|tag:[A-Za-z0-9._:-]{1,128})$"
@@ -24,26 +24,32 @@ def _requirable(value: Any) -> Any:
 Requirement = Annotated[str, BeforeValidator(_requirable), WithJsonSchema({"type": "string", "pattern": _REQUIRABLE})]
 
 
+def _action(value: Any) -> Any:
+    """YAML reads `off` as false."""
+    return "off" if value is False else value
+
+
+GuardAction = Annotated[Action, BeforeValidator(_action), WithJsonSchema({"enum": [*get_args(Action), False]})]
+
+
 class ClampRule(Written):
     """How far an answer may be shortened to fit what is left of a budget."""
 
-    min_output_tokens: Count | None = Field(
+    min_output_tokens: Count = Field(
         256, description="An answer that does not fit a budget is shortened to no less than this."
     )
 
 
-def _clamp(value: Any) -> Any:
-    if value is False or value == "off":
-        return {"min_output_tokens": None}
-    if not isinstance(value, dict | ClampRule) or value == {"min_output_tokens": None}:
+def _off(value: Any) -> Any:
+    if value is not False and value != "off":
         raise PydanticCustomError("clamp", "should be `off`, or `{min_output_tokens: 256}`")
-    return value
+    return "off"
 
 
 Clamp = Annotated[
-    ClampRule,
-    BeforeValidator(_clamp),
-    PlainSerializer(lambda rule: "off" if rule.min_output_tokens is None else rule.model_dump(exclude_unset=True)),
+    Annotated[ClampRule, LONG]
+    | Annotated[Literal["off"], BeforeValidator(_off), WithJsonSchema({"enum": ["off", False]}), SHORT],
+    FORM,
 ]
 
 
@@ -65,7 +71,7 @@ class AgentRuns(Written):
 class Loops(Written):
     """When repetition counts as a loop."""
 
-    action: Action = Field(
+    action: GuardAction = Field(
         "warn",
         description="`off`; `observe` counts; `warn` also tells the client; `block` refuses and pauses the run; "
         "`downgrade` tells routing.",
@@ -89,7 +95,7 @@ class Velocity(Written):
 
     usd: Usd = Field(description="What a run may spend in that time, USD.")
     per_s: Annotated[Whole, Field(ge=1, le=86_400)] = Field(60, description="Seconds, up to now.")
-    action: Action = Field("block", description="As for loops.")
+    action: GuardAction = Field("block", description="As for loops.")
 
 
 class Queue(Written):

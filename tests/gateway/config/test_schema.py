@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -50,18 +51,25 @@ def test_the_schema_is_one_and_takes_the_shipped_configuration() -> None:
     # Editors read YAML 1.2: what is unquoted and looks like a number is one.
     written = json.loads(json.dumps(written), parse_int=int)
     numbers = {"port", "context_tokens", "max_output_tokens", "above_input_tokens", "first_byte_s"}
+    numbers |= {"tokens_per_event", "tokens_per_s", "cancel_s", "requests", "depth", "window", "threshold", "per_s"}
+    numbers |= {"concurrency", "wait_s", "alert_at"}
     assert errors(_typed(written, numbers)) == []
 
 
 def _typed(data: Any, numbers: set[str]) -> Any:
     if isinstance(data, dict):
-        return {
-            k: int(v.replace("_", "")) if k in numbers and isinstance(v, str) else _typed(v, numbers)
-            for k, v in data.items()
-        }
+        return {k: _number(v) if k in numbers else _typed(v, numbers) for k, v in data.items()}
     if isinstance(data, list):
         return [_typed(item, numbers) for item in data]
     return {"true": True, "false": False}.get(data, data) if isinstance(data, str) else data
+
+
+def _number(data: Any) -> Any:
+    if isinstance(data, list):
+        return [_number(item) for item in data]
+    if isinstance(data, str) and re.fullmatch(r"[0-9_]+(\.[0-9]+)?", data):
+        return float(data) if "." in data else int(data.replace("_", ""))
+    return data
 
 
 @pytest.mark.parametrize(
@@ -74,6 +82,12 @@ def _typed(data: Any, numbers: set[str]) -> Any:
         {"auth": False},
         {"providers": {"a": {"base_url": "http://a", "api_key": "${A}"}}},
         {"models": {"a/*": {"provider": "a", "price": {"input": "${USD}", "output": "1"}}}},
+        {"budgets": {"a": {"scope": "user:*", "limit_usd": "1.5", "window": "day", "alert_at": [0.5, 1]}}},
+        {"budgets": {"a": {"scope": "global", "limit_usd": "${USD}", "window": {"rolling": "6h"}}}},
+        {"limits": {"a": {"scope": "global", "requests": "600/min", "tokens": {"limit": 5, "per": "1m"}}}},
+        {"agents": {"a": {"clamp": "off", "runs": {"depth": 0}, "loops": {"action": "block"}}}},
+        {"agents": {"a": {"clamp": {"min_output_tokens": 9}, "velocity": {"usd": "1"}, "requires": ["tag:a"]}}},
+        {"storage": {"store": "valkey", "valkey_url": "${A}", "journal_url": "file:b"}},
     ],
 )
 def test_the_schema_takes_what_the_loader_takes(data: dict[str, Any]) -> None:
@@ -88,6 +102,13 @@ def test_the_schema_takes_what_the_loader_takes(data: dict[str, Any]) -> None:
         {"providers": {"a": {"base_url": "http://a", "api_key": "sk-clear"}}},
         {"models": {"a": {"provider": "a", "price": {"input": 1.5, "output": "1"}}}},
         {"unpriced": "free"},
+        {"budgets": {"a": {"scope": "global", "limit_usd": 5, "window": "day"}}},
+        {"budgets": {"a": {"scope": "global", "limit_usd": "5", "window": "fortnight"}}},
+        {"budgets": {"a": {"scope": "global", "limit_usd": "5", "window": {"roling": "6h"}}}},
+        {"agents": {"a": {"clamp": 5}}},
+        {"agents": {"a": {"requires": ["tag"]}}},
+        {"storage": {"store": "valkey", "valkey_url": "valkey://u:p@h"}},
+        {"budget_status": 403},
     ],
 )
 def test_the_schema_refuses_what_the_loader_refuses(data: dict[str, Any]) -> None:
