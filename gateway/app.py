@@ -61,7 +61,7 @@ class App:
         self._keysync = KeySync(self._keystore, self._keyring, self._recorder.record)
         self._door = Door(journal)
         models = CatalogModels()
-        pipeline = Pipeline(self._keysync, models, self._door, self._transport, self._recorder)
+        pipeline = Pipeline(self._keysync, models, self._door, transport=self._transport, recorder=self._recorder)
         self.services = Services(
             self._snapshots,
             Parts(

@@ -83,9 +83,9 @@ class Pipeline:
         models: Models,
         admittance: Admittance,
         *,
-        admission: Admission,
         transport: Transport,
         recorder: Recorder,
+        admission: Admission | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._models = models
@@ -131,7 +131,8 @@ class Pipeline:
         context.attribution, context.forwarded = attribute(call.headers, request.fields, agent.trust)
         # guard: nothing yet
         context.route = self._route(snapshot, principal, request)
-        context.permit = await self._admission.admit(context, request, reply, FIRST_ATTEMPT)
+        if self._admission is not None:
+            context.permit = await self._admission.admit(context, request, reply, FIRST_ATTEMPT)
         try:
             exchange = Exchange(context, request, reply, self._transport, self._recorder)
         except BaseException:
