@@ -1,69 +1,82 @@
 """The stream's events: what Lua appends in the call that changes the counters, and the drain writes to the journal.
 
-An entry's id is `<epoch>-<number in the epoch>`: without gaps, and never going back. Every entry has `type`, `at` (the
-store's time) and `id`; times are integer microseconds since 1970, money is nano-USD. `claims` is msgpack, which Lua
-reads; `origin`, `charge` and `run` are JSON that Lua copies as the gateway sent it.
+An entry's id is `<epoch>-<number in the epoch>`: without gaps, and never going back. Its fields, of which Lua copies
+`b` as the gateway sent it:
 
-    type        fields
-    reserve     owner, window, via, claims, origin, sm, st, cm, ct (strict and calibrated money and tokens)
-    extend      money, tokens (added to the calibrated amounts)
-    settle      window, reserved (nano-USD), charge
-    release     window, reserved, charge (may be empty)
-    orphan      owner, window, money, tokens, origin
-    correction  window, money, tokens (the differences), reserved, charge; after a late release without one, origin
-    run         run
-    adjust      key, amount (`id` is the entry's)
-    epoch       -
+    k   kind, below
+    i   the reservation's id; the run's, the adjustment's entry id
+    o   owner: the gateway that holds the reservation; empty for a run's carve, which no gateway's death ends
+    n   integers, separated by spaces, below; times are microseconds since 1970, of the store's clock
+    b   body, below: JSON, but for an admission's, which is msgpack, because Lua reads its first element (the claims)
+    m   money, tokens and requests that it posted, for seeding (the drain skips it)
+
+    k        n                                                         b
+    admit    at_us strict.money strict.tokens cal.money cal.tokens     body_of(...)
+             and, where it is its carve's, window_at_us
+    extend   strict.money strict.tokens cal.money cal.tokens (sums)    -
+    settle   window_at_us reserved_nano_usd                            charge_body(charge)
+    release  window_at_us reserved_nano_usd                            charge_body(charge), or empty
+    orphan   window_at_us money tokens now_us                          the admission's
+    correct  window_at_us reserved_nano_usd money tokens (as orphaned) charge_body(charge)
+    void     as the orphan's: released late, without a charge          the admission's
+    run      at_us                                                     run_body(run)
+    adjust   amount at_us                                              the counter's key
+    epoch    epoch                                                     -
 
 Pure: bytes in, values out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import msgspec
 
 from gateway.ledger.operations import Amounts, Claim, Origin, Run
-from gateway.telemetry.events import ChargePosted
+from gateway.telemetry.events import ChargePosted, RunChanged
 from routing.money import NanoUsd, Usage
 
 MICROS = 1_000_000
 
-Fields = Mapping[bytes, bytes]
+
+class Body(NamedTuple):
+    """What the store keeps with a reservation, as the gateway sent it."""
+
+    claims: tuple[Claim, ...]
+    origin: Origin
+    via: str | None
+    runs: tuple[str, ...]
 
 
-class Pending(NamedTuple):
-    """A reservation: enough to put it back into an empty store, or to charge it."""
+class Admitted(NamedTuple):
+    """A reservation is pending: enough to put it back into an empty store, or to charge it."""
 
     id: str
     owner: str
     """The gateway that holds it; empty for a run's carve, which no gateway's death ends."""
     at_s: float
-    """When it was made: what buckets of rolling windows go by."""
+    """When it was made: what the buckets of rolling windows go by."""
     window_at_s: float
     """Whose windows its charge counts in: its own time, or its carve's."""
     strict: Amounts
     calibrated: Amounts
     """With all extensions."""
-    via: str | None
-    claims: tuple[Claim, ...]
-    origin: Origin | None
-    """None for what is never charged by itself."""
+    body: Body
 
     @property
-    def in_full(self) -> Amounts:
+    def held(self) -> Amounts:
         """What orphaning posts."""
-        return self.calibrated if any(claim.calibrated for claim in self.claims) else self.strict
+        return self.calibrated if any(claim.calibrated for claim in self.body.claims) else self.strict
 
 
 class Extended(NamedTuple):
-    """A pending reservation got so much more."""
+    """A pending reservation has these amounts now."""
 
     id: str
-    more: Amounts
+    strict: Amounts
+    calibrated: Amounts
 
 
 class Resolved(NamedTuple):
@@ -86,58 +99,50 @@ class Adjusted(NamedTuple):
 
 
 class EpochBegan(NamedTuple):
-    """The first entry of an epoch."""
+    """Counters before this entry are gone; what follows counts in the epoch's."""
+
+    epoch: int
 
 
-StoreEvent = Pending | Extended | Resolved | Run | Adjusted | EpochBegan
+StoreEvent = Admitted | Extended | Resolved | RunChanged | Adjusted | EpochBegan
 
 _pack = msgspec.msgpack.encode
 _encode = msgspec.json.encode
-_claims = msgspec.msgpack.Decoder(tuple[Claim, ...])
-_origin = msgspec.json.Decoder(Origin)
+_body = msgspec.msgpack.Decoder(Body)
 _charge = msgspec.json.Decoder(ChargePosted)
 _run = msgspec.json.Decoder(Run)
 
 
-def claims_bytes(claims: tuple[Claim, ...]) -> bytes:
-    """What Lua reads with cmsgpack: an array of arrays, fields in their order."""
-    return _pack(claims)
+def body_of(body: Body) -> bytes:
+    """What goes with an admission. Lua finds the claims at offset 1: the body is an array of fewer than 16 elements."""
+    return _pack(body)
 
 
-def origin_bytes(origin: Origin) -> bytes:
-    """What goes with an admission, for a charge that its gateway does not live to write."""
-    return _encode(origin)
-
-
-def charge_bytes(charge: ChargePosted) -> bytes:
+def charge_body(charge: ChargePosted) -> bytes:
     """What goes with a settlement or a release."""
     return _encode(charge)
 
 
-def run_bytes(run: Run) -> bytes:
+def run_body(run: Run) -> bytes:
     """What goes with a change of a run."""
     return _encode(run)
 
 
-def claims_of(data: bytes) -> tuple[Claim, ...]:
-    """Claims from their bytes. Raises ValueError."""
-    return _claims.decode(data) if data else ()
+class _Entry(NamedTuple):
+    id: str
+    owner: str
+    numbers: Sequence[int]
+    body: bytes
 
 
-def origin_of(data: bytes) -> Origin | None:
-    """An origin from its bytes, None from none. Raises ValueError."""
-    return _origin.decode(data) if data else None
-
-
-def decode(fields: Fields) -> StoreEvent:
+def decode(fields: Mapping[bytes, bytes]) -> StoreEvent:
     """The event of a stream's entry. Raises ValueError for an entry that no version of ours wrote."""
-    make = _MAKE.get(fields.get(b"type", b""))
+    make = _MAKE.get(fields.get(b"k", b""))
     if make is None:
         raise ValueError(f"an unknown kind of event: {fields!r}")
-    try:
-        return make(fields)
-    except KeyError as error:
-        raise ValueError(f"an event without {error}: {fields!r}") from error
+    numbers = [int(number) for number in fields.get(b"n", b"").split()]
+    name, owner = fields.get(b"i", b"").decode(), fields.get(b"o", b"").decode()
+    return make(_Entry(name, owner, numbers, fields.get(b"b", b"")))
 
 
 def orphan_charge(name: str, origin: Origin, at_s: float, window_at_s: float, amounts: Amounts) -> ChargePosted:
@@ -174,86 +179,78 @@ def orphan_charge(name: str, origin: Origin, at_s: float, window_at_s: float, am
     )
 
 
-def correction(charge: ChargePosted, difference: Amounts) -> ChargePosted:
-    """The one entry that makes an orphaned charge right. Its tokens stand in the output, as the orphan's did."""
+def correction(charge: ChargePosted, orphaned: Amounts) -> ChargePosted:
+    """The one entry that makes an orphan's charge right. Its tokens stand in the output, as the orphan's did."""
+    usage = charge.usage
     return charge._replace(
         charge_id=f"{charge.charge_id}.c",
-        usage=Usage(output_tokens=difference.tokens),
-        cost_nano_usd=NanoUsd(difference.money),
+        usage=Usage(output_tokens=usage.input_tokens + usage.output_tokens - orphaned.tokens),
+        cost_nano_usd=NanoUsd(charge.cost_nano_usd - orphaned.money),
         resolution="correction",
     )
 
 
-def _text(fields: Fields, name: bytes) -> str:
-    return fields.get(name, b"").decode()
-
-
-def _time_s(fields: Fields, name: bytes) -> float:
-    return int(fields.get(name) or fields[b"at"]) / MICROS
-
-
-def _pending(fields: Fields) -> Pending:
-    number = {name: int(fields[name]) for name in (b"sm", b"st", b"cm", b"ct")}
-    return Pending(
-        _text(fields, b"id"),
-        _text(fields, b"owner"),
-        _time_s(fields, b"at"),
-        _time_s(fields, b"window"),
-        Amounts(number[b"sm"], number[b"st"]),
-        Amounts(number[b"cm"], number[b"ct"]),
-        _text(fields, b"via") or None,
-        claims_of(fields.get(b"claims", b"")),
-        origin_of(fields.get(b"origin", b"")),
+def _admitted(entry: _Entry) -> Admitted:
+    at_us, sm, st, cm, ct, *window_us = entry.numbers
+    return Admitted(
+        entry.id,
+        entry.owner,
+        at_us / MICROS,
+        (window_us[0] if window_us else at_us) / MICROS,
+        Amounts(sm, st),
+        Amounts(cm, ct),
+        _body.decode(entry.body),
     )
 
 
-def _amounts(fields: Fields) -> Amounts:
-    return Amounts(int(fields[b"money"]), int(fields[b"tokens"]))
+def _extended(entry: _Entry) -> Extended:
+    sm, st, cm, ct = entry.numbers
+    return Extended(entry.id, Amounts(sm, st), Amounts(cm, ct))
 
 
-def _ended(resolution: str, fields: Fields) -> Resolved:
-    body = fields.get(b"charge")
-    if not body:
-        return Resolved(_text(fields, b"id"), None)
-    charge = _charge.decode(body)._replace(
-        window_at_s=_time_s(fields, b"window"),
-        resolution=resolution,
-        reserved_nano_usd=NanoUsd(int(fields[b"reserved"])),
+def _ended(resolution: str, entry: _Entry) -> Resolved:
+    if not entry.body:
+        return Resolved(entry.id, None)
+    window_at_us, reserved = entry.numbers
+    charge = _charge.decode(entry.body)._replace(
+        window_at_s=window_at_us / MICROS, resolution=resolution, reserved_nano_usd=NanoUsd(reserved)
     )
-    return Resolved(charge.charge_id, charge)
+    return Resolved(entry.id, charge)
 
 
-def _orphaned(fields: Fields) -> Resolved:
-    name, origin = _text(fields, b"id"), origin_of(fields[b"origin"])
-    if origin is None:
-        return Resolved(name, None, True)
-    at_s, window_at_s = _time_s(fields, b"at"), _time_s(fields, b"window")
-    return Resolved(name, orphan_charge(name, origin, at_s, window_at_s, _amounts(fields)), True)
+def _orphan_of(entry: _Entry) -> ChargePosted:
+    window_at_us, money, tokens, now_us = entry.numbers
+    origin = _body.decode(entry.body).origin
+    return orphan_charge(entry.id, origin, now_us / MICROS, window_at_us / MICROS, Amounts(money, tokens))
 
 
-def _corrected(fields: Fields) -> Resolved:
-    name = _text(fields, b"id")
-    charge = _ended("settled", fields).charge
-    if charge is None:
-        origin = origin_of(fields.get(b"origin", b""))
-        if origin is None:
-            return Resolved(name, None)
-        charge = orphan_charge(
-            name, origin, _time_s(fields, b"at"), _time_s(fields, b"window"), Amounts(0, 0)
-        )._replace(outcome="unreachable")
-    return Resolved(name, correction(charge, _amounts(fields)))
+def _corrected(entry: _Entry) -> Resolved:
+    window_at_us, reserved, money, tokens = entry.numbers
+    charge = _charge.decode(entry.body)._replace(window_at_s=window_at_us / MICROS, reserved_nano_usd=NanoUsd(reserved))
+    return Resolved(entry.id, correction(charge, Amounts(money, tokens)))
 
 
-_MAKE: dict[bytes, Callable[[Fields], StoreEvent]] = {
-    b"reserve": _pending,
-    b"extend": lambda fields: Extended(_text(fields, b"id"), _amounts(fields)),
+def _voided(entry: _Entry) -> Resolved:
+    """Released late: the orphan's charge is taken back whole."""
+    charge = _orphan_of(entry)
+    nothing = charge._replace(usage=Usage(), cost_nano_usd=NanoUsd(0), outcome="unreachable")
+    return Resolved(entry.id, correction(nothing, Amounts(charge.cost_nano_usd, charge.usage.output_tokens)))
+
+
+def _adjusted(entry: _Entry) -> Adjusted:
+    amount, at_us = entry.numbers
+    return Adjusted(entry.id, entry.body.decode(), amount, at_us / MICROS)
+
+
+_MAKE: dict[bytes, Callable[[_Entry], StoreEvent]] = {
+    b"admit": _admitted,
+    b"extend": _extended,
     b"settle": partial(_ended, "settled"),
     b"release": partial(_ended, "released"),
-    b"orphan": _orphaned,
-    b"correction": _corrected,
-    b"run": lambda fields: _run.decode(fields[b"run"]),
-    b"adjust": lambda fields: Adjusted(
-        _text(fields, b"id"), _text(fields, b"key"), int(fields[b"amount"]), _time_s(fields, b"at")
-    ),
-    b"epoch": lambda _fields: EpochBegan(),
+    b"orphan": lambda entry: Resolved(entry.id, _orphan_of(entry), orphaned=True),
+    b"correct": _corrected,
+    b"void": _voided,
+    b"run": lambda entry: RunChanged(_run.decode(entry.body), entry.numbers[0] / MICROS),
+    b"adjust": _adjusted,
+    b"epoch": lambda entry: EpochBegan(entry.numbers[0]),
 }
