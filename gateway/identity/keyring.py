@@ -79,7 +79,7 @@ class KeyRing:
             if agent is None:
                 orphans.append(record)
                 continue
-            principal = Principal(agent.org, agent.team, agent.id, record.id, record.allowed_models)
+            principal = Principal(agent.org, agent.team, agent.id, record.id, record.allowed_models, record.run)
             entries[record.sha256] = _Entry(record, principal)
         self._by_digest = entries
         self._by_id = {entry.record.id: entry.record for entry in entries.values()}

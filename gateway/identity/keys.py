@@ -24,6 +24,8 @@ class Principal(NamedTuple):
     """The key's public name (its display prefix, or `config:NAME`); never the key."""
     allowed_models: frozenset[str] | None = None
     """Names and `*` patterns this key may ask for; None allows every model of the agent."""
+    run: str | None = None
+    """The run (`agent/run`) that this key was made for: all its calls belong there, whatever they say."""
 
 
 class KeyRecord(NamedTuple):
@@ -39,6 +41,8 @@ class KeyRecord(NamedTuple):
     created_at_s: float = 0.0
     expires_at_s: float | None = None
     revoked_at_s: float | None = None
+    run: str | None = None
+    """The one run (`agent/run`) that it is good for; None for any."""
 
 
 def key_digest(key: str | bytes) -> bytes:

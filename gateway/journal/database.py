@@ -1,4 +1,4 @@
-"""The journal's database: opening it, and everything that differs between dialects.
+"""The journal's database: opening it, and what differs between SQLite and PostgreSQL.
 
 SQLite runs in WAL mode, so that reading never waits for writing, and with `synchronous=NORMAL`: a committed row
 survives the death of the process at any point; when the machine itself loses power, the last commits before it may be
@@ -37,6 +37,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.util import await_only
 
 from gateway.config.snapshot import StorageSettings
+from gateway.journal.postgres import ValueRefused, connect_postgres, postgres_url, refuses_value, take_lock
 from gateway.journal.tables import HEAD, metadata
 
 Result = TypeVar("Result")
@@ -69,16 +70,25 @@ class Database:
 
     @classmethod
     async def open(cls, storage: StorageSettings) -> Self:
-        """Open, and where needed make or migrate, the database in `storage.dir`. Raises JournalError."""
-        _make_private(storage.dir)
-        engine = connect_engine(journal_url(storage.dir))
+        """Open, and where needed make or migrate, the database at `storage.journal_url`, else the one in `storage.dir`.
+
+        Raises JournalError.
+        """
+        if storage.journal_url is not None:
+            url = postgres_url(storage.journal_url)
+            place = f"at {_without_secrets(url)}"
+        else:
+            _make_private(storage.dir)
+            url = journal_url(storage.dir)
+            place = f"in {storage.dir}"
+        engine = connect_engine(url)
         try:
             await _bring_up(engine)
         except Exception as error:
             await engine.dispose()
             if isinstance(error, JournalError):
                 raise
-            raise JournalError(f"the journal in {storage.dir} cannot be opened: {reason(error)}") from error
+            raise JournalError(f"the journal {place} cannot be opened: {reason(error)}") from error
         return cls(engine)
 
     async def check_writable(self) -> None:
@@ -100,6 +110,11 @@ def reason(error: BaseException) -> str:
     return str(error.orig if isinstance(error, DBAPIError) and error.orig is not None else error)
 
 
+def _without_secrets(url: URL) -> str:
+    """Where a server is. The query may hold a password as well as the user's part."""
+    return f"{url.host or 'localhost'}{f':{url.port}' if url.port else ''}/{url.database or ''}"
+
+
 def _make_private(directory: Path) -> None:
     """Make the directory and an empty database for nobody else's eyes. What SQLite puts beside it is as private.
 
@@ -115,14 +130,14 @@ def _make_private(directory: Path) -> None:
 
 
 def journal_url(directory: Path) -> URL:
-    """Where the journal of a storage directory is."""
+    """Where the SQLite journal of a storage directory is."""
     return URL.create("sqlite+aiosqlite", database=str(directory / FILE_NAME))
 
 
 def connect_engine(url: URL) -> AsyncEngine:
     """An engine for the journal. On SQLite the execution option `immediate` takes the write lock at BEGIN."""
     if url.get_backend_name() != "sqlite":
-        return create_async_engine(url)
+        return connect_postgres(url)
     # Without `isolation_level=None` the driver would begin transactions by itself, and not before DDL.
     engine = create_async_engine(url, connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT_S})
     event.listen(engine.sync_engine, "connect", _set_pragmas)
@@ -171,10 +186,12 @@ def _begin(connection: Connection) -> None:
 
 @asynccontextmanager
 async def begin_immediate(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A transaction that holds SQLite's write lock from its beginning: for what reads before it writes."""
+    """A transaction that holds the write lock from its beginning: for what reads before it writes."""
     async with engine.connect() as plain:
         connection = await plain.execution_options(immediate=True)
         async with connection.begin():
+            if engine.dialect.name == "postgresql":
+                await connection.run_sync(take_lock)
             yield connection
 
 
@@ -214,8 +231,13 @@ async def in_one_transaction(connection: AsyncConnection, work: Callable[[Any], 
     loop without a pause starves the writer altogether (docs/adr/0003-journal.md).
     """
     if connection.dialect.name != "sqlite":
-        async with connection.begin():
-            return await connection.run_sync(_with_cursor, work)
+        try:
+            async with connection.begin():
+                return await connection.run_sync(_with_cursor, work)
+        except Exception as error:
+            if connection.dialect.name == "postgresql" and refuses_value(error):
+                raise ValueRefused(str(error)) from error
+            raise
     driver: Any = (await connection.get_raw_connection()).driver_connection
     # aiosqlite has no public way to run a function in its thread; SQLAlchemy's own dialect uses its queue as well.
     result: Result = await driver._execute(_transaction, driver._conn, work)
@@ -247,6 +269,8 @@ def _transaction(connection: sqlite3.Connection, work: Callable[[Any], Result]) 
 
 def value_errors(dialect: Dialect) -> tuple[type[Exception], ...]:
     """What a driver raises for a value that its database cannot hold, as opposed to a database in trouble."""
+    if dialect.name == "postgresql":
+        return (ValueRefused,)
     driver: Any = dialect.dbapi
     return (OverflowError, UnicodeError, driver.IntegrityError)
 

@@ -45,10 +45,12 @@ class KeyStore:
         name: str = "",
         allowed_models: frozenset[str] | None = None,
         expires_at_s: float | None = None,
+        run: str | None = None,
     ) -> tuple[str, KeyRecord]:
-        """Make a key. The key itself is returned this once and kept nowhere."""
+        """Make a key, of the one run `run` (`agent/run`) when given. It is returned this once and kept nowhere."""
+        like = KeyRecord("", b"", agent, name, allowed_models, 0.0, expires_at_s, None, run)
         async with writing(self._engine) as connection:
-            return await self._insert(connection, KeyRecord("", b"", agent, name, allowed_models, 0.0, expires_at_s))
+            return await self._insert(connection, like)
 
     async def create_first(self, agent: str, name: str) -> tuple[str, KeyRecord] | None:
         """Make a key unless there has ever been one; None then."""
@@ -74,7 +76,7 @@ class KeyStore:
     async def rotate(
         self, key_id: str, overlap_s: float = 0.0, expires_at_s: float | None = None
     ) -> tuple[str, KeyRecord] | None:
-        """Replace a key by a new one of the same agent, name and models; the old one works for `overlap_s` more.
+        """Replace a key by a new one of the same agent, name, models and run; the old one works for `overlap_s` more.
 
         The new key ends when the old one would have ended, unless `expires_at_s` says otherwise: replacing a key must
         not quietly prolong it. None when there is no such key, or it does not work any more.
@@ -138,6 +140,7 @@ def _columns(record: KeyRecord) -> dict[str, Any]:
         "created_at_us": to_us(record.created_at_s),
         "expires_at_us": None if record.expires_at_s is None else to_us(record.expires_at_s),
         "revoked_at_us": None if record.revoked_at_s is None else to_us(record.revoked_at_s),
+        "run": record.run,
     }
 
 
@@ -151,4 +154,5 @@ def _record(row: Any) -> KeyRecord:
         to_s(row.created_at_us),
         None if row.expires_at_us is None else to_s(row.expires_at_us),
         None if row.revoked_at_us is None else to_s(row.revoked_at_us),
+        row.run,
     )

@@ -10,7 +10,9 @@ from typing import Any
 
 import msgspec
 
-from gateway.telemetry.events import ChargePosted, RequestFinished
+from gateway.ledger.budgets import RunLimits
+from gateway.ledger.operations import Run
+from gateway.telemetry.events import Adjusted, ChargePosted, RequestFinished, RunChanged
 from routing.money import Usage
 from routing.profile import RequestProfile
 
@@ -18,6 +20,8 @@ Row = tuple[Any, ...]
 
 MICROS = 1_000_000
 NO_TAGS = "{}"
+RUN_SEPARATOR = ">"
+"""Between the runs of a path, from the root down. No id has it."""
 
 _encode = msgspec.json.encode
 # msgspec writes a NamedTuple as an array; a struct with the same fields is written as an object, which SQL can read.
@@ -39,7 +43,19 @@ def to_s(at_us: int) -> float:
 
 def charge_row(charge: ChargePosted) -> Row:
     """The row of `charges` for an event."""
-    return (*charge[:3], round(charge[3] * MICROS), *charge[4:11], *charge[11], *charge[12:22])
+    run_path, tags = charge[22], charge[24]
+    return (
+        *charge[:3],
+        round(charge[3] * MICROS),
+        *charge[4:11],
+        *charge[11],
+        *charge[12:23],
+        run_path.partition(RUN_SEPARATOR)[0] or None,
+        charge[23],
+        _encode(dict(tags)).decode() if tags else NO_TAGS,
+        round((charge[25] or charge[3]) * MICROS),
+        *charge[26:28],
+    )
 
 
 def request_row(request: RequestFinished) -> Row:
@@ -63,20 +79,74 @@ def content_row(request: RequestFinished) -> Row:
     return (request.request_id, *bodies)
 
 
+def run_row(change: RunChanged) -> Row:
+    """The row of `runs` for an event."""
+    run = change.run
+    return (
+        run.id,
+        run.path[1] if len(run.path) > 1 else None,
+        RUN_SEPARATOR.join(reversed(run.path)),
+        run.org,
+        run.agent,
+        _encode(run.limits).decode(),
+        to_us(run.opened_at_s),
+        to_us(run.closes_at_s),
+        run.carve,
+        run.state,
+        run.reason,
+        to_us(change.at_s),
+    )
+
+
+def adjustment_row(entry: Adjusted) -> Row:
+    """The row of `adjustments` for an event."""
+    return (entry[0], to_us(entry[1]), *entry[2:4], to_us(entry[4]), *entry[5:])
+
+
 def charge_of(row: Sequence[Any]) -> ChargePosted:
     """The event that a row of `charges` was made from."""
     usage_end = 11 + len(Usage._fields)
     head, usage, tail = row[:11], row[11:usage_end], row[usage_end:]
-    return ChargePosted._make((*head[:3], to_s(head[3]), *head[4:], Usage(*usage), *tail))
+    run_path, _root, user, tags, window_at_us = tail[10:15]
+    return ChargePosted._make(
+        (
+            *head[:3],
+            to_s(head[3]),
+            *head[4:],
+            Usage(*usage),
+            *tail[:10],
+            run_path,
+            user,
+            _tags_of(tags),
+            to_s(window_at_us),
+            *tail[15:],
+        )
+    )
+
+
+def run_of(row: Sequence[Any]) -> RunChanged:
+    """The event that a row of `runs` was made from: the latest change of the run."""
+    path = tuple(reversed(row[2].split(RUN_SEPARATOR)))
+    limits = msgspec.json.decode(row[5], type=RunLimits)
+    run = Run(row[0], path, row[3], row[4], limits, to_s(row[6]), to_s(row[7]), *row[8:11])
+    return RunChanged(run, to_s(row[11]))
+
+
+def adjustment_of(row: Sequence[Any]) -> Adjusted:
+    """The event that a row of `adjustments` was made from."""
+    return Adjusted._make((row[0], to_s(row[1]), *row[2:4], to_s(row[4]), *row[5:]))
 
 
 def request_of(row: Sequence[Any], content: tuple[bytes, bytes] | None = None) -> RequestFinished:
     """The event that a row of `requests` was made from."""
-    tags: dict[str, str] = msgspec.json.decode(row[10], type=dict[str, str])
     profile = None if row[15] is None else _profile_of(row[15])
     return RequestFinished._make(
-        (row[0], to_s(row[1]), *row[2:10], tuple(tags.items()), *row[11:15], profile, *row[16:], content)
+        (row[0], to_s(row[1]), *row[2:10], _tags_of(row[10]), *row[11:15], profile, *row[16:], content)
     )
+
+
+def _tags_of(text: str) -> tuple[tuple[str, str], ...]:
+    return tuple(msgspec.json.decode(text, type=dict[str, str]).items()) if text != NO_TAGS else ()
 
 
 def _profile_of(text: str) -> RequestProfile:

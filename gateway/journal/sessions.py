@@ -16,6 +16,8 @@ async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """A connection whose statements all see the same state. Raises JournalError when the database cannot be read."""
     try:
         async with engine.connect() as connection:
+            if engine.dialect.name == "postgresql":
+                await connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
     except (SQLAlchemyError, OSError) as error:
         raise JournalError(f"the journal cannot be read: {reason(error)}") from error

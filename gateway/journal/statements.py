@@ -13,9 +13,9 @@ from typing import Any
 
 from sqlalchemy import Dialect, Table
 
-from gateway.journal.rows import Row, charge_row, content_row, request_row
-from gateway.journal.tables import charges, contents, requests
-from gateway.telemetry.events import ChargePosted, Event, RequestFinished
+from gateway.journal.rows import Row, adjustment_row, charge_row, content_row, request_row, run_row
+from gateway.journal.tables import adjustments, charges, contents, requests, runs
+from gateway.telemetry.events import Adjusted, ChargePosted, Event, RequestFinished, RunChanged
 
 MAX_ROWS = 32
 """Rows in one statement. Building and binding them holds the interpreter's lock for about 0.3 ms."""
@@ -24,7 +24,10 @@ Mend = Callable[[Any], Any]
 
 
 class Inserts:
-    """Inserts events as rows of their tables. A row whose primary key exists already is left as it is."""
+    """Inserts events as rows of their tables. A row whose primary key exists already is left as it is.
+
+    Only a run's row changes: to its latest state.
+    """
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
@@ -38,11 +41,16 @@ class Inserts:
         finished = [event for event in events if type(event) is RequestFinished]
         charged = [event for event in events if type(event) is ChargePosted]
         recorded = [event for event in finished if event.content is not None]
-        return (
+        existed = (
             self._insert(cursor, charges, charge_row, charged, mend)
             + self._insert(cursor, requests, request_row, finished, mend)
             + self._insert(cursor, contents, content_row, recorded, mend)
         )
+        if len(charged) + len(finished) < len(events):
+            adjusted = [event for event in events if type(event) is Adjusted]
+            existed += self._insert(cursor, adjustments, adjustment_row, adjusted, mend)
+            self._insert(cursor, runs, run_row, _latest(events), mend)  # an older change that loses is no collision
+        return existed
 
     def _insert(
         self, cursor: Any, table: Table, to_row: Callable[[Any], Row], events: Sequence[Any], mend: Mend | None
@@ -59,6 +67,15 @@ class Inserts:
         if sql is None:
             sql = self._sql[table.name, rows] = insert_sql(table, rows, self._dialect)
         return sql
+
+
+def _latest(events: Sequence[Event]) -> list[RunChanged]:
+    """The latest change of each run: PostgreSQL updates no row twice in one statement."""
+    found: dict[str, RunChanged] = {}
+    for event in events:
+        if type(event) is RunChanged and not (event.run.id in found and found[event.run.id].at_s > event.at_s):
+            found[event.run.id] = event
+    return list(found.values())
 
 
 def _parts(events: Sequence[Any]) -> Iterator[Sequence[Any]]:
@@ -80,7 +97,14 @@ def insert_sql(table: Table, rows: int, dialect: Dialect) -> str:
     values = ", ".join(f"({', '.join(next(marks) for _ in columns)})" for _ in range(rows))
     name = dialect.identifier_preparer.format_table(table)
     # Names come from tables.py, values are parameters.
-    return f"INSERT INTO {name} ({', '.join(columns)}) VALUES {values} ON CONFLICT DO NOTHING"  # noqa: S608
+    return f"INSERT INTO {name} ({', '.join(columns)}) VALUES {values} ON CONFLICT {_on_conflict(table)}"  # noqa: S608
+
+
+def _on_conflict(table: Table) -> str:
+    if table is not runs:
+        return "DO NOTHING"
+    values = ", ".join(f"{name} = excluded.{name}" for name in (column.name for column in runs.columns) if name != "id")
+    return f"(id) DO UPDATE SET {values} WHERE excluded.changed_at_us >= runs.changed_at_us"
 
 
 def _marks(paramstyle: str, count: int) -> list[str]:

@@ -1,15 +1,15 @@
 """The journal's tables, as SQLAlchemy Core knows them. docs/journal.md explains every column to people.
 
 Units, in every table: times are integer microseconds since 1970-01-01 UTC and end in `_us`; money is integer nano-USD
-and ends in `_nano_usd`; durations are milliseconds and end in `_ms`. `tags`, `profile` and `allowed_models` are JSON
-text.
+and ends in `_nano_usd`; durations are milliseconds and end in `_ms`. `tags`, `profile`, `allowed_models`, `limits`,
+`reserved` and `origin` are JSON text.
 
 A charge is written when it is settled, its request's row when the request ends, so a charge can be there a moment
 before its request. `charges.request_id` is therefore a reference that no constraint enforces.
 
-The columns of `requests` and `charges` stand in the order of the events that they are made from (`rows.py` relies on
-it). A change here needs a migration of its own under `migrations/versions/`, and `HEAD` moved to it: a test compares
-the two.
+The columns of `requests`, `charges` and `adjustments` stand in the order of the events that they are made from
+(`rows.py` relies on it). A change here needs a migration of its own under `migrations/versions/`, and `HEAD` moved to
+it: a test compares the two.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sqlalchemy import (
 
 from routing.money import Usage
 
-HEAD = "0001"
+HEAD = "0002"
 """The migration that the tables below are the result of."""
 
 metadata = MetaData()
@@ -89,6 +89,35 @@ charges = Table(
     Column("upstream_status", Integer),
     Column("latency_ms", Float, nullable=False),
     Column("first_token_ms", Float),
+    _text("run_path"),
+    _maybe_text("root_run"),
+    _maybe_text("end_user"),
+    _text("tags"),
+    _integer("window_at_us"),
+    _text("resolution"),
+    _integer("reserved_nano_usd"),
+)
+
+adjustments = Table(
+    "adjustments",
+    metadata,
+    Column("id", Text, primary_key=True, nullable=False),
+    _integer("at_us"),
+    *map(_text, ("budget", "value")),
+    _integer("window_at_us"),
+    _integer("amount_nano_usd"),
+    *map(_text, ("reason", "actor")),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Text, primary_key=True, nullable=False),
+    _maybe_text("parent"),
+    *map(_text, ("path", "org", "agent", "limits")),
+    *map(_integer, ("opened_at_us", "closes_at_us", "carve_nano_usd")),
+    *map(_text, ("state", "reason")),
+    _integer("changed_at_us"),
 )
 
 contents = Table(
@@ -110,6 +139,31 @@ keys = Table(
     _integer("expires_at_us", nullable=True),
     _integer("revoked_at_us", nullable=True),
     Column("revision", BigInteger, nullable=False, unique=True),
+    _maybe_text("run"),
+)
+
+learned = Table(
+    "learned",
+    metadata,
+    *(Column(name, Text, primary_key=True, nullable=False) for name in ("kind", "agent", "model")),
+    Column("state", LargeBinary, nullable=False),
+    _integer("updated_at_us"),
+)
+
+gateways = Table(
+    "gateways",
+    metadata,
+    Column("owner", Text, primary_key=True, nullable=False),
+    *map(_integer, ("started_at_us", "heartbeat_at_us", "epoch")),
+)
+
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("id", Text, primary_key=True, nullable=False),
+    _text("owner"),
+    _integer("at_us"),
+    *map(_text, ("state", "reserved", "origin")),
 )
 
 # Each index costs processor time on every row: these are the questions that are asked all the time, and no more.
@@ -120,16 +174,40 @@ Index(
     sqlite_where=requests.c.run.is_not(None),
 )
 Index("charges_by_time", charges.c.at_us)
-Index("charges_by_agent", charges.c.agent, charges.c.at_us)
+# What budgets are seeded from: by the moment that decides which window a charge counts in.
+Index("charges_by_window", charges.c.window_at_us)
+Index("charges_by_agent", charges.c.agent, charges.c.window_at_us)
 Index("charges_by_request", charges.c.request_id)
+Index("charges_by_run", charges.c.root_run, sqlite_where=charges.c.root_run.is_not(None))
+Index("adjustments_by_budget", adjustments.c.budget, adjustments.c.window_at_us)
+Index("runs_by_change", runs.c.changed_at_us)
+Index("reservations_by_owner", reservations.c.owner)
 
-# A charge is written once and never changed: corrections are charges of their own.
-for _verb in ("update", "delete"):
-    event.listen(
-        charges,
-        "after_create",
-        DDL(  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
-            f"CREATE TRIGGER charges_no_{_verb} BEFORE {_verb.upper()} ON charges "
-            "BEGIN SELECT RAISE(ABORT, 'charges are immutable'); END"
-        ).execute_if(dialect="sqlite"),
+
+def _on_create(table: Table, sql: str, dialect: str) -> None:
+    ddl = DDL(sql)  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
+    event.listen(table, "after_create", ddl.execute_if(dialect=dialect))
+
+
+# An entry of the ledger is written once and never changed: corrections are entries of their own.
+for _table in (charges, adjustments):
+    _name = _table.name
+    for _verb in ("update", "delete"):
+        _on_create(
+            _table,
+            f"CREATE TRIGGER {_name}_no_{_verb} BEFORE {_verb.upper()} ON {_name} "
+            f"BEGIN SELECT RAISE(ABORT, '{_name} are immutable'); END",
+            "sqlite",
+        )
+    _on_create(
+        _table,
+        f"CREATE FUNCTION {_name}_are_immutable() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE EXCEPTION '{_name} are immutable' USING ERRCODE = 'restrict_violation'; END $$",
+        "postgresql",
+    )
+    _on_create(
+        _table,
+        f"CREATE TRIGGER {_name}_immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON {_name} "
+        f"FOR EACH STATEMENT EXECUTE FUNCTION {_name}_are_immutable()",
+        "postgresql",
     )

@@ -21,7 +21,7 @@ from gateway.config.snapshot import StorageSettings
 from gateway.journal.database import Database, JournalError, in_one_transaction, value_errors
 from gateway.journal.rows import salvage
 from gateway.journal.statements import Inserts, Mend
-from gateway.telemetry.events import ChargePosted, Event, RequestFinished
+from gateway.telemetry.events import Adjusted, ChargePosted, Event, RequestFinished, RunChanged
 
 _log = logging.getLogger("farebox.journal")
 
@@ -35,7 +35,7 @@ CLOSE_TIMEOUT_S = 10.0
 MAX_CONTENT_BYTES = 268_435_456
 """Recorded bodies that may wait for the disk in memory: 100,000 rows are few, 100,000 bodies are not."""
 
-_JOURNALED = frozenset((ChargePosted, RequestFinished))
+_JOURNALED = frozenset((ChargePosted, RequestFinished, RunChanged, Adjusted))
 
 
 class Journal:
@@ -47,6 +47,7 @@ class Journal:
         """Why the last commit failed; None when it did not."""
         self._interval_s = storage.flush_interval_s
         self._max_pending = storage.max_pending_rows
+        self._max_lag_s = storage.max_lag_s
         self._records_content = storage.record_content
         self._content_bytes = 0
         self._loop = asyncio.get_running_loop()
@@ -91,6 +92,14 @@ class Journal:
         return self._accepted - self._stored < self._max_pending and self._content_bytes < MAX_CONTENT_BYTES
 
     @property
+    def keeps_up(self) -> bool:
+        """Whether new requests may be admitted: False while not `accepting`, or more than `max_lag_s` behind.
+
+        A commit that fails makes the journal fall behind, so it counts here from that moment on.
+        """
+        return self.accepting and self.lag_s <= self._max_lag_s
+
+    @property
     def healthy(self) -> bool:
         """False from a failed commit to the next one that succeeds."""
         return self.last_error is None
@@ -103,7 +112,7 @@ class Journal:
         return time.monotonic() - self._waiting_since if self._waiting else 0.0
 
     def write(self, events: Sequence[Event]) -> None:
-        """Accept the requests and charges among `events`; returns at once. The rest is not the journal's."""
+        """Accept what has a table of its own among `events`; returns at once. The rest is not the journal's."""
         waiting = self._waiting
         before = len(waiting)
         waiting += [event for event in events if type(event) in _JOURNALED]

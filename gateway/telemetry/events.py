@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from gateway.ledger.operations import Run
 from routing.money import NanoUsd, Usage
 from routing.profile import RequestProfile
 
@@ -61,10 +62,13 @@ class ChargePosted(NamedTuple):
     user: str | None = None
     tags: tuple[tuple[str, str], ...] = ()
     window_at_s: float = 0.0
-    """Unix time, the store's, whose budget windows the charge counts in: when it was reserved, or its carve was."""
+    """Unix time, the store's, whose budget windows the charge counts in: when it was reserved, or its carve was.
+
+    0 where nothing governed it: it then counts at `at_s`.
+    """
     resolution: str = "settled"
-    """`settled`; `released` (nothing can have been billed: it counts nowhere); `orphaned` (its gateway was lost: charged
-    in full); `correction` (what a late settlement changes of an orphaned charge; may be negative)."""
+    """`settled`; `released` (nothing can have been billed: it counts nowhere); `orphaned` (its gateway was lost: it is
+    charged in full); `correction` (what a late settlement changes of an orphaned charge; may be negative)."""
     reserved_nano_usd: NanoUsd = NanoUsd(0)
     """What was set aside for it in the end. A cost beyond it is an overrun. 0 where nothing governed it."""
 
@@ -141,4 +145,32 @@ class ConfigLoaded(NamedTuple):
     """Why it was refused; empty when it was not."""
 
 
-Event = RequestStarted | ChargePosted | RequestFinished | KeyRefused | KeysReloaded | ConfigLoaded
+class RunChanged(NamedTuple):
+    """A run was opened, paused, resumed or closed."""
+
+    run: Run
+    """As it stands from then on."""
+    at_s: float
+    """Unix time, the store's. Of several changes the latest counts, in whatever order they are heard of."""
+
+
+class Adjusted(NamedTuple):
+    """An operator put money into a budget's counter or took some out: an immutable ledger entry."""
+
+    entry_id: str
+    at_s: float
+    budget: str
+    """`Budget.id`."""
+    value: str
+    """Which of the budget's counters: one of `Scope.values`; empty for `global`."""
+    window_at_s: float
+    """Unix time, the store's: any moment of the window that it counts in."""
+    amount_nano_usd: int
+    """Counted as spent; negative gives money back."""
+    reason: str
+    actor: str
+
+
+Event = (
+    RequestStarted | ChargePosted | RequestFinished | KeyRefused | KeysReloaded | ConfigLoaded | RunChanged | Adjusted
+)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from gateway.telemetry.events import ChargePosted, RequestFinished
+from gateway.ledger.budgets import RunLimits
+from gateway.ledger.operations import Run
+from gateway.telemetry.events import Adjusted, ChargePosted, RequestFinished, RunChanged
 from routing.money import Usage
 from routing.profile import RequestProfile
 
@@ -15,6 +17,9 @@ maybe_text = st.none() | text
 milliseconds = st.floats(0, 1e7)
 times = st.integers(0, 4_000_000_000_000_000).map(lambda microseconds: microseconds / 1e6)
 statuses = st.integers(100, 599)
+
+run_ids = st.text("abc-/.", min_size=1, max_size=8)
+tags = st.dictionaries(text, text, max_size=3).map(lambda found: tuple(found.items()))
 
 usages = st.builds(Usage, *[counts] * len(Usage._fields))
 profiles = st.builds(
@@ -56,6 +61,12 @@ charges = st.builds(
     upstream_status=st.none() | statuses,
     latency_ms=milliseconds,
     first_token_ms=st.none() | milliseconds,
+    run_path=st.lists(run_ids, max_size=3, unique=True).map(">".join),
+    user=maybe_text,
+    tags=tags,
+    window_at_s=st.integers(1, 4_000_000_000_000_000).map(lambda microseconds: microseconds / 1e6),
+    resolution=st.sampled_from(("settled", "released", "orphaned", "correction")),
+    reserved_nano_usd=money,
 )
 requests = st.builds(
     RequestFinished,
@@ -69,7 +80,7 @@ requests = st.builds(
     parent_run=maybe_text,
     session=maybe_text,
     user=maybe_text,
-    tags=st.dictionaries(text, text, max_size=3).map(lambda tags: tuple(tags.items())),
+    tags=tags,
     value_nano_usd=st.none() | money,
     sdk=maybe_text,
     endpoint=text,
@@ -87,4 +98,43 @@ requests = st.builds(
     streamed=st.booleans(),
     cost_nano_usd=money,
     content=st.none(),
+)
+limits = st.builds(
+    RunLimits,
+    cost=st.none() | money,
+    requests=st.none() | counts,
+    tokens=st.none() | counts,
+    wall_s=st.none() | st.floats(0, 1e9),
+    depth=st.none() | counts,
+    children=st.none() | counts,
+)
+runs = st.builds(
+    RunChanged,
+    run=st.lists(run_ids, min_size=1, max_size=4, unique=True).flatmap(
+        lambda path: st.builds(
+            Run,
+            id=st.just(path[0]),
+            path=st.just(tuple(path)),
+            org=text,
+            agent=text,
+            limits=limits,
+            opened_at_s=times,
+            closes_at_s=times,
+            carve=money,
+            state=st.sampled_from(("open", "paused", "closed")),
+            reason=text,
+        )
+    ),
+    at_s=times,
+)
+adjustments = st.builds(
+    Adjusted,
+    entry_id=text,
+    at_s=times,
+    budget=text,
+    value=text,
+    window_at_s=times,
+    amount_nano_usd=st.integers(-(2**50), 2**50),
+    reason=text,
+    actor=text,
 )

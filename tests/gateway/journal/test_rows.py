@@ -12,10 +12,25 @@ from hypothesis import strategies as st
 from sqlalchemy.dialects import sqlite
 
 from gateway.journal import tables
-from gateway.journal.rows import charge_of, charge_row, content_row, request_of, request_row, salvage, to_s, to_us
+from gateway.journal.rows import (
+    adjustment_of,
+    adjustment_row,
+    charge_of,
+    charge_row,
+    content_row,
+    request_of,
+    request_row,
+    run_of,
+    run_row,
+    salvage,
+    to_s,
+    to_us,
+)
 from gateway.journal.statements import insert_sql
-from gateway.telemetry.events import ChargePosted, RequestFinished
-from routing.money import Usage
+from gateway.ledger.budgets import RunLimits
+from gateway.ledger.operations import Run
+from gateway.telemetry.events import Adjusted, ChargePosted, RequestFinished, RunChanged
+from routing.money import NanoUsd, Usage
 from routing.profile import RequestProfile
 from tests.gateway.journal import strategies
 from tests.gateway.telemetry.samples import charged, finished
@@ -26,9 +41,11 @@ DIALECT = sqlite.dialect(paramstyle="qmark")
 @pytest.fixture(scope="module")
 def memory() -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    for table in (tables.charges, tables.requests):
+    for table in (tables.charges, tables.requests, tables.adjustments):
         names = ", ".join(f'"{name}" {column.type.compile(DIALECT)}' for name, column in table.columns.items())
         connection.execute(f"CREATE TABLE {table.name} ({names})")
+    names = ", ".join(f"{c.name} {'TEXT PRIMARY KEY' if c.primary_key else ''}" for c in tables.runs.columns)
+    connection.execute(f"CREATE TABLE runs ({names})")
     yield connection
     connection.close()
 
@@ -51,9 +68,46 @@ def test_a_request_comes_back_as_it_was(memory: sqlite3.Connection, request_: Re
     assert request_of(through(memory, tables.requests, request_row(request_))) == request_
 
 
+@given(strategies.runs)
+def test_a_run_comes_back_as_it_was(memory: sqlite3.Connection, change: RunChanged) -> None:
+    assert run_of(through(memory, tables.runs, run_row(change))) == change
+
+
+@given(strategies.adjustments)
+def test_an_adjustment_comes_back_as_it_was(memory: sqlite3.Connection, entry: Adjusted) -> None:
+    assert adjustment_of(through(memory, tables.adjustments, adjustment_row(entry))) == entry
+
+
+def test_a_runs_path_begins_with_its_root() -> None:
+    run = Run("a/3", ("a/3", "a/2", "a/1"), "o", "a", RunLimits(cost=NanoUsd(5)), 1.0, 2.0)
+    row = dict(zip(tables.runs.columns.keys(), run_row(RunChanged(run, 7.0)), strict=True))
+    assert (row["parent"], row["path"], row["changed_at_us"]) == ("a/2", "a/1>a/2>a/3", 7_000_000)
+    assert json.loads(row["limits"])["cost"] == 5
+    row = dict(zip(tables.charges.columns.keys(), charge_row(charged(run_path="a/1>a/2")), strict=True))
+    assert (row["run_path"], row["root_run"]) == ("a/1>a/2", "a/1")
+    assert dict(zip(tables.charges.columns.keys(), charge_row(charged()), strict=True))["root_run"] is None
+
+
+def test_a_charge_that_nothing_governed_counts_when_it_was_settled() -> None:
+    row = charge_row(charged(at_s=12.5, window_at_s=0.0))
+    assert dict(zip(tables.charges.columns.keys(), row, strict=True))["window_at_us"] == 12_500_000
+
+
 def test_columns_stand_in_the_order_of_the_events_fields() -> None:
-    renamed = {"at_s": ["at_us"], "user": ["end_user"], "usage": list(Usage._fields), "content": []}
-    for table, event in ((tables.charges, ChargePosted), (tables.requests, RequestFinished)):
+    renamed = {
+        "at_s": ["at_us"],
+        "window_at_s": ["window_at_us"],
+        "run_path": ["run_path", "root_run"],
+        "user": ["end_user"],
+        "usage": list(Usage._fields),
+        "entry_id": ["id"],
+        "content": [],
+    }
+    for table, event in (
+        (tables.charges, ChargePosted),
+        (tables.requests, RequestFinished),
+        (tables.adjustments, Adjusted),
+    ):
         expected = [column for field in event._fields for column in renamed.get(field, [field])]
         assert list(table.columns.keys()) == expected
 

@@ -36,6 +36,7 @@ def charged(**changes: Any) -> ChargePosted:
         upstream_status=200,
         latency_ms=80.0,
         first_token_ms=30.0,
+        window_at_s=1_800_000_000.0,
     )._replace(**changes)
 
 
