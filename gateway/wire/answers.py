@@ -80,6 +80,7 @@ class _Delta(msgspec.Struct):
     content: msgspec.Raw = msgspec.Raw(b"")
     reasoning_content: msgspec.Raw = msgspec.Raw(b"")
     reasoning: msgspec.Raw = msgspec.Raw(b"")
+    reasoning_details: msgspec.Raw = msgspec.Raw(b"")
     refusal: msgspec.Raw = msgspec.Raw(b"")
     audio: msgspec.Raw = msgspec.Raw(b"")
     function_call: msgspec.Raw = msgspec.Raw(b"")
@@ -112,20 +113,30 @@ class StreamObserver:
 
     __slots__ = (
         "_answers",
+        "_events_reported",
         "_finished",
+        "_remember",
+        "closings",
         "content_events",
         "done",
         "failed",
         "outdated",
+        "sample",
         "service_tier",
         "text_bytes",
         "usage",
     )
 
-    def __init__(self, answers: int) -> None:
-        """`answers` is how many the stream carries (`n`)."""
+    def __init__(self, answers: int, *, remember: bool = False) -> None:
+        """`answers` is how many the stream carries (`n`). `remember` what `gateway.wire.ending` needs."""
         self._answers = answers
         self._finished = 0
+        self._events_reported = 0
+        self._remember = remember
+        self.sample = b""
+        """The payload of the latest event with choices."""
+        self.closings: list[bytes] = []
+        """The payloads that carried finish reasons."""
         self.usage: Usage | None = None
         """As last reported."""
         self.outdated = False
@@ -145,6 +156,11 @@ class StreamObserver:
         """Whether the provider ended the stream as it should."""
         return (self.done or self._finished >= self._answers) and not self.failed
 
+    def counted_tokens(self, tokens_per_event: int) -> int:
+        """Output tokens seen so far, at most: what the provider reported, if it does so as it goes, and what came since."""
+        unreported = (self.content_events - self._events_reported) * tokens_per_event
+        return unreported if self.usage is None else self.usage.output_tokens + unreported
+
     def observe(self, event: bytes) -> UsageChunk | None:
         """Take note of an event. Gives the usage chunk when this is the one; any other event is relayed as it is."""
         data = event_data(event)
@@ -160,7 +176,12 @@ class StreamObserver:
             self.text_bytes += len(data)
             return None
         if chunk.choices:
+            finished = self._finished
             self._observe_choices(chunk.choices)
+            if self._remember:
+                self.sample = data
+                if self._finished > finished:
+                    self.closings.append(data)
         if chunk.service_tier is not None:
             self.service_tier = chunk.service_tier
         failed = bytes(chunk.error) not in _NO_ERROR
@@ -172,6 +193,7 @@ class StreamObserver:
         if usage is None:
             return None
         self.usage = usage
+        self._events_reported = self.content_events
         self.outdated = False
         return UsageChunk(event, data, standalone=not chunk.choices and not failed)
 
@@ -187,6 +209,7 @@ class StreamObserver:
                     + _text_size(delta.tool_calls)
                     + _text_size(delta.reasoning_content)
                     + _text_size(delta.reasoning)
+                    + _text_size(delta.reasoning_details)
                     + _text_size(delta.refusal)
                     + _text_size(delta.audio)
                     + _text_size(delta.function_call)
