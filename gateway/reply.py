@@ -18,6 +18,11 @@ class Reply(Protocol):
         """Whether the client has been sent a status: from then on nothing can be retried or replaced."""
         ...
 
+    @property
+    def blocked(self) -> bool:
+        """Whether `send` would wait now, because the client reads too slowly."""
+        ...
+
     def on_disconnect(self, callback: Callable[[], None] | None) -> None:
         """Call this once when the client leaves before its answer is complete (at once if it already has)."""
         ...

@@ -79,6 +79,11 @@ class AsgiReply:
         self.started = False
         self.ended = False
 
+    @property
+    def blocked(self) -> bool:
+        """Whether `send` would wait now: the client has not read what it was sent."""
+        return self._connection.unread_since_s is not None
+
     def on_disconnect(self, callback: Callable[[], None] | None) -> None:
         """Call this when the client leaves; at once if it already has."""
         if callback is not None and self._connection.lost:
