@@ -166,6 +166,16 @@ reservations = Table(
     *map(_text, ("state", "reserved", "origin")),
 )
 
+stores = Table(
+    "stores",
+    metadata,
+    Column("installation", Text, primary_key=True, nullable=False),
+    _integer("epoch"),
+    Column("ready", Boolean, nullable=False),
+    _text("server"),
+    *map(_integer, ("drained_epoch", "drained_seq")),
+)
+
 # Each index costs processor time on every row: these are the questions that are asked all the time, and no more.
 Index("requests_by_agent", requests.c.agent, requests.c.at_us)
 Index(

@@ -168,6 +168,14 @@ def _process_tables() -> None:
         *map(_text, ("state", "reserved", "origin")),
     )
     op.create_index("reservations_by_owner", "reservations", ["owner"])
+    op.create_table(
+        "stores",
+        sa.Column("installation", sa.Text, primary_key=True, nullable=False),
+        _integer("epoch"),
+        sa.Column("ready", sa.Boolean, nullable=False),
+        _text("server"),
+        *map(_integer, ("drained_epoch", "drained_seq")),
+    )
 
 
 def _immutable(table: str, *, postgresql: bool) -> None:
