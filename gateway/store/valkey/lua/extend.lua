@@ -1,0 +1,42 @@
+-- Adds to the calibrated claims of a pending reservation, all or nothing.
+--
+-- ARGV: 2 id, 3 money, 4 tokens. EXTENDED, NO_ROOM or GONE.
+
+local ID, MORE_MONEY, MORE_TOKENS = ARGV[2], ARGV[3], ARGV[4]
+local found = find(ID)
+if not found or found.state ~= 'pending' then
+  return answer('GONE')
+end
+local body = cmsgpack.unpack(found.body)
+for _, run in ipairs(body[4]) do
+  if cause_of(run) == 'closed' then
+    return answer('GONE')
+  end
+end
+if found.metered ~= '1' then
+  return answer('EXTENDED')
+end
+local counters = {}
+for _, claim in ipairs(body[1]) do
+  if claim[CALIBRATED] and claim[UNIT] <= TOKENS then
+    local counter = PREFIX .. 'c:' .. claim[KEY]
+    local amount = claim[UNIT] == MONEY and MORE_MONEY or MORE_TOKENS
+    if claim[BUCKET] > 0 then
+      roll(counter, claim[BUCKET], tonumber(call('HGET', counter, 'first') or 'inf'))
+    end
+    local room = call('HGET', counter, 'room')
+    if claim[ENFORCED] and (not room or less(room, amount)) then
+      return answer('NO_ROOM')
+    end
+    if room then
+      counters[counter] = amount
+    end
+  end
+end
+for counter, amount in pairs(counters) do
+  add(counter, 'room', minus(amount))
+end
+local cm = call('HINCRBY', found.key, 'cm', MORE_MONEY)
+local ct = call('HINCRBY', found.key, 'ct', MORE_TOKENS)
+event('extend', 'i', ID, 'o', found.owner, 'n', table.concat({ found.sm, found.st, text(cm), text(ct) }, ' '))
+return answer('EXTENDED')

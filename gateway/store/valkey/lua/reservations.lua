@@ -1,0 +1,90 @@
+-- What ends a reservation: hashes `r:<id>`, listed under their owner in `o:<owner>` while they are pending.
+
+local FINISHED_MS = 3600000
+local ORPHANED_MS = 7 * DAY_MS
+
+local FIELDS = { 'state', 'at', 'window', 'owner', 'via', 'body', 'rates', 'counted', 'sm', 'st', 'cm', 'ct', 'metered',
+  'money', 'tokens' }
+
+local function find(id)
+  local have = call('HMGET', PREFIX .. 'r:' .. id, unpack(FIELDS))
+  if not have[1] then
+    return nil
+  end
+  local found = { id = id, key = PREFIX .. 'r:' .. id }
+  for index, name in ipairs(FIELDS) do
+    found[name] = have[index]
+  end
+  return found
+end
+
+-- Money and tokens that it had set aside in the end: what it is charged when nobody tells.
+local function held(found)
+  if found.metered == '1' then
+    return found.cm, found.ct
+  end
+  return found.sm, found.st
+end
+
+local function spent_of(claim, money, tokens, requests)
+  local unit = claim[UNIT]
+  if unit == MONEY then
+    return money
+  elseif unit == TOKENS then
+    return tokens
+  end
+  return unit == REQUESTS and requests or '0'
+end
+
+-- Passes on what an attempt spent (0: nothing; below 0: a correction) to the scopes that its run carved from. A carve's
+-- hash `r:carve:<run>` has amount, spent and left (still reserved there), and closed.
+local function pass_on(via, money)
+  while via ~= '' do
+    local key = PREFIX .. 'r:' .. via
+    local have = call('HMGET', key, 'amount', 'spent', 'left', 'closed', 'at', 'body', 'via', 'purse', 'state')
+    if not have[1] then
+      return
+    end
+    local spent = tonumber(have[2]) + tonumber(money)
+    local left = math.max(0, tonumber(have[1]) - spent)
+    if have[4] == '1' then
+      local purse = call('HMGET', PREFIX .. 'c:' .. have[8], 'limit', 'posted', 'room')
+      left = math.min(left, purse[1] and purse[1] - purse[2] - purse[3] or 0)
+    end
+    local back = text(tonumber(have[3]) - left)
+    for _, claim in ipairs(claims_of(have[6])) do
+      post(claim, back, money, tonumber(have[5]))
+    end
+    call('HSET', key, 'spent', text(spent), 'left', text(left))
+    if have[4] == '1' and left == 0 and have[9] == 'pending' then
+      call('HSET', key, 'state', 'settled')
+      call('PEXPIRE', key, ORPHANED_MS)
+      event('release', 'i', via, 'o', '', 'n', '', 'b', '')
+    end
+    via = have[7]
+  end
+end
+
+-- The end of a pending reservation: reserved amounts go back, what was spent is posted.
+-- Whether any of its counters is one of money.
+local function finish(found, state, money, tokens, requests)
+  local at_us = tonumber(found.at)
+  local governed = false
+  for _, claim in ipairs(claims_of(found.body)) do
+    governed = governed or claim[UNIT] == MONEY
+    local back = share(claim, found.sm, found.st, found.cm, found.ct)
+    post(claim, back, spent_of(claim, money, tokens, requests), at_us)
+  end
+  call('HSET', found.key, 'state', state, 'money', money, 'tokens', tokens)
+  call('PEXPIRE', found.key, state == 'orphaned' and ORPHANED_MS or FINISHED_MS)
+  call('SREM', PREFIX .. 'o:' .. found.owner, found.id)
+  pass_on(found.via, money)
+  return governed
+end
+
+local function orphan(found)
+  local money, tokens = held(found)
+  finish(found, 'orphaned', money, tokens, '1')
+  event('orphan', 'i', found.id, 'o', found.owner, 'n', table.concat({ found.window, money, tokens, NOW }, ' '),
+    'b', found.body, 'm', money .. ' ' .. tokens .. ' 1')
+end
