@@ -9,11 +9,13 @@ from gateway.admission.claims import Coverage
 from gateway.config.snapshot import Agent
 from gateway.errors import CostUnbounded
 from gateway.learned.expectations import Expectation
+from gateway.ledger.meter import Meter, Terms, opening_tokens
 from gateway.ledger.operations import Amounts, Bid, Claim, Origin, Unit
 from gateway.pricing.bounds import Bound, bound
+from gateway.wire.assemble import assemblable
 from gateway.wire.requests import EMBEDDINGS, ModelRequest
 from routing.catalog import Deployment
-from routing.money import Price, Usage, cost
+from routing.money import NanoUsd, Price, Usage, cost
 
 UNBOUNDED_OUTPUT_TOKENS = 4_096
 """What is counted for an answer that nothing bounds, where no enforced budget needs to know better."""
@@ -30,6 +32,28 @@ class Offer(NamedTuple):
     """Whether its stream is counted while it runs."""
     learns: bool
     """Whether its answer's size is worth remembering."""
+    tokens_per_byte: float = 1.0
+    """What a metered one expects of its input."""
+
+    def meter(self, granted: NanoUsd, max_output_tokens: int | None) -> Meter | None:
+        """The meter of its stream, for `granted` nano-USD; None when it is not metered."""
+        bound, metering = self.bound, self.deployment.metering
+        if not self.metered or bound is None or metering is None:
+            return None
+        longest = bound.output_tokens if max_output_tokens is None else max_output_tokens + bound.predicted_tokens
+        terms = Terms(
+            NanoUsd(self.expected_input.money),
+            bound.output_rate,
+            NanoUsd(bound.expected(longest, self.tokens_per_byte).money),
+            bound.answers,
+        )
+        return Meter(metering, terms, granted)
+
+    @property
+    def expected_input(self) -> Amounts:
+        """The fee and the input as it is expected."""
+        assert self.bound is not None  # noqa: S101 -- only of metered offers
+        return self.bound.expected(0, self.tokens_per_byte)
 
 
 class Asked(NamedTuple):
@@ -45,7 +69,7 @@ def is_meterable(request: ModelRequest, agent: Agent, deployment: Deployment) ->
     """Whether the answer can be counted while it is generated: as a stream, the client's or our own."""
     if deployment.metering is None or request.api == EMBEDDINGS:
         return False
-    return request.stream or agent.assemble_whole_answers
+    return request.stream or (agent.assemble_whole_answers and assemblable(request))
 
 
 def offer(asked: Asked, deployment: Deployment, coverage: Coverage, origin: Origin) -> Offer:
@@ -62,7 +86,7 @@ def offer(asked: Asked, deployment: Deployment, coverage: Coverage, origin: Orig
     tokens_per_byte = 1.0
     margin = 0
     if metered:
-        margin = deployment.metering.margin_tokens if deployment.metering is not None else 0
+        margin = opening_tokens(deployment.metering) if deployment.metering is not None else 0
         calibrated = limits.expected(expected.output_tokens + margin, expected.tokens_per_byte)
         tokens_per_byte = expected.tokens_per_byte
     least = strict
@@ -70,7 +94,7 @@ def offer(asked: Asked, deployment: Deployment, coverage: Coverage, origin: Orig
         least = _least(limits, agent.clamp_min_output_tokens + margin, tokens_per_byte, coverage.claims)
     rate_tokens = request.profile.input_tokens + limits.answers * min(limits.output_tokens, expected.output_tokens)
     bid = Bid(coverage.claims, coverage.rates, strict, calibrated, least, rate_tokens, origin)
-    return Offer(deployment, bid, limits, metered, metered or agent.reserve == "calibrated")
+    return Offer(deployment, bid, limits, metered, metered or agent.reserve == "calibrated", tokens_per_byte)
 
 
 def _least(limits: Bound, output_tokens: int, tokens_per_byte: float, claims: Sequence[Claim]) -> Amounts:

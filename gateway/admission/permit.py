@@ -71,6 +71,12 @@ class Permit:
         return self.offer.deployment
 
     @property
+    def tokens_per_event(self) -> int:
+        """What one event of its stream counts for."""
+        metering = self.deployment.metering
+        return 1 if metering is None else metering.tokens_per_event
+
+    @property
     def run_path(self) -> str:
         """The runs from the root to the attempt's own."""
         return self.offer.bid.origin.run_path
@@ -94,12 +100,17 @@ class Permit:
             tokens = charge.usage.input_tokens + charge.usage.output_tokens
             self._store.settle(self.id, Amounts(charge.cost_nano_usd, tokens), charge)
 
-    def learn(self, usage: Usage, *, truncated: bool) -> None:
-        """The provider has told what a whole answer took: remember it for the next one like it."""
+    def learn(self, usage: Usage, *, shortened: bool = False) -> None:
+        """The provider has told what a whole answer took: remember it for the next one like it.
+
+        One that was `shortened`, or reached its bound, would have taken at least so much.
+        """
         offer = self.offer
         if offer.learns and offer.bound is not None:
             origin, bound = offer.bid.origin, offer.bound
-            text_bytes = bound.text_bytes if bound.text_tokens == bound.input_tokens else 0
+            text_bytes = bound.text_bytes if bound.text_tokens == bound.input_tokens and not shortened else 0
+            longest = bound.output_tokens if self.max_output_tokens is None else self.max_output_tokens
+            truncated = shortened or usage.output_tokens >= longest * bound.answers
             self._learner.observe(
                 origin.agent, origin.model, text_bytes, usage, truncated=truncated, answers=bound.answers
             )

@@ -12,8 +12,11 @@ import time
 from gateway.context import RequestContext
 from gateway.errors import UpstreamFailure
 from gateway.exchange.events import Events
-from gateway.exchange.head import answer_headers, is_event_stream
+from gateway.exchange.head import answer_headers, as_json, is_event_stream
+from gateway.exchange.metered import MeteredReader
+from gateway.exchange.outbox import ClientTooSlow, Outbox
 from gateway.exchange.settlement import Settlement
+from gateway.exchange.sinks import AnswerSink, ClientSink
 from gateway.reply import Reply
 from gateway.telemetry.recorder import Recorder
 from gateway.upstream.attempt import NOTHING, Attempt, client_error, outcome_of
@@ -22,9 +25,11 @@ from gateway.upstream.refusals import failed_answer, may_be_billed, refusal
 from gateway.upstream.secrets import mask
 from gateway.upstream.transport import ConnectionBroken, Response, Transport, TransportError
 from gateway.wire.answers import MalformedAnswer, read_answer
+from gateway.wire.assemble import Assembler
+from gateway.wire.ending import Stream, length_ending
 from gateway.wire.requests import ModelRequest
 from gateway.wire.sse import EventSplitter, EventTooLarge
-from routing.money import format_usd
+from routing.money import NanoUsd, format_usd
 
 LATE_USAGE_S = 2.0
 """How long a finished stream is read on for late usage."""
@@ -78,6 +83,7 @@ class Exchange:
                 deployment.upstream_model,
                 max_tokens=None if permit is None else permit.max_output_tokens,
                 max_tokens_field=deployment.max_tokens_field,
+                stream=permit is not None and permit.offer.metered,
             ),
         )
         return Attempt(FIRST_ATTEMPT, deployment, call)
@@ -105,6 +111,8 @@ class Exchange:
         attempt.status = response.status
         if not 200 <= response.status < 300:
             await self._relay_refusal(response)
+        elif self._settlement.meter is not None and is_event_stream(response):
+            await (self._relay_metered(response) if self._request.stream else self._assemble(response))
         elif self._request.stream and is_event_stream(response):
             await self._relay_stream(response)
         else:
@@ -148,25 +156,36 @@ class Exchange:
         if usage is None:
             usage = attempt.estimate(self._request.profile, 0, answer.text_bytes)
         bill = settlement.settle("ok", usage, estimated=estimated, service_tier=answer.service_tier)
-        cost = format_usd(bill.cost).encode()
-        headers = answer_headers(context, attempt.deployment, response)
-        headers.append((b"x-farebox-cost-usd", cost))
-        headers.append((b"x-litellm-response-cost", cost))
+        context.outcome = "ok"
+        await self._whole(response, body, bill.cost)
+
+    async def _whole(self, response: Response, body: bytes, cost: NanoUsd) -> None:
+        """Send a complete answer with its cost."""
+        context = self._context
+        usd = format_usd(cost).encode()
+        headers = answer_headers(context, self._attempt.deployment, response)
+        if self._settlement.meter is not None:
+            headers = as_json(headers)
+        headers.append((b"x-farebox-cost-usd", usd))
+        headers.append((b"x-litellm-response-cost", usd))
         if context.recorded_answer is not None:
             context.recorded_answer.append(body)
-        context.outcome, context.status, context.error_code = "ok", response.status, ""
+        context.status, context.error_code = response.status, ""
         await self._reply.whole(response.status, headers, body)
+
+    async def _start_stream(self, response: Response) -> None:
+        headers = answer_headers(self._context, self._attempt.deployment, response)
+        headers.append((b"cache-control", b"no-cache"))
+        headers.append((b"x-accel-buffering", b"no"))
+        self._context.status = response.status
+        await self._reply.start(response.status, headers)
 
     async def _relay_stream(self, response: Response) -> None:
         """Events leave as they arrive; only the usage event is held to the contract."""
         context, reply, attempt, observer = self._context, self._reply, self._attempt, self._settlement.observer
         events = Events(context, self._request, self._endpoint, self._settlement)
         splitter = EventSplitter()
-        headers = answer_headers(context, attempt.deployment, response)
-        headers.append((b"cache-control", b"no-cache"))
-        headers.append((b"x-accel-buffering", b"no"))
-        context.status = response.status
-        await reply.start(response.status, headers)
+        await self._start_stream(response)
         ending: asyncio.TimerHandle | None = None
         try:
             while chunk := await response.next_chunk():
@@ -188,6 +207,73 @@ class Exchange:
                 ending.cancel()
         await self._end_stream(events, splitter.rest)
 
+    async def _relay_metered(self, response: Response) -> None:
+        """As `_relay_stream`, but read at the provider's pace, and ended in time when the money is."""
+        context, reply, settlement = self._context, self._reply, self._settlement
+        events = Events(context, self._request, self._endpoint, settlement)
+        outbox = Outbox(reply)
+        await self._start_stream(response)
+        try:
+            rest = await self._reader().read(response, ClientSink(events, outbox), LATE_USAGE_S)
+            if rest is not None:
+                await outbox.sent()
+                await self._end_stream(events, rest)
+                return
+            ending = self._shortened(include_usage=self._request.include_usage)
+            if context.recorded_answer is not None:
+                context.recorded_answer += ending
+            await outbox.sent()
+            await reply.send(b"".join(ending))
+            await reply.finish()
+        except ClientTooSlow:
+            self._leave()
+            self._interrupt("cancelled")
+        finally:
+            outbox.drop()
+
+    async def _assemble(self, response: Response) -> None:
+        """A stream of our own wish, for a client that does not stream: put together to the whole answer."""
+        context, settlement, attempt = self._context, self._settlement, self._attempt
+        observer, assembler = settlement.observer, Assembler(context.api)
+        sink = AnswerSink(observer, assembler)
+        rest = await self._reader().read(response, sink, LATE_USAGE_S)
+        if rest is None:
+            for event in self._shortened(include_usage=True):
+                assembler.feed(event)
+        else:
+            if rest:
+                await sink.take([rest])
+            if observer.failed or not observer.complete or assembler.malformed:
+                settlement.observed("cut")
+                if observer.failed:
+                    raise failed_answer(attempt.deployment.provider, response.status)
+                raise self._cut_short()
+            settlement.observed("ok")
+            context.outcome = "ok"
+        context.first_byte_s = time.monotonic()
+        await self._whole(response, assembler.body(), context.cost)
+
+    def _reader(self) -> MeteredReader:
+        permit, settlement = self._context.permit, self._settlement
+        assert permit is not None, "only permits are metered"  # noqa: S101 -- guards a programming error
+        assert settlement.meter is not None  # noqa: S101 -- as above
+        return MeteredReader(self._context, permit, settlement, settlement.meter)
+
+    def _shortened(self, *, include_usage: bool) -> list[bytes]:
+        """Settle a stream whose money has ended, and give the events that end it properly."""
+        context, deployment = self._context, self._attempt.deployment
+        bill = self._settlement.shortened()
+        context.outcome, context.error_code = "shortened", ""
+        stream = Stream(
+            context.api,
+            self._request.profile.answers,
+            include_usage,
+            context.request_id,
+            deployment.upstream_model,
+            int(context.arrived_at_s),
+        )
+        return length_ending(stream, self._settlement.observer, bill.usage, bill.cost)
+
     async def _end_stream(self, events: Events, rest: bytes) -> None:
         """The upstream has nothing more to say."""
         observer, context = self._settlement.observer, self._context
@@ -202,15 +288,18 @@ class Exchange:
                     await self._reply.send(rest)
                 await self._reply.finish()
                 return
-            raise UpstreamFailure(
-                f"The stream of the provider `{self._attempt.deployment.provider}` ended before its answer was whole.",
-                reason="stream_cut",
-            )
+            raise self._cut_short()
         self._settlement.observed("ok")
         context.outcome, context.error_code = "ok", ""
         if rest:
             await self._reply.send(rest)
         await self._reply.finish()
+
+    def _cut_short(self) -> UpstreamFailure:
+        return UpstreamFailure(
+            f"The stream of the provider `{self._attempt.deployment.provider}` ended before its answer was whole.",
+            reason="stream_cut",
+        )
 
     def _broken(self, error: TransportError) -> None:
         attempt = self._attempt

@@ -19,12 +19,18 @@ def answer_headers(context: RequestContext, deployment: Deployment, response: Re
     headers = client_headers(response.headers)
     headers.append((b"x-request-id", context.request_id.encode()))
     headers += labels_of(deployment, route)
-    if context.permit is not None:
-        headers += context.permit.headers
+    permit = context.permit
+    if permit is not None:
+        headers += permit.headers
     run = context.attribution.run
     if run is not None:
         headers.append((b"x-farebox-run", run.encode()))
     return headers
+
+
+def as_json(headers: Headers) -> Headers:
+    """The head of a stream, for the one answer that was put together from it."""
+    return [*(header for header in headers if header[0] != b"content-type"), (b"content-type", b"application/json")]
 
 
 @lru_cache(maxsize=4096)

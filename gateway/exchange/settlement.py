@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from gateway.context import RequestContext
@@ -12,20 +13,23 @@ from gateway.wire.answers import StreamObserver
 from gateway.wire.requests import ModelRequest
 from routing.money import NanoUsd, Usage
 
-_PURPOSES = {"ok": "useful", "cancelled": "cancelled", "drained": "cancelled"}
+_PURPOSES = {"ok": "useful", "shortened": "useful", "cancelled": "cancelled", "drained": "cancelled"}
 
 
 class Settlement:
     """Settles one attempt, once."""
 
-    __slots__ = ("_context", "_recorder", "_request", "attempt", "observer")
+    __slots__ = ("_context", "_recorder", "_request", "attempt", "meter", "observer")
 
     def __init__(self, context: RequestContext, request: ModelRequest, attempt: Attempt, recorder: Recorder) -> None:
         self._context = context
         self._request = request
         self._recorder = recorder
         self.attempt = attempt
-        self.observer = StreamObserver(request.profile.answers)
+        permit = context.permit
+        self.meter = None if permit is None else permit.offer.meter(permit.reserved, permit.max_output_tokens)
+        """Counts the stream, where what is reserved for it is less than its bound."""
+        self.observer = StreamObserver(request.profile.answers, remember=self.meter is not None)
 
     @property
     def done(self) -> bool:
@@ -41,27 +45,66 @@ class Settlement:
         """Nothing can have been billed."""
         self.settle(outcome, NOTHING, estimated=False)
 
-    def unseen(self, outcome: str) -> None:
+    def unseen(self, outcome: str) -> Bill:
         """It may have been billed, though nothing of its answer was seen."""
-        self.settle(outcome, self.attempt.estimate_unseen(self._request.profile), estimated=True)
+        usage = self._most() or self.attempt.estimate_unseen(self._request.profile)
+        return self.settle(outcome, usage, estimated=True)
 
     def size(self, outcome: str, content_events: int, text_bytes: int) -> None:
         """An answer that said nothing of its usage: estimated from its size."""
         usage = self.attempt.estimate(self._request.profile, content_events, text_bytes)
         self.settle(outcome, usage, estimated=True)
 
-    def observed(self, outcome: str) -> None:
+    def shortened(self) -> Bill:
+        """The stream was ended because its money was."""
+        usage = self._most()
+        assert usage is not None, "only metered streams are"  # noqa: S101 -- guards a programming error
+        if self.observer.usage is not None and not self.observer.outdated:
+            usage = usage._replace(input_tokens=self.observer.usage.input_tokens)
+        bill = self.settle("shortened", usage, estimated=True)
+        permit = self._context.permit
+        if permit is not None:
+            permit.learn(usage, shortened=True)
+        return bill
+
+    def observed(self, outcome: str) -> Bill:
         """Settle with the provider's usage where it came, else with an estimate of what was seen, or may have been."""
         observer, attempt = self.observer, self.attempt
         if observer.usage is not None and (observer.complete or not observer.outdated):
-            self.settle(outcome, observer.usage, estimated=False, service_tier=observer.service_tier)
-        elif observer.content_events:
-            usage = attempt.estimate(self._request.profile, observer.content_events, observer.text_bytes)
+            return self.settle(outcome, observer.usage, estimated=False, service_tier=observer.service_tier)
+        if observer.content_events:
+            usage = self._most() or attempt.estimate(
+                self._request.profile, observer.content_events, observer.text_bytes
+            )
             if observer.usage is not None:  # what was reported before the last content, at least
                 usage = Usage(*map(max, usage, observer.usage))
-            self.settle(outcome, usage, estimated=True, service_tier=observer.service_tier)
-        else:
-            self.unseen(outcome)
+            return self.settle(outcome, usage, estimated=True, service_tier=observer.service_tier)
+        return self.unseen(outcome)
+
+    def _most(self) -> Usage | None:
+        """The most that an attempt which was broken off can have used; None when nothing bounds it.
+
+        Where a budget governs it the charge must not fall short of the bill. How fast a deployment generates at most,
+        and how soon it stops, is what its operator declares; without that all that was reserved may have been used.
+        """
+        permit = self._context.permit
+        if permit is None or permit.offer.bound is None:
+            return None
+        if self.meter is not None:
+            self.meter.count(self.observer.counted_tokens(permit.tokens_per_event))
+            return Usage(permit.offer.expected_input.tokens, self.meter.spent_tokens())
+        bound, metering = permit.offer.bound, permit.deployment.metering
+        longest = bound.output_tokens
+        if permit.max_output_tokens is not None:
+            longest = min(longest, permit.max_output_tokens + bound.predicted_tokens)
+        most = longest * bound.answers
+        if metering is not None:
+            elapsed_s = time.monotonic() - self.attempt.sent_s
+            generated = math.ceil(elapsed_s * metering.tokens_per_s) * bound.answers
+            if self.observer.content_events:
+                generated = self.observer.counted_tokens(metering.tokens_per_event)
+            most = min(most, generated + metering.margin_tokens * bound.answers)
+        return Usage(bound.input_tokens, most)
 
     def settle(self, outcome: str, usage: Usage, *, estimated: bool, service_tier: str | None = None) -> Bill:
         """Post the charge. Whoever finds the attempt settled must not call this."""
@@ -71,8 +114,11 @@ class Settlement:
         bill = self.price(usage, service_tier, estimated=estimated)
         context.cost = NanoUsd(context.cost + bill.cost)
         charge = self._charge(outcome, bill)
-        if context.permit is not None:
-            context.permit.settle(charge)
+        permit = context.permit
+        if permit is not None:
+            permit.settle(charge)
+            if not estimated:
+                permit.learn(usage)
         self._recorder.record(charge)
         return bill
 

@@ -124,6 +124,11 @@ class Meter:
         self._ask_tokens = max(SCANTY_TOKENS, self._ask_tokens // 2)
         self._asks_at = min(self._ends_at, max(self._asks_at, self.seen) + SCANTY_TOKENS)
 
+    def tokens_for(self, money: NanoUsd) -> int:
+        """Output tokens that so much money pays for."""
+        rate = self._terms.output_rate
+        return -(-money * PICO_PER_NANO // rate) if rate else 0
+
     def _plan(self) -> None:
         """Up to how many tokens nothing has to be done, and up to how many the stream may go on."""
         terms = self._terms

@@ -49,7 +49,7 @@ class ChargePosted(NamedTuple):
     unpriced: bool
     """True when a configured ceiling stood in for a missing price."""
     outcome: str
-    """`ok`, `error` (refused by the upstream), `timeout`, `unreachable`, `cut` (broke mid-answer), `cancelled` (the
+    """`ok`, `shortened` (a metered stream whose money ended), `error` (refused by the upstream), `timeout`, `unreachable`, `cut` (broke mid-answer), `cancelled` (the
     client left), `malformed`, `drained` (the gateway stopped)."""
     purpose: str
     """`useful`, or why money went elsewhere: `cancelled`, `failed`; later `retry`, `fallback`, `hedge`."""

@@ -1,0 +1,108 @@
+"""A stream that is counted while it runs: its reservation is extended ahead of it, or it is ended in time.
+
+The provider's stream is read at its own pace. Its events go to a sink: to the client as they come, or into the answer
+that is put together for a client that does not stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Protocol
+
+from gateway.admission.permit import Permit
+from gateway.context import RequestContext
+from gateway.exchange.settlement import Settlement
+from gateway.ledger.meter import END, GO_ON, Meter
+from gateway.ledger.operations import Amounts
+from gateway.store.protocol import StoreUnavailable
+from gateway.upstream.transport import Aborted, ConnectionBroken, Response, TransportError
+from gateway.wire.sse import EventSplitter, EventTooLarge
+from routing.money import NanoUsd
+
+log = logging.getLogger("farebox.exchange")
+
+
+class Sink(Protocol):
+    """Where the events go. Observes them on the way."""
+
+    async def take(self, events: list[bytes]) -> None:
+        """Take the next events; never waits for a client."""
+        ...
+
+
+class MeteredReader:
+    """Reads one stream."""
+
+    __slots__ = ("_context", "_extension", "_gone", "_meter", "_permit", "_settlement")
+
+    def __init__(self, context: RequestContext, permit: Permit, settlement: Settlement, meter: Meter) -> None:
+        self._context = context
+        self._permit = permit
+        self._settlement = settlement
+        self._meter = meter
+        self._extension: asyncio.Task[None] | None = None
+        self._gone = False
+        """The reservation is not ours any more: the stream has to end."""
+
+    async def read(self, response: Response, sink: Sink, late_usage_s: float) -> bytes | None:
+        """Read to the end, and give what was left unfinished of it; None when the money ended first.
+
+        Raises TransportError when the provider's stream broke.
+        """
+        attempt, observer = self._settlement.attempt, self._settlement.observer
+        splitter = EventSplitter()
+        ending: asyncio.TimerHandle | None = None
+        try:
+            while chunk := await response.next_chunk():
+                if attempt.first_byte_s is None:
+                    attempt.first_byte_s = self._context.first_byte_s = time.monotonic()
+                await sink.take(splitter.feed(chunk))
+                if not observer.complete and self._is_over():
+                    attempt.call.abort()
+                    return None
+                if observer.done and ending is None:
+                    ending = asyncio.get_running_loop().call_later(late_usage_s, attempt.call.abort)
+        except EventTooLarge as error:
+            attempt.call.abort()
+            raise ConnectionBroken(str(error), sent=True) from None
+        except Aborted:
+            if self._gone and not observer.complete:
+                return None
+            if not observer.complete:
+                raise
+        except TransportError:
+            if not observer.complete:  # broken after its proper end: whole all the same
+                raise
+        finally:
+            if ending is not None:
+                ending.cancel()
+        return splitter.rest
+
+    def _is_over(self) -> bool:
+        """Whether the stream has to end now. Sees to its extension otherwise."""
+        answer = self._meter.count(self._settlement.observer.counted_tokens(self._permit.tokens_per_event))
+        if answer is GO_ON or answer == GO_ON:
+            return self._gone
+        if answer == END:
+            return True
+        self._extension = asyncio.get_running_loop().create_task(self._extend(answer), name="extension")
+        return self._gone
+
+    async def _extend(self, money: NanoUsd) -> None:
+        meter = self._meter
+        try:
+            answer = await self._permit.extend(Amounts(money, meter.tokens_for(money)))
+        except StoreUnavailable:
+            answer = "no_room"  # it may come back while what is reserved lasts
+        except Exception:
+            log.exception("a reservation could not be extended")
+            answer = "no_room"
+        if answer == "extended":
+            meter.extended(money)
+        elif answer == "no_room":
+            meter.refused()
+        else:
+            self._gone = True
+            self._settlement.attempt.call.abort()
