@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,21 @@ from gateway.journal.writer import Journal
 def storage(tmp_path: Path) -> StorageSettings:
     """An hour between commits: nothing is written unless a test flushes."""
     return StorageSettings(dir=tmp_path / "state", flush_interval_s=3600)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either(request: pytest.FixtureRequest, storage: StorageSettings) -> StorageSettings:
+    """SQLite, then PostgreSQL."""
+    if request.param == "sqlite":
+        return storage
+    return replace(storage, journal_url=request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+async def either_journal(either: StorageSettings) -> AsyncIterator[Journal]:
+    opened = await Journal.open(either)
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture

@@ -1,0 +1,236 @@
+"""What the journal says was spent: what budgets' counters are seeded from, and verified against.
+
+Charges that wait to be written are not in the answers: flush the journal first. Every function raises JournalError when
+the database cannot be read.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    Dialect,
+    Integer,
+    String,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+)
+
+from gateway.journal.database import Database
+from gateway.journal.rows import MICROS, RUN_SEPARATOR, to_s, to_us
+from gateway.journal.sessions import reading
+from gateway.journal.tables import adjustments, charges, runs
+from gateway.ledger.budgets import Budget
+from gateway.ledger.scopes import EACH, SHARED, Scope
+from gateway.ledger.windows import ROLLING_BUCKETS, Span
+from routing.money import NanoUsd
+
+COUNTED: Final = ("settled", "orphaned", "correction")
+"""Resolutions whose cost counts in budgets."""
+
+Spent = dict[str, int | dict[int, int]]
+"""Nano-USD by value of the scope; of a rolling budget, nano-USD by bucket by value. What is not in there is 0."""
+
+
+class RunSpend(NamedTuple):
+    """What a run and all runs below it have used."""
+
+    cost_nano_usd: NanoUsd
+    tokens: int
+    """Input and output."""
+    requests: int
+    """Attempts that were not released."""
+
+
+class Irregular(NamedTuple):
+    """What did not end as it was admitted."""
+
+    orphaned: int
+    """Charges of gateways that were lost."""
+    orphaned_nano_usd: NanoUsd
+    """What they were charged, with what later corrections made of it."""
+    overruns: int
+    """Charges that came out dearer than their reservation."""
+    overrun_nano_usd: NanoUsd
+    """By so much, together."""
+
+
+async def spent(database: Database, budget: Budget, span: Span, now_s: float, value: str | None = None) -> Spent:
+    """What is posted to a budget's counters in one window, adjustments included: all counters, or that of `value`.
+
+    Rolling budgets: by bucket, those that still count at Unix time `now_s` (the store's). Calls without the value that
+    a `*` scope asks for are in `(none)` where the budget says `when_missing: shared`, else nowhere.
+    """
+    scope = budget.scope
+    if scope.value == EACH:
+        wanted = value
+    elif value is None or value == scope.value:
+        wanted = scope.value
+    else:
+        return {}
+    label = _label(scope, database.engine.dialect)
+    bucket_s = budget.window.bucket_s
+    found: defaultdict[tuple[str, int], int] = defaultdict(int)
+    async with reading(database.engine) as connection:
+        rows = (
+            select(
+                label.label("said"),
+                _bucket(charges.c.window_at_us, bucket_s).label("bucket"),
+                func.sum(charges.c.cost_nano_usd),
+            )
+            .where(
+                charges.c.resolution.in_(COUNTED),
+                _in_window(charges.c.window_at_us, span, bucket_s, now_s),
+                true() if wanted is None else _has_value(label, scope, wanted),
+            )
+            .group_by("said", "bucket")
+        )
+        for said, bucket, cost in await connection.execute(rows):
+            for counter in _counters(budget, said):
+                found[counter, bucket] += int(cost)
+        by_hand = select(
+            adjustments.c.value,
+            _bucket(adjustments.c.window_at_us, bucket_s),
+            adjustments.c.amount_nano_usd,
+        ).where(
+            adjustments.c.budget == budget.id,
+            _in_window(adjustments.c.window_at_us, span, bucket_s, now_s),
+        )
+        for counter, bucket, amount in await connection.execute(by_hand):
+            found[counter, bucket] += int(amount)
+    return _by_value(found, wanted, rolling=bool(bucket_s))
+
+
+async def run_spent(database: Database, ids: Collection[str]) -> dict[str, RunSpend]:
+    """What each of these runs (`agent/run`) has used, the runs below it included; 0 for a run without charges."""
+    if not ids:
+        return {}
+    totals = {run: [0, 0, 0] for run in ids}
+    async with reading(database.engine) as connection:
+        known = select(runs.c.id, runs.c.path).where(runs.c.id.in_(ids))
+        roots = {run: path.partition(RUN_SEPARATOR)[0] for run, path in await connection.execute(known)}
+        places: list[ColumnElement[bool]] = [charges.c.root_run.in_({*roots.values(), *ids})]
+        # The journal need not know a run: it may only be a label. Then any tree may hold it.
+        places += [_contains(charges.c.run_path, run) for run in ids if run not in roots]
+        rows = (
+            select(
+                charges.c.run_path,
+                func.sum(charges.c.cost_nano_usd),
+                func.sum(charges.c.input_tokens + charges.c.output_tokens),
+                func.sum(case((charges.c.resolution == "correction", 0), else_=1)),
+            )
+            .where(charges.c.root_run.is_not(None), charges.c.resolution.in_(COUNTED), or_(*places))
+            .group_by(charges.c.run_path)
+        )
+        for path, *sums in await connection.execute(rows):
+            for run in path.split(RUN_SEPARATOR):
+                if run in totals:
+                    totals[run] = [total + int(more) for total, more in zip(totals[run], sums, strict=True)]
+    return {run: RunSpend(NanoUsd(cost), tokens, requests) for run, (cost, tokens, requests) in totals.items()}
+
+
+async def latest_window_at_s(database: Database) -> float | None:
+    """The latest moment of the store's clock that the journal knows; None without a charge.
+
+    A store whose clock is behind it has gone back in time.
+    """
+    async with reading(database.engine) as connection:
+        latest = (await connection.execute(select(func.max(charges.c.window_at_us)))).scalar()
+    return None if latest is None else to_s(latest)
+
+
+async def irregular(database: Database, since_s: float = 0.0) -> Irregular:
+    """Orphaned charges and overruns since a Unix time, by the moment that decides a charge's window."""
+    lost = charges.c.resolution == "orphaned"
+    over = and_(
+        charges.c.resolution == "settled",
+        charges.c.reserved_nano_usd > 0,
+        charges.c.cost_nano_usd > charges.c.reserved_nano_usd,
+    )
+    amounts = (
+        cast(lost, Integer),
+        case((or_(lost, charges.c.resolution == "correction"), charges.c.cost_nano_usd), else_=0),
+        cast(over, Integer),
+        case((over, charges.c.cost_nano_usd - charges.c.reserved_nano_usd), else_=0),
+    )
+    sums = select(*(func.coalesce(func.sum(amount), 0) for amount in amounts))
+    async with reading(database.engine) as connection:
+        row = (await connection.execute(sums.where(charges.c.window_at_us >= to_us(since_s)))).one()
+    orphaned, orphaned_nano_usd, overruns, overrun_nano_usd = map(int, row)
+    return Irregular(orphaned, NanoUsd(orphaned_nano_usd), overruns, NanoUsd(overrun_nano_usd))
+
+
+def _label(scope: Scope, dialect: Dialect) -> ColumnElement[Any]:
+    """What a charge says about a scope: NULL or an empty text when nothing, a whole path for runs."""
+    if scope.kind == "global":
+        return literal("")
+    if scope.kind == "run":
+        return charges.c.run_path
+    if scope.kind == "user":
+        return charges.c.end_user
+    if scope.kind != "tag":
+        return charges.c[scope.kind]
+    if dialect.name == "postgresql":
+        return cast(charges.c.tags, JSON).op("->>", return_type=String())(literal(scope.tag, String()))
+    # A tag's name is an id: it has no quotes, and its dots must not be steps of the path.
+    return func.json_extract(charges.c.tags, f'$."{scope.tag}"', type_=String())
+
+
+def _bucket(column: ColumnElement[int], bucket_s: int) -> ColumnElement[Any]:
+    return column // (bucket_s * MICROS) if bucket_s else literal(0)
+
+
+def _in_window(column: ColumnElement[int], span: Span, bucket_s: int, now_s: float) -> ColumnElement[bool]:
+    if bucket_s:
+        oldest = int(now_s // bucket_s) - ROLLING_BUCKETS
+        return column >= oldest * bucket_s * MICROS
+    if span.id == "total":
+        return true()
+    return and_(column >= to_us(span.start_s), column < to_us(span.end_s))
+
+
+def _has_value(label: ColumnElement[Any], scope: Scope, value: str) -> ColumnElement[bool]:
+    if scope.kind == "global":
+        return true()
+    if value == SHARED:
+        nothing: ColumnElement[bool] = label.is_(None)
+        return nothing if scope.kind == "tag" else or_(nothing, label == "")
+    return _contains(label, value) if scope.kind == "run" else label == value
+
+
+def _contains(path: ColumnElement[Any], run: str) -> ColumnElement[bool]:
+    separated = literal(RUN_SEPARATOR) + path + literal(RUN_SEPARATOR)
+    return separated.contains(f"{RUN_SEPARATOR}{run}{RUN_SEPARATOR}", autoescape=True)
+
+
+def _counters(budget: Budget, said: str | None) -> Iterable[str]:
+    scope = budget.scope
+    if scope.kind == "global":
+        return ("",)
+    if said is None or (not said and scope.kind != "tag"):
+        return (SHARED,) if scope.value == EACH and budget.when_missing == "shared" else ()
+    return said.split(RUN_SEPARATOR) if scope.kind == "run" else (said,)
+
+
+def _by_value(found: dict[tuple[str, int], int], wanted: str | None, *, rolling: bool) -> Spent:
+    values: Spent = {}
+    for (value, bucket), amount in found.items():
+        if wanted is not None and value != wanted:
+            continue  # another run of the same path
+        if rolling:
+            buckets = values.setdefault(value, {})
+            assert isinstance(buckets, dict)  # noqa: S101 -- made in this loop
+            buckets[bucket] = amount
+        else:
+            values[value] = amount
+    return values
