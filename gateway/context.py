@@ -40,9 +40,11 @@ class RequestContext:
         "error_code",
         "first_byte_s",
         "forwarded",
+        "loop",
         "outcome",
         "permit",
         "principal",
+        "prompt",
         "recorded_answer",
         "request",
         "request_id",
@@ -63,6 +65,10 @@ class RequestContext:
         self.forwarded: Headers = []
         self.body = b""
         self.request: ModelRequest | None = None
+        self.prompt: int | None = None
+        """Its fingerprint, where its run is watched for prompts that repeat."""
+        self.loop: str | None = None
+        """The kind of loop that was found in it."""
         self.route: Route | None = None
         self.deployment: Deployment | None = None
         """Where the latest attempt went."""

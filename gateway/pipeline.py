@@ -3,7 +3,7 @@
 authenticate   key -> Principal
 read           body -> ModelRequest with its RequestProfile
 attribute      headers, body -> Attribution, headers for the provider
-guard          loops and velocity: nothing stands here yet
+guard          messages, the run's latest prompts -> a loop is noted, told or stopped
 route          model -> Route: ordered candidates
 admit          candidates -> Permit: budgets, rates and runs reserve the first that fits, or the request waits or ends
 exchange       the upstream call, relayed and settled
@@ -20,6 +20,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from gateway.admission.admission import Admission
+from gateway.admission.watch import Watch
 from gateway.config.snapshot import Snapshot
 from gateway.context import RequestContext
 from gateway.errors import (
@@ -86,11 +87,13 @@ class Pipeline:
         transport: Transport,
         recorder: Recorder,
         admission: Admission | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._models = models
         self._admittance = admittance
         self._admission = admission
+        self._watch = watch
         self._transport = transport
         self._recorder = recorder
 
@@ -116,6 +119,8 @@ class Pipeline:
             await reply.error(failure, context.request_id)
         finally:
             if context.principal is not None:
+                if self._watch is not None:
+                    self._watch.over(context)
                 self._recorder.record(context.finished())
 
     async def _serve(self, context: RequestContext, call: IncomingCall, reply: Reply) -> None:
@@ -129,7 +134,8 @@ class Pipeline:
         request = context.request = read_request(context.api, context.body)
         agent = snapshot.agents[principal.agent]
         context.attribution, context.forwarded = attribute(call.headers, request.fields, agent.trust)
-        # guard: nothing yet
+        if self._watch is not None:
+            await self._watch.look(context, request, call.headers)
         context.route = self._route(snapshot, principal, request)
         if self._admission is not None:
             context.permit = await self._admission.admit(context, request, reply, FIRST_ATTEMPT)

@@ -19,6 +19,8 @@ def answer_headers(context: RequestContext, deployment: Deployment, response: Re
     headers = client_headers(response.headers)
     headers.append((b"x-request-id", context.request_id.encode()))
     headers += labels_of(deployment, route)
+    if context.loop is not None:
+        headers.append((b"x-farebox-loop", context.loop.encode()))
     permit = context.permit
     if permit is not None:
         headers += permit.headers

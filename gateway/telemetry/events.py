@@ -49,8 +49,9 @@ class ChargePosted(NamedTuple):
     unpriced: bool
     """True when a configured ceiling stood in for a missing price."""
     outcome: str
-    """`ok`, `shortened` (a metered stream whose money ended), `error` (refused by the upstream), `timeout`, `unreachable`, `cut` (broke mid-answer), `cancelled` (the
-    client left), `malformed`, `drained` (the gateway stopped)."""
+    """`ok`, `shortened` (a metered stream whose money ended), `error` (refused by the upstream), `timeout`,
+    `unreachable`, `cut` (broke mid-answer), `cancelled` (the client left), `malformed`, `drained` (the gateway stopped),
+    `orphaned` (the gateway was lost)."""
     purpose: str
     """`useful`, or why money went elsewhere: `cancelled`, `failed`; later `retry`, `fallback`, `hedge`."""
     upstream_status: int | None
@@ -102,8 +103,8 @@ class RequestFinished(NamedTuple):
     rule: str
     """The rule that chose the deployment, and why."""
     outcome: str
-    """`ok`, `refused` (by Farebox, before any upstream call), `upstream_error`, `client_gone`, `cut`, `drained`,
-    `error`."""
+    """`ok`, `shortened`, `refused` (by Farebox, before any upstream call), `upstream_error`, `client_gone`, `cut`,
+    `drained`, `error`, `lost` (its gateway was)."""
     status: int
     error_code: str
     """The `code` of the error body; empty on success."""
@@ -171,6 +172,58 @@ class Adjusted(NamedTuple):
     actor: str
 
 
+class LoopFound(NamedTuple):
+    """An agent repeats itself."""
+
+    at_s: float
+    agent: str
+    run: str | None
+    """`agent/run`."""
+    kind: str
+    """`repeated_call`, `alternating_calls`, `repeated_prompt`."""
+    times: int
+    action: str
+    """What the agent's rule does about it: `observe`, `warn`, `block`, `downgrade`."""
+
+
+class LimitNoticed(NamedTuple):
+    """What a budget or limit did to a request besides refusing it."""
+
+    at_s: float
+    agent: str
+    kind: str
+    """`shadow` (a rule in shadow mode would have refused it), `clamped` (its answer was bounded lower), `waited` (for
+    money that others had reserved), `refused`."""
+    rule: str
+    """The budget's or limit's name; empty for `clamped`."""
+    scope: str
+    reason: str
+    """For `refused`, why: `budget_exceeded`, `budget_reserved`, `requests`, `tokens`, `concurrency`, `velocity` ..."""
+    waited_s: float = 0.0
+
+
+class BudgetCrossed(NamedTuple):
+    """What is posted to a budget has passed one of its `alert_at` shares, or its limit."""
+
+    at_s: float
+    budget: str
+    scope: str
+    window: str
+    share: float
+    posted_nano_usd: int
+    limit_nano_usd: int
+
+
 Event = (
-    RequestStarted | ChargePosted | RequestFinished | KeyRefused | KeysReloaded | ConfigLoaded | RunChanged | Adjusted
+    RequestStarted
+    | ChargePosted
+    | RequestFinished
+    | KeyRefused
+    | KeysReloaded
+    | ConfigLoaded
+    | RunChanged
+    | Adjusted
+    | LoopFound
+    | LimitNoticed
+    | BudgetCrossed
 )
