@@ -7,7 +7,8 @@ the database cannot be read.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
+from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
@@ -25,6 +26,7 @@ from sqlalchemy import (
     select,
     true,
 )
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.journal.database import Database
 from gateway.journal.rows import MICROS, RUN_SEPARATOR, to_s, to_us
@@ -34,6 +36,9 @@ from gateway.ledger.budgets import Budget
 from gateway.ledger.scopes import EACH, SHARED, Scope
 from gateway.ledger.windows import ROLLING_BUCKETS, Span
 from routing.money import NanoUsd
+
+Source = Database | AsyncConnection
+"""A database, or a connection of `sessions.reading`: everything asked of the same one is of the same moment."""
 
 COUNTED: Final = ("settled", "orphaned", "correction")
 """Resolutions whose cost counts in budgets."""
@@ -65,7 +70,7 @@ class Irregular(NamedTuple):
     """By so much, together."""
 
 
-async def spent(database: Database, budget: Budget, span: Span, now_s: float, value: str | None = None) -> Spent:
+async def spent(source: Source, budget: Budget, span: Span, now_s: float, value: str | None = None) -> Spent:
     """What is posted to a budget's counters in one window, adjustments included: all counters, or that of `value`.
 
     Rolling budgets: by bucket, those that still count at Unix time `now_s` (the store's). Calls without the value that
@@ -78,10 +83,10 @@ async def spent(database: Database, budget: Budget, span: Span, now_s: float, va
         wanted = scope.value
     else:
         return {}
-    label = _label(scope, database.engine.dialect)
+    label = _label(scope, source.engine.dialect)
     bucket_s = budget.window.bucket_s
     found: defaultdict[tuple[str, int], int] = defaultdict(int)
-    async with reading(database.engine) as connection:
+    async with _reading(source) as connection:
         rows = (
             select(
                 label.label("said"),
@@ -111,12 +116,12 @@ async def spent(database: Database, budget: Budget, span: Span, now_s: float, va
     return _by_value(found, wanted, rolling=bool(bucket_s))
 
 
-async def run_spent(database: Database, ids: Collection[str]) -> dict[str, RunSpend]:
+async def run_spent(source: Source, ids: Collection[str]) -> dict[str, RunSpend]:
     """What each of these runs (`agent/run`) has used, the runs below it included; 0 for a run without charges."""
     if not ids:
         return {}
     totals = {run: [0, 0, 0] for run in ids}
-    async with reading(database.engine) as connection:
+    async with _reading(source) as connection:
         known = select(runs.c.id, runs.c.path).where(runs.c.id.in_(ids))
         roots = {run: path.partition(RUN_SEPARATOR)[0] for run, path in await connection.execute(known)}
         places: list[ColumnElement[bool]] = [charges.c.root_run.in_({*roots.values(), *ids})]
@@ -139,17 +144,17 @@ async def run_spent(database: Database, ids: Collection[str]) -> dict[str, RunSp
     return {run: RunSpend(NanoUsd(cost), tokens, requests) for run, (cost, tokens, requests) in totals.items()}
 
 
-async def latest_window_at_s(database: Database) -> float | None:
+async def latest_window_at_s(source: Source) -> float | None:
     """The latest moment of the store's clock that the journal knows; None without a charge.
 
     A store whose clock is behind it has gone back in time.
     """
-    async with reading(database.engine) as connection:
+    async with _reading(source) as connection:
         latest = (await connection.execute(select(func.max(charges.c.window_at_us)))).scalar()
     return None if latest is None else to_s(latest)
 
 
-async def irregular(database: Database, since_s: float = 0.0) -> Irregular:
+async def irregular(source: Source, since_s: float = 0.0) -> Irregular:
     """Orphaned charges and overruns since a Unix time, by the moment that decides a charge's window."""
     lost = charges.c.resolution == "orphaned"
     over = and_(
@@ -164,10 +169,19 @@ async def irregular(database: Database, since_s: float = 0.0) -> Irregular:
         case((over, charges.c.cost_nano_usd - charges.c.reserved_nano_usd), else_=0),
     )
     sums = select(*(func.coalesce(func.sum(amount), 0) for amount in amounts))
-    async with reading(database.engine) as connection:
+    async with _reading(source) as connection:
         row = (await connection.execute(sums.where(charges.c.window_at_us >= to_us(since_s)))).one()
     orphaned, orphaned_nano_usd, overruns, overrun_nano_usd = map(int, row)
     return Irregular(orphaned, NanoUsd(orphaned_nano_usd), overruns, NanoUsd(overrun_nano_usd))
+
+
+@asynccontextmanager
+async def _reading(source: Source) -> AsyncIterator[AsyncConnection]:
+    if isinstance(source, AsyncConnection):
+        yield source
+    else:
+        async with reading(source.engine) as connection:
+            yield connection
 
 
 def _label(scope: Scope, dialect: Dialect) -> ColumnElement[Any]:
