@@ -21,6 +21,7 @@ from gateway.ledger.operations import (
     RunState,
 )
 from gateway.ledger.recent import Recent
+from gateway.ledger.windows import FOREVER_S
 from gateway.limits import gcra
 
 GRACE_S = 86_400.0
@@ -243,11 +244,16 @@ class Book(Attempts):
         return closed
 
     def _drop_counters(self, gone: set[str], now_s: float) -> None:
-        """Those of runs that are `gone`, of windows long ended, and rolling ones that hold nothing."""
+        """Those of runs that are `gone`, of windows long ended, and rolling ones that have long held nothing.
+
+        Not at once: requests that began under an older configuration must not bring its limits back.
+        """
         in_use = {id(counter) for held in self._held.values() for counter in held.counters}
         for counter in list(self._counters.values()):
             if now_s >= counter.stale_s:
                 counter.roll(now_s)
-            over = counter.end_s + GRACE_S <= now_s or (counter.buckets is not None and not counter.buckets)
-            if (over or counter.scope in gone) and not counter.reserved and id(counter) not in in_use:
+            if counter.buckets is not None:
+                counter.end_s = FOREVER_S if counter.buckets else min(counter.end_s, now_s)
+            over = counter.end_s + GRACE_S <= now_s or counter.scope in gone
+            if over and not counter.reserved and id(counter) not in in_use:
                 del self._counters[counter.key]

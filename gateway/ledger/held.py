@@ -100,8 +100,11 @@ class Held:
         """Whose money it spends."""
 
     def charge(self) -> Amounts:
-        """What it is charged when nobody settles it: all that was set aside."""
-        return self.granted.strict if self.calibrated is None else self.calibrated
+        """What it is charged when nobody settles it: all that was set aside in each of its counters."""
+        strict, calibrated = self.granted.strict, self.calibrated
+        if calibrated is None:
+            return strict
+        return Amounts(min(strict.money, calibrated.money), min(strict.tokens, calibrated.tokens))
 
     def at_s(self) -> float:
         """The moment in whose windows it counts."""
