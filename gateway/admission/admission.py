@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Sequence
 
 from gateway.admission.bids import Asked, Offer, is_meterable, offer
 from gateway.admission.claims import LabelMissing, Rulebook, carve_id
 from gateway.admission.permit import Learner, Permit
 from gateway.admission.queue import FairQueue, QueueFull
-from gateway.admission.refusals import error_for, rate_headers, waits
+from gateway.admission.refusals import error_for, rate_headers, soonest, waits
 from gateway.admission.runs import Runs
 from gateway.config.snapshot import Agent, Snapshot
 from gateway.context import RequestContext
@@ -18,6 +19,8 @@ from gateway.ledger.operations import Denial, Granted, Origin, Refused, Run, Tic
 from gateway.ledger.scopes import Labels
 from gateway.reply import ClientGone, Reply
 from gateway.store.protocol import Store, StoreUnavailable
+from gateway.telemetry.events import LimitNoticed
+from gateway.telemetry.recorder import Recorder
 from gateway.wire.requests import ModelRequest
 from routing.catalog import Deployment
 from routing.money import NanoUsd, format_usd
@@ -44,10 +47,11 @@ class _Demand:
 class Admission:
     """Admits the attempts of one gateway."""
 
-    def __init__(self, store: Store, learned: Learner, *, shared: bool = False) -> None:
+    def __init__(self, store: Store, learned: Learner, recorder: Recorder, *, shared: bool = False) -> None:
         """`shared`: other gateways use the store too."""
         self._store = store
         self._learned = learned
+        self._recorder = recorder
         self.runs = Runs(store)
         self.queue = FairQueue(polls=shared)
         self._rules: tuple[Snapshot, Rulebook] | None = None
@@ -77,7 +81,10 @@ class Admission:
             ) from None
         except LabelMissing as missing:
             raise _label_error(missing) from None
-        return self._permit(demand, granted, runs)
+        permit = self._permit(demand, granted, runs)
+        if permit.clamped or granted.over:
+            self._notice_permit(context, permit)
+        return permit
 
     def _permit(self, demand: _Demand, granted: Granted, runs: Sequence[Run]) -> Permit:
         found = demand.offers[granted.bid]
@@ -95,6 +102,22 @@ class Admission:
             headers += rate_headers(granted.rates)
         permit.headers = tuple(headers)
         return permit
+
+    def _notice_permit(self, context: RequestContext, permit: Permit) -> None:
+        origin = permit.offer.bid.origin
+        if permit.clamped:
+            self._notice(context, origin.agent, "clamped", "", "")
+        for key in permit.granted.over:
+            self._notice(context, origin.agent, "shadow", key, "shadow")
+
+    def _notice(
+        self, context: RequestContext, agent: str, kind: str, key: str, reason: str, *, waited_s: float = 0.0
+    ) -> None:
+        """Tell metrics and log. `key` is the counter's or cell's: `b|<budget>|<value>|...`."""
+        rule, _, rest = key.partition("|")[2].partition("|")
+        self._recorder.record(
+            LimitNoticed(context.arrived_at_s, agent, kind, rule, rest.partition("|")[0], reason, waited_s)
+        )
 
     async def _runs_of(self, context: RequestContext) -> tuple[Run, ...]:
         principal, attribution, snapshot = context.principal, context.attribution, context.snapshot
@@ -191,7 +214,7 @@ class Admission:
                 return None
             return answer
 
-        settings = context.snapshot.queue
+        settings, began_s = context.snapshot.queue, time.monotonic()
         line_wait: Coroutine[None, None, Granted | Refused | None]
         line_wait = self.queue.wait(line, attempt, settings.wait_s, settings.max_waiting)
         waiting = asyncio.create_task(line_wait)
@@ -208,6 +231,8 @@ class Admission:
             answer = await self._ask(demand)
         finally:
             reply.on_disconnect(None)
+            agent = demand.ticket.bids[0].origin.agent
+            self._notice(context, agent, "waited", line, "", waited_s=time.monotonic() - began_s)
         answer = answer or last
         assert answer is not None, "a wait ends with an attempt"  # noqa: S101 -- guards a programming error
         return answer
@@ -219,7 +244,11 @@ class Admission:
                     self.runs.forget(run)
             elif denial.key.startswith("v|") and denial.cause == "posted":
                 await self._store.pause_run(demand.ticket.runs[0], "velocity")
-        return error_for(denials, demand.ticket.bids, context.snapshot.budget_status)
+        error = error_for(denials, demand.ticket.bids, context.snapshot.budget_status)
+        _, denial = soonest(denials)
+        agent = demand.ticket.bids[0].origin.agent
+        self._notice(context, agent, "refused", denial.key, str(error.metadata.get("reason", error.code)))
+        return error
 
 
 def _cancel(waiting: asyncio.Future[Granted | Refused | None]) -> None:

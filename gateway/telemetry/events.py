@@ -50,8 +50,8 @@ class ChargePosted(NamedTuple):
     """True when a configured ceiling stood in for a missing price."""
     outcome: str
     """`ok`, `shortened` (a metered stream whose money ended), `error` (refused by the upstream), `timeout`,
-    `unreachable`, `cut` (broke mid-answer), `cancelled` (the client left), `malformed`, `drained` (the gateway stopped),
-    `orphaned` (the gateway was lost)."""
+    `unreachable`, `cut` (broke mid-answer), `cancelled` (the client left), `malformed`, `drained` (the gateway
+    stopped), `orphaned` (the gateway was lost)."""
     purpose: str
     """`useful`, or why money went elsewhere: `cancelled`, `failed`; later `retry`, `fallback`, `hedge`."""
     upstream_status: int | None

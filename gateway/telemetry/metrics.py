@@ -22,6 +22,8 @@ from gateway.telemetry.events import (
     Event,
     KeyRefused,
     KeysReloaded,
+    LimitNoticed,
+    LoopFound,
     RequestFinished,
     RequestStarted,
 )
@@ -71,6 +73,11 @@ class Metrics:
         self._keys = 0
         self._key_refusals: dict[tuple[str, ...], int] = {}
         self._rendering = asyncio.Lock()
+        self._overrun: dict[tuple[str, ...], int] = {}
+        self._orphaned: dict[tuple[str, ...], int] = {}
+        self._limits: dict[tuple[str, ...], int] = {}
+        self._queue_s: dict[tuple[str, ...], float] = {}
+        self._loops: dict[tuple[str, ...], int] = {}
         self._handlers: dict[type, Callable[..., None]] = {
             RequestStarted: self._started,
             ChargePosted: self._charged,
@@ -78,6 +85,8 @@ class Metrics:
             ConfigLoaded: self._config_loaded,
             KeyRefused: self._key_refused,
             KeysReloaded: self._keys_reloaded,
+            LimitNoticed: self._limit_noticed,
+            LoopFound: self._loop_found,
         }
 
     def set_known(
@@ -143,6 +152,10 @@ class Metrics:
             series.offer.usage_missing += 1
         if event.unpriced:
             series.offer.unpriced += 1
+        if event.cost_nano_usd > event.reserved_nano_usd > 0:
+            self._add(self._overrun, event.agent, event.cost_nano_usd - event.reserved_nano_usd)
+        if event.resolution == "orphaned":
+            self._add(self._orphaned, event.agent, event.cost_nano_usd)
 
     def _finished(self, event: RequestFinished) -> None:
         agent = event.agent
@@ -172,6 +185,19 @@ class Metrics:
 
     def _keys_reloaded(self, event: KeysReloaded) -> None:
         self._keys = event.keys
+
+    def _limit_noticed(self, event: LimitNoticed) -> None:
+        self._add(self._limits, event.agent, 1, event.kind, event.reason)
+        if event.kind == "waited":
+            labels = (self._labels["agent"].value(event.agent),)
+            self._queue_s[labels] = self._queue_s.get(labels, 0.0) + event.waited_s
+
+    def _loop_found(self, event: LoopFound) -> None:
+        self._add(self._loops, event.agent, 1, event.kind, event.action)
+
+    def _add(self, counts: dict[tuple[str, ...], int], agent: str, amount: int, *more: str) -> None:
+        labels = (self._labels["agent"].value(agent), *more)
+        counts[labels] = counts.get(labels, 0) + amount
 
     # ── series ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -217,6 +243,11 @@ class Metrics:
             (self._agents, _REQUEST_LABELS[:3]),
             (self._offers, _REQUEST_LABELS[3:]),
             (self._errors, ("code", "agent")),
+            (self._overrun, ("agent",)),
+            (self._orphaned, ("agent",)),
+            (self._limits, ("agent",)),
+            (self._queue_s, ("agent",)),
+            (self._loops, ("agent",)),
         )
         for store, names in stores:
             if label in names:
@@ -239,6 +270,11 @@ class Metrics:
         yield "cost_usd_total", [(s.labels, s.nano_usd) for s in charges]
         yield "usage_missing_total", [(s.labels, s.usage_missing) for s in offers]
         yield "unpriced_requests_total", [(s.labels, s.unpriced) for s in offers]
+        yield "overrun_usd_total", list(self._overrun.items())
+        yield "orphaned_usd_total", list(self._orphaned.items())
+        yield "limits_total", list(self._limits.items())
+        yield "queue_wait_seconds_total", [(labels, round(s * 1000)) for labels, s in self._queue_s.items()]
+        yield "loops_total", list(self._loops.items())
         yield "config_version", [((), self._config.version)]
         yield "config_stale", [((), not self._config.ok)]
         yield "config_reload_failures_total", [((), self._reload_failures)]
