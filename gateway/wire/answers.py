@@ -157,7 +157,7 @@ class StreamObserver:
         return (self.done or self._finished >= self._answers) and not self.failed
 
     def counted_tokens(self, tokens_per_event: int) -> int:
-        """Output tokens seen so far, at most: what the provider reported, if it does so as it goes, and what came since."""
+        """Output tokens seen so far, at most: those that the provider has reported already, and what came since."""
         unreported = (self.content_events - self._events_reported) * tokens_per_event
         return unreported if self.usage is None else self.usage.output_tokens + unreported
 
