@@ -13,16 +13,19 @@ from gateway.cli.configuration import PROBLEMS, USAGE
 if TYPE_CHECKING:
     from gateway.config import ConfigError
     from gateway.config.snapshot import Snapshot
+    from gateway.ledger.budgets import Budget, Quota, RateLimit
     from routing.money import Price
 
 
 def check(
     config: Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")] = Path("config.yaml"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Connect to no server of `storage`.")] = False,
 ) -> None:
     """Check a configuration: print all its problems and exit with 1, or what it defines and exit with 0.
 
-    A problem is one line: file:line:column: path: message.
+    A problem is one line: file:line:column: path: message. Warnings are printed too, and do not fail. With
+    `store: valkey`, the Valkey and the PostgreSQL that it names are looked at, unless --offline is given.
 
     Example: farebox check --config config.yaml
     """
@@ -36,10 +39,22 @@ def check(
     except ConfigError as error:
         _print_problems(error, as_json=as_json)
         raise typer.Exit(PROBLEMS) from None
+    if snapshot.storage.store == "valkey" and not offline:
+        _check_servers(snapshot, as_json=as_json)
     if as_json:
         typer.echo(json.dumps(_summary(snapshot), indent=2))
     else:
         _print_tables(config, snapshot)
+
+
+def _check_servers(snapshot: Snapshot, *, as_json: bool) -> None:
+    """Exits with 1 when a server cannot keep what it is told."""
+    from gateway.cli.check_servers import look
+    from gateway.config import ConfigError
+
+    if problems := look(snapshot):
+        _print_problems(ConfigError(problems), as_json=as_json)
+        raise typer.Exit(PROBLEMS)
 
 
 def _print_problems(error: ConfigError, *, as_json: bool) -> None:
@@ -69,9 +84,51 @@ def _summary(snapshot: Snapshot) -> dict[str, Any]:
         "wildcards": [wildcard.pattern for wildcard in snapshot.catalog.wildcards],
         "agents": {name: {"team": agent.team, "org": agent.org} for name, agent in snapshot.agents.items()},
         "keys": {key.name: key.agent for key in snapshot.keys},
+        "budgets": {budget.id: _budget(budget) for budget in snapshot.budgets},
+        "limits": {limit.id: _limit(limit) for limit in snapshot.rate_limits},
+        "store": snapshot.storage.store,
         "policies": [policy.name for policy in snapshot.policies],
         "left_out": list(snapshot.left_out),
+        "warnings": list(snapshot.warnings),
     }
+
+
+def _budget(budget: Budget) -> dict[str, str]:
+    from routing.money import format_usd
+
+    window = budget.window
+    name = f"last {_time(window.length_s)}" if window.period == "rolling" else window.period
+    zone = f" ({window.zone})" if window.zone != "UTC" else ""
+    mode = "enforce" if budget.enforce else "shadow"
+    return {"scope": str(budget.scope), "limit_usd": format_usd(budget.limit), "window": name + zone, "mode": mode}
+
+
+def _limit(limit: RateLimit) -> dict[str, str]:
+    requests, tokens = (_quota(quota) for quota in (limit.requests, limit.tokens))
+    concurrency = "" if limit.concurrency is None else str(limit.concurrency)
+    mode = "enforce" if limit.enforce else "shadow"
+    return {
+        "scope": str(limit.scope),
+        "requests": requests,
+        "tokens": tokens,
+        "concurrency": concurrency,
+        "mode": mode,
+    }
+
+
+def _quota(quota: Quota | None) -> str:
+    if quota is None:
+        return ""
+    burst = f", {quota.burst} at once" if quota.burst != quota.limit else ""
+    return f"{quota.limit} in {_time(int(quota.period_s))}{burst}"
+
+
+def _time(seconds: int) -> str:
+    """In the largest unit that is exact: `6h`, `90s`."""
+    for unit, length_s in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds % length_s == 0:
+            return f"{seconds // length_s}{unit}"
+    return f"{seconds}s"
 
 
 def _rates(price: Price | None) -> dict[str, str]:
@@ -95,7 +152,10 @@ def _print_tables(config: Path, snapshot: Snapshot) -> None:
 
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{config}: no problems", markup=False)
+    for line in snapshot.warnings:
+        console.print(f"warning: {line}", markup=False)
     tables = [_providers(snapshot), _models(snapshot), _agents(snapshot)]
+    tables += [_budgets(snapshot), _limits(snapshot)]
     for table in tables:
         if table.row_count:
             console.print()
@@ -134,10 +194,26 @@ def _agents(snapshot: Snapshot) -> Any:
     return table
 
 
+def _budgets(snapshot: Snapshot) -> Any:
+    table = _table("budget", "scope", "USD", "window", "mode")
+    for budget in snapshot.budgets:
+        table.add_row(budget.id, *_budget(budget).values())
+    return table
+
+
+def _limits(snapshot: Snapshot) -> Any:
+    table = _table("limit", "scope", "requests", "tokens", "at a time", "mode")
+    for limit in snapshot.rate_limits:
+        table.add_row(limit.id, *_limit(limit).values())
+    return table
+
+
 def _table(*columns: str) -> Any:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold", caption_justify="left")
     for column in columns:
-        table.add_column(column, justify="right" if column in {"input", "cached", "output"} else "left", no_wrap=True)
+        table.add_column(
+            column, justify="right" if column in {"input", "cached", "output", "USD"} else "left", no_wrap=True
+        )
     return table

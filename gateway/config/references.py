@@ -58,7 +58,7 @@ class _Check:
         """What a budget or limit covers, where that is named in this configuration."""
         written = self._tree.get(path)
         kind, _, value = written.partition(":") if isinstance(written, str) else ("", "", "")
-        if kind == "run":
+        if kind == "run" and "/" in value:
             kind, value = "agent", value.partition("/")[0]
         if not value or EACH in value or kind not in {"org", "team", "agent", "model", "provider"}:
             return

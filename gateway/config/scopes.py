@@ -54,4 +54,4 @@ def _check_value(kind: str, value: str) -> None:
         if not _RUN.fullmatch(value):
             raise ValueError("a run's scope is `run:*` for each run, or `run:<agent>/<run>` for one")
     elif not (_MODEL if kind == "model" else _ID).fullmatch(value):
-        raise ValueError(f"not a name that {'an' if kind[0] in 'aou' else 'a'} {kind} can have")
+        raise ValueError(f"not a name that {'an' if kind[0] in 'ao' else 'a'} {kind} can have")

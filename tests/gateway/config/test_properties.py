@@ -44,10 +44,27 @@ def fields(model: Any) -> st.SearchStrategy[dict[str, Any]]:
     return st.dictionaries(st.sampled_from([*model.model_fields, "unknown"]), anything, max_size=5)
 
 
+SENSIBLE: dict[str, Any] = {
+    "scope": st.sampled_from(
+        ["global", "user:*", "team:default", "agent:a", "model:gpt-4o", "tag:a=b", "tag:a", "x:y"]
+    ),
+    "limit_usd": st.sampled_from(["1", "0.000000001", "${PORT}"]),
+    "window": st.sampled_from(["day", "total", "dy", {"rolling": "6h"}, {"rolling": 6}, {"roling": "6h"}]),
+    "requests": st.sampled_from(["600/min", "600", {"limit": 5, "per": "1m"}]),
+    "alert_at": st.lists(st.floats(-1, 11), max_size=3),
+}
+
+
+def almost(model: Any) -> st.SearchStrategy[dict[str, Any]]:
+    """The settings that matter, mostly right, and any others."""
+    right = {name: SENSIBLE[name] for name in model.model_fields if name in SENSIBLE}
+    return st.builds(lambda one, other: {**other, **one}, st.fixed_dictionaries({}, optional=right), fields(model))
+
+
 @st.composite
 def nearly_configurations(draw: st.DrawFn) -> dict[str, Any]:
     """Mappings with the right names in the right places, and any values."""
-    from gateway.config.models import identity, models, providers, server
+    from gateway.config.models import budgets, governance, identity, models, providers, server
 
     entry = {
         "server": fields(server.Server),
@@ -57,6 +74,10 @@ def nearly_configurations(draw: st.DrawFn) -> dict[str, Any]:
         "models": st.dictionaries(names, fields(models.Model), max_size=3),
         "agents": st.dictionaries(names, fields(identity.Agent), max_size=3),
         "keys": st.dictionaries(names, fields(identity.Key), max_size=3),
+        "budgets": st.dictionaries(names, almost(budgets.Budget), max_size=3),
+        "limits": st.dictionaries(names, almost(budgets.Limit), max_size=3),
+        "queue": fields(governance.Queue),
+        "runs": fields(governance.Runs),
     }
     sections = draw(st.lists(st.sampled_from(sorted(entry)), unique=True))
     result = {section: draw(entry[section] | anything) for section in sections}
@@ -162,8 +183,12 @@ written = st.fixed_dictionaries(
         "unpriced": st.just("deny") | st.fixed_dictionaries({"ceiling": st.fixed_dictionaries({"input": money, "output": money})}),
         "providers": st.dictionaries(ids, st.fixed_dictionaries({"base_url": st.just("http://a")}, optional={"api_key": references})),
         "models": st.dictionaries(ids, st.lists(deployments, min_size=1, max_size=3).map(lambda d: {"deployments": d}) | deployments),
-        "agents": st.dictionaries(ids, st.fixed_dictionaries({}, optional={"team": ids, "trust": st.just(["value"])})),
+        "agents": st.dictionaries(ids, st.fixed_dictionaries({}, optional={"team": ids, "trust": st.just(["value"]), "clamp": st.sampled_from(["off", {"min_output_tokens": 3}]), "velocity": st.fixed_dictionaries({"usd": money}), "requires": st.just(["tag:a"])})),
         "keys": st.dictionaries(ids, st.fixed_dictionaries({"agent": ids, "key": references})),
+        "budgets": st.dictionaries(ids, st.fixed_dictionaries({"scope": st.just("user:*"), "limit_usd": money, "window": st.sampled_from(["day", {"rolling": "6h"}])}, optional={"alert_at": st.just([0.5, 1.5])})),
+        "limits": st.dictionaries(ids, st.fixed_dictionaries({"scope": st.just("global"), "tokens": st.sampled_from(["5/s", {"limit": 5, "per": "1m"}])})),
+        "storage": st.fixed_dictionaries({}, optional={"valkey_url": references, "store": st.just("memory")}),
+        "budget_status": st.sampled_from([402, 422, 429]),
     },
 )  # fmt: skip
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -88,6 +89,42 @@ async def test_what_needs_a_restart_is_logged(running: Running, caplog: pytest.L
 
     warned = [getattr(record, "section", None) for record in caplog.records if record.levelno == logging.WARNING]
     assert warned == ["server", "admin.listen", "storage"]
+
+
+async def test_what_a_shared_store_is_needs_a_restart(running: Running, caplog: pytest.LogCaptureFixture) -> None:
+    running.path.write_text("storage: {store_timeout_s: 2}\nruns: {max_open: 5}\n")
+    await running.holder.reload()
+    running.path.write_text("storage: {store_timeout_s: 2}\nruns: {max_open: 5, ttl_s: 60}\nqueue: {wait_s: 1}\n")
+    await running.holder.reload()
+
+    warned = [getattr(record, "section", None) for record in caplog.records if record.levelno == logging.WARNING]
+    assert warned == ["storage", "runs.max_open"]
+
+
+async def test_warnings_are_logged_once(running: Running, caplog: pytest.LogCaptureFixture) -> None:
+    running.path.write_text("agents: {dev: {}}\nlimits: {a: {scope: 'user:*', concurrency: 1}}\n")
+
+    await running.holder.reload()
+    await running.holder.reload()
+
+    (warned,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert "limits.a.scope: binds only where the agent must send it" in warned
+
+
+async def test_changed_limits_have_a_higher_version_though_an_older_file_is_put_back(running: Running) -> None:
+    first = running.holder.current.limits_version
+    running.path.write_text("limits: {a: {scope: global, concurrency: 1}}\n")
+    os.utime(running.path, ns=(0, 1_000_000))
+    await running.holder.reload()
+    changed = running.holder.current.limits_version
+    assert changed > first
+
+    running.path.write_text("limits: {a: {scope: global, concurrency: 1}}\nqueue: {wait_s: 1}\n")
+    os.utime(running.path, ns=(0, 1_000_000))
+    await running.holder.reload()
+
+    assert running.holder.current.limits_version == changed
+    assert running.holder.current.queue.wait_s == 1
 
 
 async def test_newly_left_out_providers_are_logged_once(running: Running, caplog: pytest.LogCaptureFixture) -> None:

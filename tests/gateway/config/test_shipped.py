@@ -45,6 +45,31 @@ def test_without_any_variable_it_serves_the_simulator(alone: Path, table: PriceT
     assert [policy.name for policy in snapshot.policies] == ["default"]
 
 
+def test_its_budgets_and_limits_are_examples_of_each_kind(alone: Path, table: PriceTable) -> None:
+    snapshot = read(alone, table)
+
+    assert snapshot.warnings == ()
+    assert {str(budget.scope) for budget in snapshot.budgets} == {"agent:dev", "team:research", "global"}
+    assert not next(budget for budget in snapshot.budgets if budget.scope.kind == "global").enforce
+    (limit,) = snapshot.rate_limits
+    assert limit.requests is not None
+    assert limit.requests.limit >= 6_000  # a newcomer's load test is not in its way
+    assert {agent.reserve for agent in snapshot.agents.values()} == {"strict", "calibrated"}
+    assert not any(agent.requires or agent.require_run for agent in snapshot.agents.values())
+    assert snapshot.storage.store == "memory"
+
+
+def test_simulated_models_are_metered_but_where_output_is_hidden(alone: Path, table: PriceTable) -> None:
+    models = read(alone, table).catalog.models
+
+    assert {name for name, model in models.items() if model.deployments[0].metering} == {"sim-small", "sim-large"}
+    for name in ("sim-small", "sim-large"):
+        metering = models[name].deployments[0].metering
+        assert metering is not None
+        assert MODELS[name].reasoning_tokens == 0
+        assert MODELS[name].pace.tokens_per_s < metering.tokens_per_s
+
+
 def test_with_all_of_the_examples_variables_every_model_has_a_price(alone: Path, table: PriceTable) -> None:
     variables = dict.fromkeys(parse_env((ROOT / ".env.example").read_text()), "http://127.0.0.1:9/v1")
 
