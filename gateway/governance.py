@@ -1,0 +1,90 @@
+"""Budgets, runs and the books, as `/v1/runs`, `/admin/v1` and the commands behind it use them.
+
+One per process; no HTTP in here. The application makes it of the same store, journal and admission that requests use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from gateway.config.snapshot import Snapshot
+from gateway.errors import InvalidField
+from gateway.journal.spend import RunSpend
+from gateway.ledger.operations import Run
+from gateway.ledger.report import BudgetLine
+from gateway.reports.budgets import Asked, Books, Entry, adjust, budget_lines, reset
+from gateway.reports.runs import used
+from gateway.reports.verify import Verification, verify
+from gateway.runs import ClosedRun, RunService, asking, no_such_run
+
+
+class RunReport(NamedTuple):
+    """A run and what was used in it and below it."""
+
+    run: Run
+    used: RunSpend
+
+
+class Governance:
+    """What people may ask and do. Every method raises FareboxError, and JournalError where it needs the journal."""
+
+    def __init__(self, books: Books, runs: RunService, snapshot: Callable[[], Snapshot]) -> None:
+        self._books = books
+        self._snapshot = snapshot
+        self.runs = runs
+        """For `/v1/runs`."""
+
+    # --- budgets ---
+
+    async def budgets(self, budget: str | None = None, scope: str | None = None) -> list[BudgetLine]:
+        """Every counter of the present windows, or those of one budget or scope."""
+        return await budget_lines(self._books, self._snapshot(), budget, scope)
+
+    async def adjust(self, asked: Asked, amount: int, *, reason: str, entry_id: str | None = None) -> Entry:
+        """Count `amount` nano-USD as spent; negative gives money back. Once for each entry id."""
+        return await adjust(self._books, self._snapshot(), asked, amount, reason=reason, entry_id=entry_id)
+
+    async def reset(self, asked: Asked, *, reason: str, entry_id: str | None = None) -> Entry:
+        """Give back all that is posted in the present window."""
+        return await reset(self._books, self._snapshot(), asked, reason=reason, entry_id=entry_id)
+
+    async def verify(self) -> Verification:
+        """Compare every counter with the journal."""
+        return await verify(self._books, self._snapshot())
+
+    # --- runs, of any agent ---
+
+    async def list_runs(self, state: str | None, limit: int) -> list[RunReport]:
+        """The latest runs."""
+        runs = await asking(self._books.store.runs(state=state, limit=limit))
+        by_run = await used(self._books, [run.id for run in runs])
+        return [RunReport(run, by_run[run.id]) for run in runs]
+
+    async def run(self, run_id: str) -> RunReport:
+        """One run."""
+        run = await asking(self._books.store.run(run_id))
+        if run is None:
+            raise no_such_run(run_id)
+        return RunReport(run, (await used(self._books, [run_id]))[run_id])
+
+    async def pause(self, run_id: str, reason: str) -> Run:
+        """Refuse a run's next requests until it is resumed."""
+        return await self._change(run_id, self._books.store.pause_run(run_id, reason), "paused")
+
+    async def resume(self, run_id: str) -> Run:
+        """Let a paused run go on."""
+        return await self._change(run_id, self._books.store.resume_run(run_id), "open")
+
+    async def close(self, run_id: str, reason: str) -> ClosedRun:
+        """Close a run and its sub-runs."""
+        return await self.runs.close_run(run_id, reason)
+
+    @staticmethod
+    async def _change(run_id: str, change: Awaitable[Run | None], wanted: str) -> Run:
+        run = await asking(change)
+        if run is None:
+            raise no_such_run(run_id)
+        if run.state != wanted:
+            raise InvalidField(f"The run `{run_id}` is {run.state}: it stays so.", param="id")
+        return run
