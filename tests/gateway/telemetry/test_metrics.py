@@ -12,7 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.config.snapshot import Agent
-from gateway.telemetry.events import ConfigLoaded, Event, KeyRefused, KeysReloaded
+from gateway.telemetry.events import ConfigLoaded, Event, KeyRefused, KeysReloaded, LimitNoticed, LoopFound
 from gateway.telemetry.exposition import FAMILIES, PREFIX
 from gateway.telemetry.metrics import Gauges, Metrics
 from routing.money import NanoUsd, Usage
@@ -206,7 +206,15 @@ async def test_cost_is_summed_exactly(amounts: list[int]) -> None:
 
 async def test_the_document_lists_exactly_what_is_exposed() -> None:
     gauges = Gauges(lambda: 0, lambda: 0.0, lambda: {"idle": 0})
-    events = [started(), charged(), finished(error_code="internal_error"), KeyRefused(1.0, "", "invalid_api_key")]
+    events = [
+        started(),
+        charged(cost_nano_usd=NanoUsd(3), reserved_nano_usd=NanoUsd(2)),
+        charged(resolution="orphaned"),
+        finished(error_code="internal_error"),
+        KeyRefused(1.0, "", "invalid_api_key"),
+        LimitNoticed(1.0, "coder", "waited", "month", "agent:coder", "", 0.5),
+        LoopFound(1.0, "coder", None, "repeated_call", 3, "warn"),
+    ]
     samples = await scrape(metrics(gauges=gauges), *events)
     exposed = {
         (re.sub(r"_(bucket|count|sum)$", "", name), *sorted(dict(labels).keys() - {"le"})) for name, labels in samples
