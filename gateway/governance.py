@@ -19,6 +19,10 @@ from gateway.reports.verify import Verification, verify
 from gateway.runs import ClosedRun, RunService, asking, no_such_run
 
 
+MAX_RUNS = 1_000
+"""In one list."""
+
+
 class RunReport(NamedTuple):
     """A run and what was used in it and below it."""
 

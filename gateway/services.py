@@ -12,6 +12,7 @@ from gateway.config.compile import resolve_wildcard
 from gateway.config.reload import SnapshotHolder
 from gateway.config.snapshot import Snapshot
 from gateway.errors import ServiceUnavailable
+from gateway.governance import Governance
 from gateway.identity.keyring import KeyRing
 from gateway.identity.keys import KeyRecord, Principal
 from gateway.journal.keystore import KeyStore
@@ -84,6 +85,8 @@ class Services:
         self.pipeline = parts.pipeline
         self._started_s = time.monotonic()
         self.ready = False
+        self.governance: Governance | None = None
+        """Budgets, runs and the books; set once the store is there."""
 
     @property
     def snapshot(self) -> Snapshot:
