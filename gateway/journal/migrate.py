@@ -14,9 +14,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.journal.database import begin_immediate, connect_engine
+from gateway.journal.database import begin_immediate, connect_engine, reason
+from gateway.journal.postgres import connect_postgres
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -29,16 +30,17 @@ def configuration() -> Config:
     return config
 
 
-def upgrade(connection: Connection) -> None:
-    """Run the migrations that `connection`'s database lacks, in the transaction that is open on it."""
+def upgrade(connection: Connection, version: str = "head") -> None:
+    """Run the migrations that `connection`'s database lacks up to `version`, in the transaction that is open on it."""
     config = configuration()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, version)
 
 
 async def migrate(url: URL) -> None:
     """Bring the database at `url` to the newest schema. Raises CommandError for a schema newer than this code."""
-    engine = connect_engine(url)
+    postgresql = url.get_backend_name() == "postgresql"
+    engine = connect_postgres(url, command_timeout_s=None) if postgresql else connect_engine(url)
     try:
         async with begin_immediate(engine) as connection:
             await connection.run_sync(upgrade)
@@ -53,8 +55,8 @@ def main() -> int:
     except CommandError as error:
         print(f"{error}; was it written by a newer Farebox?", file=sys.stderr)
         return 1
-    except DBAPIError as error:
-        print(error.orig, file=sys.stderr)
+    except (SQLAlchemyError, OSError) as error:
+        print(reason(error), file=sys.stderr)
         return 1
     return 0
 

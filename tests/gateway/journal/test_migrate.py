@@ -12,7 +12,8 @@ from alembic.script import ScriptDirectory
 
 from gateway.config.snapshot import StorageSettings
 from gateway.journal.database import FILE_NAME, Database, JournalError, connect_engine, journal_url
-from gateway.journal.migrate import configuration, main, migrate
+from gateway.journal.migrate import configuration, main, migrate, upgrade
+from gateway.journal.postgres import postgres_url
 from gateway.journal.tables import HEAD, metadata
 
 
@@ -54,7 +55,7 @@ async def test_a_migrated_database_is_the_same_as_a_new_one(tmp_path: Path) -> N
     await (await Database.open(StorageSettings(dir=tmp_path / "new"))).close()
     migrated, made = schema(tmp_path / "old" / FILE_NAME), schema(tmp_path / "new" / FILE_NAME)
     assert migrated == made
-    assert {"charges_no_update", "charges_no_delete"} <= made.keys()
+    assert {"charges_no_update", "charges_no_delete", "adjustments_no_update"} <= made.keys()
 
 
 async def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
@@ -112,3 +113,51 @@ async def test_two_first_starts_at_once_make_one_database(tmp_path: Path) -> Non
     for database in await asyncio.gather(Database.open(storage), Database.open(storage)):
         await database.close()
     assert "charges" in schema(tmp_path / FILE_NAME)
+
+
+_OLD_CHARGE = (
+    "INSERT INTO charges VALUES ('{0}', '{0}', 1, 42, 'o', 't', 'a', 'm', 'd', 'p', 'm', {1}, 'pp', 'default', 7, "
+    "false, false, 'ok', 'useful', 200, 1.0, 2.0)"
+)
+_OLD_REQUEST = (
+    "INSERT INTO requests VALUES ('{0}', 40, 'o', 't', 'a', 'k', {1}, NULL, 'u', '{{\"x\": \"y\"}}', NULL, NULL, "
+    "'chat', 'm', NULL, 'd', 'p', 'r', 'ok', 200, '', 1.0, 2.0, 0.1, false, 7)"
+)
+
+
+def old_rows() -> list[str]:
+    """What the first version may have left: charges with and without a run, and one without its request."""
+    usage = ", ".join(["1"] * 11)
+    return [
+        *(_OLD_CHARGE.format(name, usage) for name in ("plain", "root", "child", "alone")),
+        _OLD_REQUEST.format("plain", "NULL, NULL"),
+        _OLD_REQUEST.format("root", "'1', NULL"),
+        _OLD_REQUEST.format("child", "'2', '1'"),
+        "INSERT INTO keys VALUES ('fb-12345678', 'digest', 'a', '', NULL, 1, NULL, NULL, 1)",
+    ]
+
+
+async def test_what_the_first_version_wrote_is_filled_in(either: StorageSettings) -> None:
+    either.dir.mkdir()
+    url = journal_url(either.dir) if either.journal_url is None else postgres_url(either.journal_url)
+    engine = connect_engine(url)
+    async with engine.begin() as connection:
+        await connection.run_sync(upgrade, "0001")
+        for row in old_rows():
+            await connection.exec_driver_sql(row)
+    await engine.dispose()
+    database = await Database.open(either)
+    new = "charge_id, run_path, root_run, end_user, tags, window_at_us, resolution, reserved_nano_usd, cost_nano_usd"
+    async with database.engine.connect() as opened:
+        found = {row[0]: tuple(row)[1:] for row in await opened.exec_driver_sql(f"SELECT {new} FROM charges")}
+        [key] = await opened.exec_driver_sql("SELECT id, revision, run FROM keys")
+    await database.close()
+    rest = (42, "settled", 0, 7)
+    said = ("u", '{"x": "y"}')
+    assert found == {
+        "plain": ("", None, *said, *rest),
+        "root": ("a/1", "a/1", *said, *rest),
+        "child": ("a/1>a/2", "a/1", *said, *rest),
+        "alone": ("", None, None, "{}", *rest),
+    }
+    assert tuple(key) == ("fb-12345678", 1, None)

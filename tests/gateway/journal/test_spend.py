@@ -247,6 +247,37 @@ async def test_a_charge_counts_in_the_window_it_was_reserved_in(journal: Journal
     assert await spent(journal.database, budget, span, NOW_S, "another") == {}
 
 
+async def test_a_rolling_window_forgets_bucket_by_bucket(journal: Journal) -> None:
+    budget = Budget("b", Scope("global"), NanoUsd(1), Window("rolling", length_s=600))  # buckets of 10 s
+    bucket = int(NOW_S // 10)
+    journal.write(
+        [
+            charged(charge_id=str(back), cost_nano_usd=NanoUsd(back), window_at_s=(bucket - back) * 10.0)
+            for back in (0, 1, 59, 60, 61)
+        ]
+    )
+    await journal.flush()
+    for now_s, oldest in ((NOW_S, 60), (NOW_S + 9.999, 60), (NOW_S + 10, 59)):
+        found = await spent(journal.database, budget, budget.window.at(now_s), now_s)
+        assert found == {"": {bucket - back: back for back in (0, 1, 59, 60) if back <= oldest}}
+
+
+async def test_an_empty_tag_is_a_value_and_an_empty_user_is_none(journal: Journal) -> None:
+    journal.write([charged(charge_id=user, user=user, tags=(("job", user),)) for user in ("", "x")])
+    journal.write([charged(charge_id="none")])
+    await journal.flush()
+    span = Window("total").at(NOW_S)
+    for scope, counters in (
+        (Scope("user", EACH), {"x": 1_500, SHARED: 3_000}),
+        (Scope("tag", EACH, "job"), {"x": 1_500, "": 1_500, SHARED: 1_500}),
+    ):
+        shared = Budget("b", scope, NanoUsd(1), Window("total"), when_missing="shared")
+        assert await spent(journal.database, shared, span, NOW_S) == counters
+        assert await spent(journal.database, shared, span, NOW_S, SHARED) == {SHARED: counters[SHARED]}
+        without = {value: cost for value, cost in counters.items() if value != SHARED}
+        assert await spent(journal.database, dataclasses.replace(shared, when_missing="deny"), span, NOW_S) == without
+
+
 async def test_an_unreadable_journal_says_so(journal: Journal) -> None:
     async with journal.database.engine.begin() as connection:
         await connection.execute(text("ALTER TABLE charges RENAME TO gone"))

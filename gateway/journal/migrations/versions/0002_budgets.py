@@ -5,6 +5,8 @@ A migration is history: it repeats what the tables were and never imports `gatew
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -27,44 +29,37 @@ _USAGE = (
     "reasoning_tokens",
 )
 # Older charges counted in no budget: they count from when they were settled, and belong to what their request said.
-_FILL_CHARGES = """
-INSERT INTO charges
-SELECT charges_old.*,
+_RUN_PATH = """
   CASE WHEN r.run IS NULL THEN ''
        WHEN r.parent_run IS NULL OR r.parent_run = r.run THEN r.agent || '/' || r.run
-       ELSE r.agent || '/' || r.parent_run || '>' || r.agent || '/' || r.run END,
-  CASE WHEN r.run IS NULL THEN NULL
-       ELSE r.agent || '/' || coalesce(r.parent_run, r.run) END,
-  r.end_user, coalesce(r.tags, '{}'), charges_old.at_us, 'settled', 0
-FROM charges_old LEFT JOIN requests r ON r.request_id = charges_old.request_id
-"""
+       ELSE r.agent || '/' || r.parent_run || '>' || r.agent || '/' || r.run END"""
+_ROOT_RUN = "CASE WHEN r.run IS NOT NULL THEN r.agent || '/' || coalesce(r.parent_run, r.run) END"
+_COPY = f"""
+INSERT INTO charges
+SELECT old.*, {_RUN_PATH}, {_ROOT_RUN}, r.end_user, coalesce(r.tags, '{{}}'), old.at_us, 'settled', 0
+FROM charges_old old LEFT JOIN requests r ON r.request_id = old.request_id
+"""  # noqa: S608 -- made of this file's own words
+_FILL = (
+    "UPDATE charges SET run_path = '', tags = '{}', window_at_us = at_us, resolution = 'settled', "
+    "reserved_nano_usd = 0",
+    f"UPDATE charges SET run_path = {_RUN_PATH}, root_run = {_ROOT_RUN}, end_user = r.end_user, tags = r.tags "  # noqa: S608 -- as above
+    "FROM requests r WHERE r.request_id = charges.request_id",
+)
 
 
 def upgrade() -> None:
-    """Make both tables anew where columns are added, so that they come out like those of a new journal."""
-    postgresql = op.get_bind().dialect.name == "postgresql"
-    op.rename_table("charges", "charges_old")
-    if postgresql:
-        op.execute("ALTER INDEX charges_pkey RENAME TO charges_old_pkey")
-    _charges()
-    op.execute(_FILL_CHARGES)
-    op.drop_table("charges_old")
-    for name, columns in (
-        ("charges_by_time", ["at_us"]),
-        ("charges_by_window", ["window_at_us"]),
-        ("charges_by_agent", ["agent", "window_at_us"]),
-        ("charges_by_request", ["request_id"]),
-    ):
-        op.create_index(name, "charges", columns)
-    op.create_index("charges_by_run", "charges", ["root_run"], sqlite_where=sa.text("root_run IS NOT NULL"))
-    if postgresql:
-        op.add_column("keys", sa.Column("run", sa.Text))
+    """Give charges their new columns, keys their run, and make the new tables."""
+    if op.get_bind().dialect.name == "postgresql":
+        _alter_tables()
     else:
-        _keys()
+        _replace_tables()
+    op.create_index("charges_by_window", "charges", ["window_at_us"])
+    op.create_index("charges_by_agent", "charges", ["agent", "window_at_us"])
+    op.create_index("charges_by_run", "charges", ["root_run"], sqlite_where=sa.text("root_run IS NOT NULL"))
     _ledger_tables()
     _process_tables()
-    for table in ("charges", "adjustments"):
-        _immutable(table, postgresql=postgresql)
+    _immutable("charges")
+    _immutable("adjustments")
 
 
 def downgrade() -> None:
@@ -78,6 +73,45 @@ def _text(name: str) -> sa.Column[str]:
 
 def _integer(name: str) -> sa.Column[int]:
     return sa.Column(name, sa.BigInteger, nullable=False)
+
+
+def _new_columns() -> list[sa.Column[Any]]:
+    return [
+        _text("run_path"),
+        sa.Column("root_run", sa.Text),
+        sa.Column("end_user", sa.Text),
+        _text("tags"),
+        _integer("window_at_us"),
+        _text("resolution"),
+        _integer("reserved_nano_usd"),
+    ]
+
+
+def _alter_tables() -> None:
+    op.add_column("keys", sa.Column("run", sa.Text))
+    required = [column.name for column in _new_columns() if not column.nullable]
+    for column in _new_columns():
+        column.nullable = True
+        op.add_column("charges", column)
+    for statement in _FILL:
+        op.execute(statement)
+    for name in required:
+        op.alter_column("charges", name, nullable=False)
+    op.drop_index("charges_by_agent", "charges")
+
+
+def _replace_tables() -> None:
+    """SQLite cannot add a column that is never null; its tables are made anew, and come out like a new journal's."""
+    op.rename_table("charges", "charges_old")
+    _charges()
+    op.execute(_COPY)
+    op.drop_table("charges_old")
+    op.create_index("charges_by_time", "charges", ["at_us"])
+    op.create_index("charges_by_request", "charges", ["request_id"])
+    op.rename_table("keys", "keys_old")
+    _keys()
+    op.execute("INSERT INTO keys SELECT keys_old.*, NULL FROM keys_old")
+    op.drop_table("keys_old")
 
 
 def _charges() -> None:
@@ -97,19 +131,11 @@ def _charges() -> None:
         sa.Column("upstream_status", sa.Integer),
         sa.Column("latency_ms", sa.Float, nullable=False),
         sa.Column("first_token_ms", sa.Float),
-        _text("run_path"),
-        sa.Column("root_run", sa.Text),
-        sa.Column("end_user", sa.Text),
-        _text("tags"),
-        _integer("window_at_us"),
-        _text("resolution"),
-        _integer("reserved_nano_usd"),
+        *_new_columns(),
     )
 
 
 def _keys() -> None:
-    """SQLite would write an added column behind the table's constraints."""
-    op.rename_table("keys", "keys_old")
     op.create_table(
         "keys",
         sa.Column("id", sa.Text, primary_key=True, nullable=False),
@@ -122,8 +148,6 @@ def _keys() -> None:
         sa.Column("revision", sa.BigInteger, nullable=False, unique=True),
         sa.Column("run", sa.Text),
     )
-    op.execute("INSERT INTO keys SELECT keys_old.*, NULL FROM keys_old")
-    op.drop_table("keys_old")
 
 
 def _ledger_tables() -> None:
@@ -178,8 +202,8 @@ def _process_tables() -> None:
     )
 
 
-def _immutable(table: str, *, postgresql: bool) -> None:
-    if postgresql:
+def _immutable(table: str) -> None:
+    if op.get_bind().dialect.name == "postgresql":
         op.execute(
             f"CREATE FUNCTION {table}_are_immutable() RETURNS trigger LANGUAGE plpgsql AS "
             f"$$ BEGIN RAISE EXCEPTION '{table} are immutable' USING ERRCODE = 'restrict_violation'; END $$"
