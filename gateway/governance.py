@@ -18,7 +18,6 @@ from gateway.reports.runs import used
 from gateway.reports.verify import Verification, verify
 from gateway.runs import ClosedRun, RunService, asking, no_such_run
 
-
 MAX_RUNS = 1_000
 """In one list."""
 
