@@ -63,7 +63,8 @@ def _cluster_faults(client: Redis, installation: str) -> list[str]:
     try:
         client.exists(f"{tag}:meta")
     except ResponseError:  # MOVED, CLUSTERDOWN
-        return [f"cluster mode is on, and another node serves the keys with the hash tag `{tag}`: name that one"]
+        where = f"this node does not serve the hash tag `{tag}`, which all keys have"
+        return [f"cluster mode is on, and {where}: name the one that does"]
     return []
 
 

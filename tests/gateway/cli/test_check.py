@@ -18,6 +18,11 @@ models:
   w/*: {provider: mine}
 agents: {dev: {}}
 keys: {ci: {agent: dev, key: "${KEY}"}}
+budgets:
+  month: {scope: "user:*", limit_usd: "20.5", window: month, timezone: Europe/Berlin}
+  lately: {scope: global, limit_usd: "1", window: {rolling: 90m}, mode: shadow}
+limits:
+  rate: {scope: "agent:*", requests: 600/min, tokens: {limit: 5, per: 90s, burst: 2}, concurrency: 7}
 """
 
 app = typer.Typer()
@@ -46,6 +51,10 @@ def test_a_good_configuration_is_summed_up(config: Path) -> None:
     assert "m mine/m 0.15 0.075 12.00 n" in lines
     assert "mine http://127.0.0.1:1/v1" in lines
     assert "dev default default ci" in lines
+    assert "month user:* 20.50 month (Europe/Berlin) enforce" in lines
+    assert "lately global 1.00 last 90m shadow" in lines
+    assert "rate agent:* 600 in 1m 5 in 90s, 2 at once 7 enforce" in lines
+    assert f"warning: {config}:10:18: budgets.month.scope: refuses requests without it" in out
     assert "optional provider away left out: AWAY is not set" in lines
     assert "sk-hidden" not in out
 
@@ -73,6 +82,15 @@ def test_json_of_a_good_configuration(config: Path) -> None:
         {"deployment": "mine/m", "unpriced": False, "input": "0.15", "cache_read": "0.075", "output": "12.00"}
     ]
     assert summary["keys"] == {"ci": "dev"}
+    assert summary["budgets"]["lately"] == {
+        "scope": "global",
+        "limit_usd": "1.00",
+        "window": "last 90m",
+        "mode": "shadow",
+    }
+    assert summary["limits"]["rate"]["concurrency"] == "7"
+    assert summary["store"] == "memory"
+    assert len(summary["warnings"]) == 1
     assert "sk-hidden" not in out
 
 
