@@ -5,13 +5,16 @@ from __future__ import annotations
 import typer
 
 from gateway import __version__
+from gateway.cli.budgets import budgets
 from gateway.cli.check import check
 from gateway.cli.demo import demo
 from gateway.cli.importer import importer
 from gateway.cli.init import init
 from gateway.cli.keys import keys
+from gateway.cli.runs import runs
 from gateway.cli.serve import serve
 from gateway.cli.simulate import simulate
+from gateway.cli.verify import verify
 
 app = typer.Typer(
     name="farebox",
@@ -43,6 +46,9 @@ app.command()(check)
 app.command()(demo)
 app.command()(simulate)
 app.add_typer(keys, name="keys")
+app.add_typer(budgets, name="budgets")
+app.add_typer(runs, name="runs")
+app.command()(verify)
 app.add_typer(importer, name="import")
 
 

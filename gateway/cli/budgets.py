@@ -1,0 +1,156 @@
+"""`farebox budgets`: what is spent and left, and entries that change it. Speaks to a running gateway."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from gateway.cli.configuration import USAGE
+from gateway.cli.remote import (
+    DEFAULT_CONFIG,
+    AdminKey,
+    Config,
+    Json,
+    Remote,
+    Url,
+    clock,
+    dollars,
+    fail,
+    pass_on,
+    print_json,
+    print_table,
+    table,
+)
+
+budgets = typer.Typer(help="See budgets, and adjust or reset what is spent.", rich_markup_mode=None)
+
+Budget = Annotated[str, typer.Argument(help="The budget's name in the configuration.")]
+Value = Annotated[
+    str | None, typer.Option(help="Which user, tag, run, ...: for a budget that keeps one counter for each.")
+]
+Why = Annotated[str, typer.Option("--reason", help="Why; it is kept with the entry.")]
+EntryId = Annotated[str | None, typer.Option("--id", help="The entry's id: sent twice, it is entered once.")]
+
+_NUMBERS = frozenset(("limit", "spent", "reserved", "left", "used", "burn", "projected"))
+
+
+@budgets.callback(invoke_without_command=True)
+def _show(
+    context: typer.Context,
+    url: Url = "",
+    admin_key: AdminKey = "",
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """See budgets, and adjust or reset what is spent. Without a command: list them.
+
+    Example: farebox budgets --url http://127.0.0.1:4000
+    """
+    if context.invoked_subcommand is None:
+        _list(Remote(url, admin_key, config), None, None, as_json=as_json)
+    else:
+        pass_on(context, url=url, admin_key=admin_key, config=config, as_json=as_json)
+
+
+@budgets.command("list")
+def list_budgets(
+    budget: Annotated[str | None, typer.Option(help="Only this budget.")] = None,
+    scope: Annotated[str | None, typer.Option(help="Only this scope (agent:researcher) or kind (agent).")] = None,
+    url: Url = "",
+    admin_key: AdminKey = "",
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """List the counters of the present windows: USD, times in UTC. A burn of 1 spends the limit by the window's end.
+
+    Example: farebox budgets list --scope agent:researcher
+    """
+    _list(Remote(url, admin_key, config), budget, scope, as_json=as_json)
+
+
+@budgets.command()
+def adjust(
+    budget: Budget,
+    reason: Why,
+    give_back: Annotated[str | None, typer.Option(help="USD that count as spent no more.")] = None,
+    spend: Annotated[str | None, typer.Option(help="USD to count as spent.")] = None,
+    value: Value = None,
+    entry: EntryId = None,
+    url: Url = "",
+    admin_key: AdminKey = "",
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """Enter an amount in a budget's present window, with a reason. Nothing that was entered before is changed.
+
+    Example: farebox budgets adjust research-monthly --give-back 5.00 --reason "provider credit of 12 November"
+    """
+    if (give_back is None) == (spend is None):
+        fail("give either --give-back or --spend", USAGE)
+    amount = spend if give_back is None else give_back
+    if amount is None or amount.strip().startswith(("-", "+")):
+        fail(f"`{amount}` is no amount such as 5.00; --give-back and --spend say in which direction it goes", USAGE)
+    signed = amount.strip() if give_back is None else f"-{amount.strip()}"
+    body = {"amount_usd": signed, "reason": reason, "value": value, "id": entry}
+    answer = Remote(url, admin_key, config).post(f"budgets/{quote(budget, safe='')}/adjust", body)
+    _show_entry(answer, as_json=as_json)
+
+
+@budgets.command()
+def reset(
+    budget: Budget,
+    reason: Why,
+    value: Value = None,
+    entry: EntryId = None,
+    url: Url = "",
+    admin_key: AdminKey = "",
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """Give back all that is spent in a budget's present window, by one entry with a reason.
+
+    Example: farebox budgets reset research-daily --reason "the incident of this morning"
+    """
+    body = {"reason": reason, "value": value, "id": entry}
+    answer = Remote(url, admin_key, config).post(f"budgets/{quote(budget, safe='')}/reset", body)
+    _show_entry(answer, as_json=as_json)
+
+
+def _list(remote: Remote, budget: str | None, scope: str | None, *, as_json: bool) -> None:
+    found = remote.get("budgets", budget=budget, scope=scope)["data"]
+    if as_json:
+        print_json(found)
+    elif not found:
+        typer.echo("No budgets.", err=True)
+    else:
+        _print(found)
+
+
+def _print(found: list[dict[str, Any]]) -> None:
+    from rich.text import Text
+
+    shown = table(
+        "budget", "scope", "limit", "spent", "reserved", "left", "used", "burn", "projected", "resets", right=_NUMBERS
+    )
+    for line in found:
+        burn = "" if line["burn_rate"] is None else f"{line['burn_rate']:.2f}"
+        name = line["id"] + (" (shadow)" if line["mode"] == "shadow" else "")
+        money = (dollars(line[f"{amount}_usd"]) for amount in ("limit", "posted", "reserved", "remaining"))
+        resets = clock(line["resets_at"]) or line["period"]
+        used = f"{line['used_ratio']:.0%}"
+        cells = (name, line["scope"], *money, used, burn, dollars(line["projected_usd"]), resets)
+        shown.add_row(*map(Text, cells))
+    print_table(shown)
+
+
+def _show_entry(entry: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(entry)
+        return
+    line = entry["budget"]
+    typer.echo(
+        f"{entry['id']}: {entry['amount_usd']} USD entered in {line['id']} ({line['scope']}); "
+        f"{line['posted_usd']} of {line['limit_usd']} USD are spent, {line['remaining_usd']} left."
+    )

@@ -1,0 +1,156 @@
+"""Commands that speak to a running gateway: where it is, the admin key, the call, and what may go wrong."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from gateway.cli.configuration import PROBLEMS, USAGE, load_or_exit
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+TIMEOUT_S = 60.0
+DEFAULT_CONFIG = Path("config.yaml")
+
+Url = Annotated[
+    str, typer.Option("--url", envvar="FAREBOX_URL", help="The running gateway; as the configuration says if left out.")
+]
+AdminKey = Annotated[
+    str, typer.Option("--admin-key", envvar="FAREBOX_ADMIN_KEY", help="The admin key; the viewer key may look.")
+]
+Config = Annotated[Path, typer.Option("--config", "-c", help="The configuration file: it tells where the gateway is.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class Remote:
+    """The admin API of a running gateway. Every failure ends the command with one line on standard error."""
+
+    def __init__(self, url: str, key: str, config: Path) -> None:
+        if not key:
+            fail("the admin key is missing: give --admin-key or set FAREBOX_ADMIN_KEY", USAGE)
+        if not key.isascii() or not key.isprintable():
+            fail("the admin key has characters that no key has", USAGE)
+        self._url = (url or _configured(config)).rstrip("/")
+        if not self._url.startswith(("http://", "https://")):
+            fail(f"`{self._url}` is no address such as http://127.0.0.1:4000", USAGE)
+        self._key = key
+
+    def get(self, path: str, **query: str | int | None) -> Any:
+        """The answer to a GET below `/admin/v1`."""
+        from urllib.parse import urlencode
+
+        given = {name: value for name, value in query.items() if value is not None}
+        return self._ask("GET", path + (f"?{urlencode(given)}" if given else ""), None)
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """The answer to a POST below `/admin/v1`."""
+        return self._ask("POST", path, {name: value for name, value in body.items() if value is not None})
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
+        import urllib.error
+        import urllib.request
+        from http.client import HTTPException
+
+        address = f"{self._url}/admin/v1/{path}"
+        headers = {"authorization": f"Bearer {self._key}", "content-type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(address, data, headers, method=method)  # noqa: S310 -- http or https: checked above
+        try:
+            with _opener(address).open(request, timeout=TIMEOUT_S) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            fail(_words_of(error.code, error.read()), PROBLEMS)
+        except (OSError, HTTPException) as error:
+            fail(f"no gateway answers at {self._url}: {getattr(error, 'reason', error)}", PROBLEMS)
+        except ValueError:
+            fail(f"what answers at {self._url} is no gateway: {address} is not JSON", PROBLEMS)
+
+
+def _opener(address: str) -> Any:
+    """Proxies of the environment are for addresses elsewhere, not for this machine."""
+    import urllib.request
+    from urllib.parse import urlsplit
+
+    host = urlsplit(address).hostname or ""
+    here = host in ("localhost", "::1") or host.startswith("127.")
+    return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if here else []))
+
+
+def _words_of(status: int, body: bytes) -> str:
+    try:
+        message = json.loads(body)["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        return f"the gateway answers with status {status}"
+    if status == 404 and "/admin/v1" in str(message):
+        return f"{message} Does this gateway have an admin key, and is this the address of its admin listener?"
+    return str(message)
+
+
+def _configured(config: Path) -> str:
+    snapshot = load_or_exit(config)
+    admin, server = snapshot.admin, snapshot.server
+    host, port = (server.host, server.port) if admin.host is None or admin.port is None else (admin.host, admin.port)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # everywhere is here too
+    scheme = "http" if server.tls is None else "https"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def pass_on(context: typer.Context, **given: Any) -> None:
+    """Options before a subcommand are its own too: `farebox runs --url ... list`."""
+    commands = getattr(context.command, "commands", {})
+    context.default_map = dict.fromkeys(commands, given)
+
+
+def fail(message: str, status: int) -> NoReturn:
+    """End the command: one line on standard error."""
+    typer.echo(f"farebox: {message}", err=True)
+    raise typer.Exit(status)
+
+
+def print_json(value: Any) -> None:
+    """Print JSON for programs, and people."""
+    typer.echo(json.dumps(value, indent=2))
+
+
+def table(*columns: str, right: frozenset[str] = frozenset()) -> Table:
+    """A table whose first column stays in one piece."""
+    from rich.table import Table
+
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for number, column in enumerate(columns):
+        justify = "right" if column in right else "left"
+        made.add_column(column, justify=justify, no_wrap=number == 0 or column in right, overflow="fold")  # type: ignore[arg-type]  # a literal
+    return made
+
+
+def print_table(made: Table) -> None:
+    """A terminal's lines are folded to its width; what goes to a file or another program has a line for each row."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not sys.stdout.isatty():
+        console.width = max(console.width, console.measure(made, options=console.options.update(width=9999)).maximum)
+    console.print(made)
+
+
+def dollars(usd: str | None) -> str:
+    """An exact amount, shortened to what a person reads: `12.50`, `0.0042`; `0.000125` keeps what it has."""
+    if usd is None:
+        return ""
+    from decimal import Decimal
+
+    exact = Decimal(usd)
+    places = 4 if abs(exact) >= 1 else 6
+    text = f"{exact:.{places}f}".rstrip("0")
+    whole, _, decimals = text.partition(".")
+    return f"{whole}.{decimals:0<2}"
+
+
+def clock(at: str | None) -> str:
+    """`2026-12-01T00:00:00Z` as `2026-12-01 00:00`, UTC."""
+    return "" if at is None else at[:16].replace("T", " ")

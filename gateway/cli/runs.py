@@ -1,0 +1,184 @@
+"""`farebox runs`: look at runs, pause, resume and close them. Speaks to a running gateway."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli.configuration import USAGE
+from gateway.cli.remote import (
+    DEFAULT_CONFIG,
+    AdminKey,
+    Config,
+    Json,
+    Remote,
+    Url,
+    clock,
+    dollars,
+    fail,
+    pass_on,
+    print_json,
+    print_table,
+    table,
+)
+
+runs = typer.Typer(help="See runs; pause, resume and close them.", rich_markup_mode=None)
+
+Run = Annotated[str, typer.Argument(help="The run, as agent/run.")]
+Why = Annotated[str, typer.Option("--reason", help="Why; the run keeps it.")]
+
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}/[A-Za-z0-9._:-]{1,128}")
+_NUMBERS = frozenset(("spent", "limit", "requests", "tokens"))
+
+
+@runs.callback(invoke_without_command=True)
+def _show(
+    context: typer.Context,
+    url: Url = "",
+    admin_key: AdminKey = "",
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """See runs; pause, resume and close them. Without a command: list them.
+
+    Example: farebox runs --url http://127.0.0.1:4000
+    """
+    if context.invoked_subcommand is None:
+        _list(Remote(url, admin_key, config), None, 100, as_json=as_json)
+    else:
+        pass_on(context, url=url, admin_key=admin_key, config=config, as_json=as_json)
+
+
+@runs.command("list")
+def list_runs(
+    state: Annotated[str | None, typer.Option(help="Only those that are open, paused or closed.")] = None,
+    limit: Annotated[int, typer.Option(help="So many at most, the latest first.", min=1, max=1_000)] = 100,
+    url: Url = "",
+    admin_key: AdminKey = "",
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """List the latest runs with what they and their sub-runs have used: USD, times in UTC.
+
+    Example: farebox runs list --state paused
+    """
+    if state not in (None, "open", "paused", "closed"):
+        fail(f"`{state}` is no state: open, paused or closed", USAGE)
+    _list(Remote(url, admin_key, config), state, limit, as_json=as_json)
+
+
+@runs.command()
+def show(
+    run: Run, url: Url = "", admin_key: AdminKey = "", config: Config = DEFAULT_CONFIG, as_json: Json = False
+) -> None:
+    """Show one run: state, limits and what was used.
+
+    Example: farebox runs show researcher/run_42
+    """
+    found = Remote(url, admin_key, config).get(f"runs/{_checked(run)}")
+    if as_json:
+        print_json(found)
+        return
+    used, limits = found["used"], found["limits"]
+    typer.echo(f"{found['id']}: {_state(found)}")
+    if found["parent"]:
+        typer.echo(f"  parent    {found['parent']} (depth {found['depth']})")
+    typer.echo(f"  opened    {clock(found['opened_at'])}, ends {clock(found['expires_at'])} UTC")
+    typer.echo(f"  cost      {used['cost_usd']} USD{_of(limits['cost_usd'], ' USD')}")
+    typer.echo(f"  requests  {used['requests']}{_of(limits['requests'])}")
+    typer.echo(f"  tokens    {used['tokens']}{_of(limits['tokens'])}")
+    if found["carve_usd"]:
+        typer.echo(f"  set aside {found['carve_usd']} USD of its parents'")
+
+
+@runs.command()
+def pause(
+    run: Run,
+    reason: Why,
+    url: Url = "",
+    admin_key: AdminKey = "",
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """Refuse a run's next requests until it is resumed. Those under way end as they would.
+
+    Example: farebox runs pause researcher/run_42 --reason "looks like a loop"
+    """
+    _change(Remote(url, admin_key, config), run, "pause", reason, as_json=as_json)
+
+
+@runs.command()
+def resume(
+    run: Run,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why.")] = None,
+    url: Url = "",
+    admin_key: AdminKey = "",
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """Let a paused run go on.
+
+    Example: farebox runs resume researcher/run_42
+    """
+    _change(Remote(url, admin_key, config), run, "resume", reason, as_json=as_json)
+
+
+@runs.command()
+def close(
+    run: Run,
+    reason: Why,
+    url: Url = "",
+    admin_key: AdminKey = "",
+    config: Config = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """Close a run and its sub-runs for good. What it set aside and did not spend goes back.
+
+    Example: farebox runs close researcher/run_42 --reason "no longer needed"
+    """
+    _change(Remote(url, admin_key, config), run, "close", reason, as_json=as_json)
+
+
+def _change(remote: Remote, run: str, change: str, reason: str | None, *, as_json: bool) -> None:
+    changed = remote.post(f"runs/{_checked(run)}/{change}", {"reason": reason or f"farebox runs {change}"})
+    if as_json:
+        print_json(changed)
+        return
+    back = changed.get("given_back_usd", "0.00")
+    typer.echo(f"{changed['id']} is {_state(changed)}." + (f" {back} USD went back." if back != "0.00" else ""))
+
+
+def _list(remote: Remote, state: str | None, limit: int, *, as_json: bool) -> None:
+    from rich.text import Text
+
+    found = remote.get("runs", state=state, limit=limit)["data"]
+    if as_json:
+        print_json(found)
+        return
+    if not found:
+        typer.echo("No runs.", err=True)
+        return
+    shown = table("run", "state", "spent", "limit", "requests", "tokens", "opened", "ends", right=_NUMBERS)
+    for run in found:
+        used, cost_limit = run["used"], run["limits"]["cost_usd"]
+        counts = (str(used["requests"]), str(used["tokens"]))
+        times = (clock(run["opened_at"]), clock(run["expires_at"]))
+        cells = (run["id"], _state(run), dollars(used["cost_usd"]), dollars(cost_limit), *counts, *times)
+        shown.add_row(*map(Text, cells))
+    print_table(shown)
+
+
+def _state(run: dict[str, Any]) -> str:
+    return f"{run['state']} ({run['reason']})" if run["reason"] else str(run["state"])
+
+
+def _of(limit: Any, unit: str = "") -> str:
+    return "" if limit is None else f" of {limit}{unit}"
+
+
+def _checked(run: str) -> str:
+    if not _ID.fullmatch(run):
+        fail(f"`{run}` is no run: write agent/run, as `farebox runs list` does", USAGE)
+    return run
