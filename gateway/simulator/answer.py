@@ -49,11 +49,26 @@ class Choice:
     reasoning_tokens: int = 0
 
 
+class Manner(NamedTuple):
+    """How one request wants its answer."""
+
+    tokens: int | None = None
+    """Exactly so long a text; None leaves it to the dice."""
+    single: bool = False
+    """One token a piece."""
+
+
+_FREE = Manner()
+
+
 class Author:
     """Writes the answers of one model, limited in length."""
 
-    def __init__(self, model: SimModel, tokenizer: Tokenizer, limit: int, stop: tuple[str, ...]) -> None:
+    def __init__(
+        self, model: SimModel, tokenizer: Tokenizer, limit: int, stop: tuple[str, ...], manner: Manner = _FREE
+    ) -> None:
         """`limit`: most output tokens per choice, hidden ones included."""
+        self._manner = manner
         self._model = model
         self._tokenizer = tokenizer
         self._limit = limit
@@ -69,12 +84,17 @@ class Author:
             value = SchemaFiller(ask.schema or _ANY_OBJECT, dice).fill()
             text = msgspec.json.encode(value).decode()
         else:
-            text = writing.write(prompt.question(ask.messages), self._length(self._model.answer_tokens, dice), dice)
+            text = writing.write(prompt.question(ask.messages), self._text_tokens(dice), dice)
         return self._text(text, reasoning, dice)
 
     def completion(self, question: str, dice: Random) -> Choice:
         """One continuation of a legacy prompt. Never reasons."""
-        return self._text(writing.write(question, self._length(self._model.answer_tokens, dice), dice), 0, dice)
+        return self._text(writing.write(question, self._text_tokens(dice), dice), 0, dice)
+
+    def _text_tokens(self, dice: Random) -> int:
+        if self._manner.tokens is not None:
+            return 2 * self._manner.tokens  # what is written is counted in words, and cut to tokens later
+        return self._length(self._model.answer_tokens, dice)
 
     def _length(self, median: int, dice: Random) -> int:
         return max(8, min(8 * median, round(median * math.exp(dice.gauss(0.0, 0.6)))))
@@ -86,12 +106,12 @@ class Author:
 
     def _text(self, text: str, reasoning: int, dice: Random) -> Choice:
         found = [at for at in (text.find(stop) for stop in self._stop) if at >= 0]
-        ids = self._tokenizer.encode(text[: min(found)] if found else text)
+        ids = self._tokenizer.encode(text[: min(found)] if found else text)[: self._manner.tokens]
         room = self._limit - reasoning
         finish = "length" if len(ids) > room else "stop"
         pieces = _hidden(reasoning)
         shown: list[str] = []
-        for tokens, part in _split(self._tokenizer.decode_each(ids[:room]), dice):
+        for tokens, part in _split(self._tokenizer.decode_each(ids[:room]), dice, single=self._manner.single):
             shown.append(part)
             pieces.append(Piece(tokens, {"content": part}))
         return Choice(tuple(pieces), finish, "".join(shown), (), reasoning)
@@ -114,7 +134,7 @@ class Author:
             arguments = SchemaFiller(parameters, dice).fill() if isinstance(parameters, dict) and parameters else {}
             ids = self._tokenizer.encode(msgspec.json.encode(arguments).decode())
             shown = ""
-            for tokens, part in _split(self._tokenizer.decode_each(ids[:room]), dice):
+            for tokens, part in _split(self._tokenizer.decode_each(ids[:room]), dice, single=self._manner.single):
                 shown += part
                 pieces.append(Piece(tokens, {"tool_calls": [{"index": index, "function": {"arguments": part}}]}))
             calls.append({**call, "function": {"name": name, "arguments": shown}})
@@ -142,8 +162,8 @@ def _hidden(tokens: int) -> list[Piece]:
     return [Piece(_REASONING_STRIDE, None)] * whole + ([Piece(rest, None)] if rest else [])
 
 
-def _split(tokens: list[bytes], dice: Random) -> list[tuple[int, str]]:
-    """Tokens in groups of mostly one, sometimes up to four, never inside a character."""
+def _split(tokens: list[bytes], dice: Random, *, single: bool = False) -> list[tuple[int, str]]:
+    """Tokens in groups of mostly one, sometimes up to four, never inside a character; `single`: one by one."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     groups: list[tuple[int, str]] = []
     text, count, wanted = "", 0, 1
@@ -153,7 +173,7 @@ def _split(tokens: list[bytes], dice: Random) -> list[tuple[int, str]]:
         if count >= wanted and text:
             groups.append((count, text))
             text, count = "", 0
-            wanted = 1 if dice.random() < 0.9 else dice.randint(2, 4)
+            wanted = 1 if single or dice.random() < 0.9 else dice.randint(2, 4)
     if count:
         groups.append((count, text + decoder.decode(b"", final=True)))
     return groups

@@ -13,7 +13,7 @@ import msgspec
 
 from gateway.config.snapshot import SimulatorSettings
 from gateway.simulator import chance, completions, embeddings, fields, prompt, tokenizer
-from gateway.simulator.answer import Author, Choice
+from gateway.simulator.answer import Author, Choice, Manner
 from gateway.simulator.bill import Bill
 from gateway.simulator.chat import ChatWire
 from gateway.simulator.completions import CompletionWire
@@ -117,7 +117,12 @@ class Engine:
         if prompt_tokens > model.context_window:
             raise context_too_long(model.context_window, prompt_tokens)
         most = min(model.max_output_tokens, max(1, model.context_window - prompt_tokens))
-        return Author(model, words, min(limit or most, most), stop)
+        length = request.faults.find("length")
+        manner = Manner(
+            None if length is None else max(1, int(length.number("tokens"))),
+            single=request.faults.find("single") is not None,
+        )
+        return Author(model, words, min(limit or most, most), stop, manner)
 
     def _begin(
         self, request: Request, endpoint: str, options: Options, prompts: list[list[int]], choices: list[Choice]

@@ -54,6 +54,8 @@ KINDS: dict[str, Kind] = {
         "After the client left, generation goes on for `ms` milliseconds, or `tokens` tokens, and is billed.",
         {"ms": 0.0, "tokens": -1.0},
     ),
+    "length": Kind("A text of exactly `tokens` tokens, unless a bound cuts it short.", {"tokens": 100.0}),
+    "single": Kind("Every event carries one token, or as many as a character takes.", {}),
     "gzip": Kind("A compressed body, asked for or not.", {}),
     "multiline": Kind("Every event spread over several `data:` lines.", {}),
     "comments": Kind("A `: ping` comment before every event.", {}),

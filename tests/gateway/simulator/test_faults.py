@@ -154,6 +154,20 @@ async def test_linger_goes_on_at_the_models_pace_for_a_time(sim: SimulatorServer
     assert sim.bill.records[0].completion_tokens == whole  # a minute is more than the rest of the answer needs
 
 
+@pytest.mark.parametrize("tokens", [1, 7, 50, 2000])
+async def test_an_answer_of_a_given_length(sim: SimulatorServer, tokens: int) -> None:
+    usage = (await post(sim, chat(f"sim-small+fault-length;tokens={tokens}"))).json()["usage"]
+    assert usage["completion_tokens"] == tokens
+    cut = (await post(sim, chat(f"sim-small+fault-length;tokens={tokens}", max_tokens=5))).json()
+    assert cut["usage"]["completion_tokens"] == min(tokens, 5)
+    assert cut["choices"][0]["finish_reason"] == ("length" if tokens > 5 else "stop")
+
+
+async def test_one_token_an_event(sim: SimulatorServer) -> None:
+    answer = await post(sim, chat("sim-small+fault-length;tokens=300+fault-single", stream=True))
+    assert answer.body.count(b'"delta":{"content":"') - answer.body.count(b'"delta":{"content":""') == 300
+
+
 async def test_cut_stream(client: openai.AsyncOpenAI, sim: SimulatorServer) -> None:
     answer = await post(sim, chat("sim-small+fault-cut;after=6", **WITH_USAGE))
     assert answer.reset
