@@ -45,7 +45,8 @@ class Body(NamedTuple):
     """What the store keeps with a reservation, as the gateway sent it."""
 
     claims: tuple[Claim, ...]
-    origin: Origin
+    origin: Origin | None
+    """None for a carve that is never charged by itself."""
     via: str | None
     runs: tuple[str, ...]
 
@@ -142,7 +143,10 @@ def decode(fields: Mapping[bytes, bytes]) -> StoreEvent:
         raise ValueError(f"an unknown kind of event: {fields!r}")
     numbers = [int(number) for number in fields.get(b"n", b"").split()]
     name, owner = fields.get(b"i", b"").decode(), fields.get(b"o", b"").decode()
-    return make(_Entry(name, owner, numbers, fields.get(b"b", b"")))
+    try:
+        return make(_Entry(name, owner, numbers, fields.get(b"b", b"")))
+    except IndexError as error:
+        raise ValueError(f"an event without its numbers: {fields!r}") from error
 
 
 def orphan_charge(name: str, origin: Origin, at_s: float, window_at_s: float, amounts: Amounts) -> ChargePosted:
@@ -221,6 +225,8 @@ def _ended(resolution: str, entry: _Entry) -> Resolved:
 def _orphan_of(entry: _Entry) -> ChargePosted:
     window_at_us, money, tokens, now_us = entry.numbers
     origin = _body.decode(entry.body).origin
+    if origin is None:
+        raise ValueError(f"{entry.id} is nobody's")
     return orphan_charge(entry.id, origin, now_us / MICROS, window_at_us / MICROS, Amounts(money, tokens))
 
 

@@ -11,6 +11,9 @@ import hashlib
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from gateway.ledger.operations import Origin
+from gateway.telemetry.events import ChargePosted
+
 _FOLDER: Final = Path(__file__).parent / "lua"
 
 
@@ -22,13 +25,54 @@ class Script(NamedTuple):
     sha: bytes
 
 
-def _script(name: str, *parts: str) -> Script:
-    text = "\n".join((_FOLDER / f"{part}.lua").read_text("utf-8") for part in (*parts, name))
+def _script(name: str, *parts: str, ahead: str = "") -> Script:
+    text = ahead + "\n".join((_FOLDER / f"{part}.lua").read_text("utf-8") for part in (*parts, name))
     return Script(name, text, hashlib.sha1(text.encode()).hexdigest().encode())  # noqa: S324 -- Valkey's own name for it
 
 
+def _places(name: str, of: type[ChargePosted] | type[Origin]) -> str:
+    """Where a Lua function finds the labels of a request in our arrays."""
+    labels = ("org", "team", "agent", "model", "provider", "run_path", "user", "tags")
+    return f"local {name} = {{ {', '.join(f'{label} = {of._fields.index(label) + 1}' for label in labels)} }}\n"
+
+
+_PLACES: Final = _places("CHARGE", ChargePosted) + _places("ORIGIN", Origin)
+_RESERVATIONS: Final = ("clock", "counters", "reservations")
+_RUNS: Final = ("clock", "counters", "reservations", "runs", "closing")
+
 ADMIT: Final = _script("admit", "clock", "counters", "rates", "runs")
 SETTLE: Final = _script("settle", "clock", "counters", "rates", "reservations")
-EXTEND: Final = _script("extend", "clock", "counters", "runs", "reservations")
+EXTEND: Final = _script("extend", *_RESERVATIONS, "runs")
+OPEN_RUN: Final = _script("open_run", *_RUNS)
+CHANGE_RUN: Final = _script("change_run", *_RUNS)
+FIND_RUNS: Final = _script("find_runs", *_RUNS)
+BEAT: Final = _script("beat", *_RUNS)
+SHOW_COUNTERS: Final = _script("show_counters", "clock", "counters", "states")
+ADJUST: Final = _script("adjust", "clock", "counters", "states")
+SET_LIMIT: Final = _script("set_limit", "clock", "counters")
+SEED: Final = _script("seed", *_RESERVATIONS, ahead=_PLACES)
+EPOCH: Final = _script("epoch")
+RESTORE: Final = _script("restore", *_RESERVATIONS)
+RESTORE_RUN: Final = _script("restore_run", *_RESERVATIONS)
 
-ALL: Final = (ADMIT, SETTLE, EXTEND)
+FENCE: Final = _script("fence")
+SWEEP: Final = _script("sweep")
+PREPARE: Final = _script("prepare")
+BEGIN: Final = _script("begin")
+
+ALL: Final = (
+    ADMIT,
+    SETTLE,
+    EXTEND,
+    OPEN_RUN,
+    CHANGE_RUN,
+    FIND_RUNS,
+    BEAT,
+    SHOW_COUNTERS,
+    ADJUST,
+    SET_LIMIT,
+    SEED,
+    EPOCH,
+    RESTORE,
+    RESTORE_RUN,
+)

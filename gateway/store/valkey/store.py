@@ -1,127 +1,66 @@
 """The store that many gateways share: one Lua function per operation, one round trip per admission.
 
-Settlements and releases are not waited for. They are kept until the server has acknowledged them and sent again after a
-reconnect; their ids make that harmless. An admission whose answer was lost is released by its id in the same way, and
-leaves a mark there, so that a late arrival of the admission itself finds that it was called off.
-
-Every answer carries the epoch's number of events and the server's time. An epoch other than ours, a number that goes
-back, or a server that was started anew means that counters may be lost: `on_suspect` is called, and nothing is admitted
-until `resume` names the epoch that holds from then on.
+An admission whose answer was lost is called off by its id as soon as the server is back; that leaves a mark there, so
+that a late arrival of the admission itself finds that it was called off.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
-from collections.abc import Callable, Sequence
-from functools import partial
-from itertools import count
-from typing import Any, Final, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Any, Final
 
-import hiredis
+import msgspec
 
 from gateway.ledger.operations import (
     Amounts,
     Claim,
+    CounterState,
     Extension,
     Granted,
+    Opening,
     OutsideWindow,
     Refused,
+    Run,
+    RunRefused,
     Ticket,
 )
 from gateway.store.protocol import StoreUnavailable
 from gateway.store.valkey import replies, scripts
-from gateway.store.valkey.client import Client, Greeting, Part
+from gateway.store.valkey.client import Client, Part
 from gateway.store.valkey.codec import charge_body
-from gateway.store.valkey.encode import Encoder
-from gateway.store.valkey.keys import Keys
-from gateway.store.valkey.scripts import Script
+from gateway.store.valkey.encode import Encoder, opening_args
+from gateway.store.valkey.link import Link
+from gateway.store.valkey.seeding import Seeder, seed_args
 from gateway.telemetry.events import ChargePosted
-
-_log = logging.getLogger("farebox.store")
 
 MAX_UNACKNOWLEDGED: Final = 100_000
 """Settlements that may wait for the server before admission stops."""
-RETRY_S: Final = 0.5
-"""After an error of the server (out of memory, read-only, loading) settlements are sent again so much later."""
-BEAT_S: Final = 2.0
-SEED_TRIES: Final = 5
-MICRO: Final = 1e-6
-_ANSWER_LENGTH: Final = 4
+SEED_TRIES: Final = 20
+SEED_RETRY_S: Final = 0.05
+"""When the journal is behind the stream it is asked again so much later."""
+PAGE: Final = 500
+"""Counters that are read at a time."""
 
 _EXTENSIONS: Final[dict[bytes, Extension]] = {b"EXTENDED": "extended", b"NO_ROOM": "no_room", b"GONE": "gone"}
+_runs = msgspec.json.Decoder(list[Run])
+_run = msgspec.json.Decoder(Run)
 
 
-class Seeder(Protocol):
-    """Knows what is posted in a counter that Valkey does not have."""
-
-    async def seed(self, claims: Sequence[Claim]) -> Seeds:
-        """What the journal says of these counters, in one snapshot. Raises StoreUnavailable."""
-        ...
-
-
-class Seeds(NamedTuple):
-    """What is posted, as of one moment of the journal."""
-
-    upto: str
-    """Id of the last entry of the stream that is counted in: all before it are too, none after it. `0-0`: none."""
-    posted: Sequence[int | dict[int, int]]
-    """For each claim: the sum; by bucket (`floor(window_at_s / bucket_s)`) for a rolling one."""
-    entries: Sequence[tuple[str, ...]] = ()
-    """For each claim: ids of the adjustments that are counted in and may still come to `adjust`."""
-
-
-class _Kept(NamedTuple):
-    script: Script
-    args: tuple[Part, ...]
-
-
-class ValkeyStore:
-    """Implements `gateway.store.protocol.Store`. Made halted: whoever looks after epochs calls `resume`."""
+class ValkeyStore(Link):
+    """Implements `gateway.store.protocol.Store`."""
 
     shared = True
     """Room may come back without `on_room`: other gateways settle too. Waiters look again now and then."""
 
     def __init__(self, client: Client, installation: str, owner: str, seeder: Seeder) -> None:
-        """`owner` names this process among all that ever run: its pending reservations are found by it."""
-        self.client = client
-        self.keys = Keys.of(installation)
-        self.owner = owner
-        self.epoch = ""
-        self.halted: str | None = "the store's counters are not known to be complete yet"
-        """Why nothing is admitted; None when it is."""
-        self.on_suspect: Callable[[str], None] = lambda reason: None
-        """Called once with the reason when counters may be lost; then nothing is admitted until `resume`."""
+        """`owner`: see `Link`."""
+        super().__init__(client, installation, owner)
         self.pending: dict[str, tuple[Ticket, Granted]] = {}
         """What this process has reserved and not ended, for a rebuild. Granted amounts include extensions."""
         self._seeder = seeder
         self._encode = Encoder(owner)
-        self._kept: dict[int, _Kept] = {}
-        self._numbers = count()
-        self._seq = 0
-        self._run_id = ""
-        self._told_us = 0
-        self._told_at_s = 0.0
-        self._latest_s = 0.0
-        self._callbacks: list[Callable[[], None]] = []
         self._seeding: dict[str, asyncio.Task[None]] = {}
-        self._loop = asyncio.get_running_loop()
-        self._retry: asyncio.TimerHandle | None = None
-        client.on_connected = self._connected
-        client.on_reply = self._observe
-
-    # --- time and waiters ---
-
-    def now_s(self) -> float:
-        """The server's time, as of its latest answer and our monotonic clock since; never goes back."""
-        now_s = self._told_us * MICRO + time.monotonic() - self._told_at_s if self._told_us else time.time()
-        self._latest_s = max(self._latest_s, now_s)
-        return self._latest_s
-
-    def on_room(self, callback: Callable[[], None]) -> None:
-        """Call this when a settlement of this gateway has been applied."""
-        self._callbacks.append(callback)
 
     # --- attempts ---
 
@@ -156,14 +95,14 @@ class ValkeyStore:
             raise
         if type(reply) is not list:
             self._call_off(reservation)
-            raise _unavailable(reply)
-        return self._believe(reply)
+        return self.believe(reply)
 
     async def extend(self, reservation: str, more: Amounts) -> Extension:
         """Add to the calibrated claims of a pending reservation, all or nothing. Raises StoreUnavailable."""
-        code, _ = await self._call(scripts.EXTEND, reservation, more.money, more.tokens)
+        code, _ = await self.call(scripts.EXTEND, reservation, more.money, more.tokens)
         found = _EXTENSIONS[code]
-        if found == "extended" and (entry := self.pending.get(reservation)) is not None:
+        entry = self.pending.get(reservation)
+        if found == "extended" and entry is not None:
             ticket, granted = entry
             calibrated = Amounts(granted.calibrated.money + more.money, granted.calibrated.tokens + more.tokens)
             self.pending[reservation] = (ticket, granted._replace(calibrated=calibrated))
@@ -172,111 +111,113 @@ class ValkeyStore:
     def settle(self, reservation: str, spent: Amounts, charge: ChargePosted) -> None:
         """Post what was spent and give the rest back. Returns at once; it is applied in the end."""
         self.pending.pop(reservation, None)
-        self._keep(scripts.SETTLE, (reservation, spent.money, spent.tokens, 1, charge_body(charge)))
+        self.keep(scripts.SETTLE, (reservation, spent.money, spent.tokens, 1, charge_body(charge)))
 
     def release(self, reservation: str, charge: ChargePosted | None = None) -> None:
         """Give everything back: nothing can have been billed."""
         self.pending.pop(reservation, None)
-        body = b"" if charge is None else charge_body(charge)
-        self._keep(scripts.SETTLE, (reservation, 0, 0, 0, body))
+        self.keep(scripts.SETTLE, (reservation, 0, 0, 0, b"" if charge is None else charge_body(charge)))
 
     def _call_off(self, reservation: str) -> None:
         """Nobody knows whether it was admitted: it is not, from now on."""
-        self._keep(scripts.SETTLE, (reservation, 0, 0, 0, b""))
+        self.keep(scripts.SETTLE, (reservation, 0, 0, 0, b""))
 
-    # --- what is kept until it is acknowledged ---
+    # --- runs ---
 
-    def _keep(self, script: Script, args: tuple[Part, ...]) -> None:
-        number = next(self._numbers)
-        self._kept[number] = _Kept(script, args)
-        if self.halted is None:
-            self.client.post(script, self.keys.meta, (self.epoch, *args), partial(self._acknowledge, number))
+    async def open_run(self, opening: Opening) -> Run | RunRefused:
+        """Open a run, or find it; depth, children and carve are checked in the same step.
 
-    def _acknowledge(self, number: int, reply: Any) -> None:
-        if type(reply) is list:
-            try:
-                self._believe(reply)
-            except StoreUnavailable:
-                return
-            if self._kept.pop(number, None) is not None:
-                for callback in self._callbacks:
-                    callback()
-        elif isinstance(reply, hiredis.ReplyError) and self._retry is None:
-            _log.warning("the store refuses a settlement, which is sent again: %s", reply)
-            self._retry = self._loop.call_later(RETRY_S, self._send_again)
+        Raises StoreUnavailable, and OutsideWindow for carve claims of another window.
+        """
+        args = opening_args(opening)
+        for _ in range(SEED_TRIES):
+            code, payload = await self.call(scripts.OPEN_RUN, *args)
+            if code == b"RUN":
+                return _run.decode(payload)
+            if code == b"REFUSED":
+                return replies.run_refused(payload)
+            if code != b"MISSING":
+                raise OutsideWindow(opening.id)
+            claims = opening.carve_claims
+            await self._seed([claims[index - 1] for index in map(int, payload.split())])
+        raise StoreUnavailable("counters are lost as soon as they are seeded")
 
-    def _send_again(self) -> None:
-        """Everything that is not acknowledged, in order. What was applied already changes nothing."""
-        self._retry = None
-        if self.halted is None and self.client.connected:
-            for number, (script, args) in list(self._kept.items()):
-                self.client.post(script, self.keys.meta, (self.epoch, *args), partial(self._acknowledge, number))
+    async def run(self, run: str) -> Run | None:
+        """A run as it stands, or None. Raises StoreUnavailable."""
+        _, payload = await self.call(scripts.FIND_RUNS, run, "", 1)
+        return next(iter(_runs.decode(payload)), None)
 
-    @property
-    def unacknowledged(self) -> int:
-        """Settlements and releases that the server has not confirmed."""
-        return len(self._kept)
+    async def runs(self, *, state: str | None = None, limit: int = 100) -> Sequence[Run]:
+        """The latest runs, for people. Raises StoreUnavailable."""
+        _, payload = await self.call(scripts.FIND_RUNS, "", state or "", limit)
+        return _runs.decode(payload)
 
-    # --- epochs ---
+    async def close_run(self, run: str, reason: str) -> Run | None:
+        """Close a run and its sub-runs; what is left of a carve goes back, pending attempts end. None: no such run."""
+        found = await self._change(run, "close", reason)
+        self._room()
+        return found
 
-    def suspect(self, reason: str) -> None:
-        """Admit nothing more until `resume`: counters may be lost."""
-        if self.halted is None:
-            self.halted = reason
-            _log.warning("nothing is admitted until the store's counters are rebuilt: %s", reason)
-            self.on_suspect(reason)
+    async def pause_run(self, run: str, reason: str) -> Run | None:
+        """Refuse the run's next requests until it is resumed."""
+        return await self._change(run, "pause", reason)
 
-    def resume(self, epoch: str) -> None:
-        """The server's counters are complete in this epoch: admit again, and send what was kept."""
-        self.epoch = epoch
-        self._seq = 0
-        self.halted = None
-        self._send_again()
+    async def resume_run(self, run: str) -> Run | None:
+        """Let a paused run go on."""
+        return await self._change(run, "resume", "")
 
-    def _connected(self, greeting: Greeting) -> None:
-        if greeting.role != "master":
-            self.suspect(f"the server is no primary but {greeting.role!r}")
-        elif self._run_id and greeting.run_id != self._run_id:
-            self.suspect("the server was started anew")
-        self._run_id = greeting.run_id
-        self._loop.call_soon(self._send_again)
+    async def _change(self, run: str, action: str, reason: str) -> Run | None:
+        code, payload = await self.call(scripts.CHANGE_RUN, run, action, reason)
+        return _run.decode(payload) if code == b"RUN" else None
 
-    def _observe(self, reply: list[Any]) -> None:
-        """Learn the time from an answer, and whether the server has gone back."""
-        if len(reply) != _ANSWER_LENGTH:
-            return
-        _, seq, now_us, _ = reply
-        self._told_us = now_us
-        self._told_at_s = time.monotonic()
-        if seq >= self._seq:
-            self._seq = seq
-        else:
-            self.suspect(f"the store has gone back from event {self._seq} to {seq}")
+    # --- counters ---
 
-    def _believe(self, reply: list[Any]) -> tuple[bytes, bytes]:
-        """Code and payload of an answer. Raises StoreUnavailable when it comes from another epoch."""
-        code, _, _, payload = reply
-        if code == b"EPOCH":
-            self.suspect(f"the store is in epoch {payload.decode() or 'none'}, not {self.epoch}")
-            raise StoreUnavailable(self.halted or "the store's counters were rebuilt meanwhile")
-        return code, payload
+    async def adjust(self, key: str, amount: int, entry: str) -> CounterState | None:
+        """Post `amount` (negative gives money back) to a counter once for each `entry` id. None: no such counter.
 
-    async def _call(self, script: Script, *args: Part) -> tuple[bytes, bytes]:
-        if self.halted is not None:
-            raise StoreUnavailable(self.halted)
-        reply = await self.client.call(script, self.keys.meta, (self.epoch, *args))
-        if type(reply) is not list:
-            raise _unavailable(reply)
-        return self._believe(reply)
+        The caller has written the entry to the journal first. Raises StoreUnavailable.
+        """
+        _, payload = await self.call(scripts.ADJUST, key, amount, entry)
+        if amount < 0:
+            self._room()
+        return next(iter(replies.counters(payload)), None)
 
-    # --- counters that are not there ---
+    async def set_limit(self, key: str, limit: int, version: int) -> None:
+        """Change the limit of a counter, if there is one and no newer configuration has. Raises StoreUnavailable."""
+        await self.call(scripts.SET_LIMIT, key, limit, version)
+        self._room()
+
+    async def counters(self, keys: Sequence[str] | None = None) -> Sequence[CounterState]:
+        """Counters by key, or all of them, as far as there are any. Raises StoreUnavailable."""
+        if keys is None:
+            names: Any = await self.client.command("SMEMBERS", self.keys.counters)
+            keys = sorted(name.decode() for name in names)
+        found: list[CounterState] = []
+        for start in range(0, len(keys), PAGE):
+            _, payload = await self.call(scripts.SHOW_COUNTERS, *keys[start : start + PAGE])
+            found += replies.counters(payload)
+        return found
 
     async def _seed(self, claims: Sequence[Claim]) -> None:
-        raise StoreUnavailable(f"{claims[0].key} is missing")
+        """Make counters that are missing. Those that another request is seeding already are waited for."""
+        mine = [claim for claim in claims if claim.key not in self._seeding]
+        waited = {self._seeding[claim.key] for claim in claims if claim.key in self._seeding}
+        if mine:
+            task = self._loop.create_task(self._seed_now(mine), name="seed")
+            self._seeding.update((claim.key, task) for claim in mine)
+            task.add_done_callback(lambda _: [self._seeding.pop(claim.key, None) for claim in mine])
+            waited.add(task)
+        # a caller that gives up must not take the others' answer away
+        await asyncio.gather(*map(asyncio.shield, waited))
 
-    async def close(self) -> None:
-        """Send what is kept, as far as the server takes it, and let go of the connection."""
-        await self.client.close()
+    async def _seed_now(self, claims: Sequence[Claim]) -> None:
+        for _ in range(SEED_TRIES):
+            seeds = await self._seeder.seed(claims)
+            code, _ = await self.call(scripts.SEED, *seed_args(claims, seeds))
+            if code == b"OK":
+                return
+            await asyncio.sleep(SEED_RETRY_S)
+        raise StoreUnavailable("the journal is behind the store")
 
 
 def _rare_answer(ticket: Ticket, code: bytes, payload: bytes) -> Refused:
@@ -287,7 +228,3 @@ def _rare_answer(ticket: Ticket, code: bytes, payload: bytes) -> Refused:
     if code == b"GONE":
         return replies.carve_gone(ticket)
     raise OutsideWindow(ticket.id)
-
-
-def _unavailable(reply: Any) -> StoreUnavailable:
-    return reply if isinstance(reply, StoreUnavailable) else StoreUnavailable(f"the store refuses: {reply}")
