@@ -91,7 +91,7 @@ TestBook.settings = settings(max_examples=150, stateful_step_count=40, deadline=
 
 
 class LongBook(BookMachine.TestCase):
-    settings = settings(max_examples=3000, stateful_step_count=60, deadline=None)
+    settings = settings(max_examples=1000, stateful_step_count=50, deadline=None)
 
 
 TestLongBook = pytest.mark.long(LongBook)

@@ -122,9 +122,9 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def admit(self, data: st.DataObject) -> None:
         now_s = self.store.now_s()
-        limits = self.limits
-        if now_s - self.reloaded_s < FORGOTTEN_S and not data.draw(st.integers(0, 4)):
-            limits = limits.older()
+        forgot = world.ROLLING in self.model.limits and not self.store.counters([world.ROLLING])
+        old = not data.draw(st.integers(0, 4)) and now_s - self.reloaded_s < FORGOTTEN_S and not forgot
+        limits = self.limits.older() if old else self.limits
         runs, via = self._spending(data.draw(st.integers(0, 7)))
         bids = data.draw(world.bids(limits, [self.model.runs[run] for run in runs], via, now_s))
         ticket = Ticket(f"request{len(self.tickets)}.1", bids, runs, via)
@@ -310,13 +310,13 @@ class StoreMachine(RuleBasedStateMachine):
             state = found.get(key)
             posted, reserved = (0, 0) if state is None else (state.posted, state.reserved)
             assert (posted, reserved) == (self.model.posted(key, now_s), self.model.reserved(key)), key
-            if state is not None and key in self.model.limits and not self.claims[key].bucket_s:
+            if state is not None and key in self.model.limits and key != world.ROLLING:
                 assert state.limit == self.model.limits[key][1], key
 
     @invariant()
     def nothing_goes_beyond_its_limit(self) -> None:
         """P1: only bills beyond what was set aside, corrections and lowered limits take a counter there."""
-        excess = {}
+        excess = dict(self.excess)
         for state in self.store.counters(list(self.claims)):
             claim = self.claims[state.key]
             if claim.enforced:

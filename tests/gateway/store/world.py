@@ -14,8 +14,10 @@ from routing.money import NanoUsd
 
 ORIGIN = Origin("req", 1, "acme", "search", "researcher", "", None, (), "small", "small@a", "a", "small-1", False)
 _HOUR = Window("hour")
-_ROLLING_S = 10
-"""A bucket; its window is ten minutes."""
+ROLLING = "b|roll|search|rolling"
+"""The counter that a store may drop when nothing has been in its window for a day, its limit with it."""
+_BUCKET_S = 10
+"""Of a window of ten minutes."""
 
 
 class Limits(NamedTuple):
@@ -41,7 +43,7 @@ def budgets(limits: Limits, now_s: float) -> list[Claim]:
     return [
         Claim("b|all||total", Unit.MONEY, 300 * scale, version, "global"),
         hour._replace(start_s=span.start_s, end_s=span.end_s),
-        Claim("b|roll|search|rolling", Unit.MONEY, 150 * scale, version, "team:search", bucket_s=_ROLLING_S),
+        Claim(ROLLING, Unit.MONEY, 150 * scale, version, "team:search", bucket_s=_BUCKET_S),
         Claim("b|watch|researcher|total", Unit.MONEY, 50 * scale, version, "agent:researcher", enforced=False),
         Claim("b|model|small|total", Unit.MONEY, 250 * scale, version, "model:small"),
     ]
