@@ -18,11 +18,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.ledger.operations import Amounts, Origin, Run
+from gateway.ledger.operations import Amounts, Claim, Origin, Run
 from gateway.store.records import BEGAN, EXTENDED, RELEASED, RESERVED, RUN, SETTLED, framed
 from gateway.telemetry.events import ChargePosted
 
@@ -38,6 +38,11 @@ class LogUnwritable(Exception):
     """The log could not be written; what was to be written is not in it."""
 
 
+def carve_id(run: str) -> str:
+    """The reservation that holds what a run carved from its parents."""
+    return f"carve:{run}"
+
+
 def segments(directory: Path) -> list[tuple[int, Path]]:
     """The files of the log, by number, the oldest first."""
     found = []
@@ -51,10 +56,15 @@ def segments(directory: Path) -> list[tuple[int, Path]]:
 class ReservationLog:
     """The open log. Used by one thread."""
 
-    def __init__(self, directory: Path) -> None:
-        """Begin a file after those that exist; they count as `retired`. Raises LogUnwritable."""
+    def __init__(self, directory: Path, carved: Iterable[tuple[Run, tuple[Claim, ...], str | None]] = ()) -> None:
+        """Begin a file after those that exist; they count as `retired`. Raises LogUnwritable.
+
+        `carved`: what is pending of them, as for `run`.
+        """
         self._directory = directory
-        self._pending: dict[str, bytes] = {}
+        self._pending: dict[str, bytes] = {
+            carve_id(run.id): framed((RUN, run, run.opened_at_s, claims, via)) for run, claims, via in carved
+        }
         self._waiting: list[bytes] = []
         self._descriptor = -1
         self._size = 0
@@ -83,6 +93,10 @@ class ReservationLog:
         """Whether it is time to `rotate`."""
         return self._size >= self._rotate_at or self._broken
 
+    def __contains__(self, reservation: str) -> bool:
+        """Whether a reservation is written and pending."""
+        return reservation in self._pending
+
     def reserve(self, reservation: str, at_s: float, charged: Amounts, via: str | None, origin: Origin) -> None:
         """Write a reservation. `charged` is what it costs if its settlement is never written.
 
@@ -98,6 +112,12 @@ class ReservationLog:
         self._write(data)
         self._pending[reservation] += data
 
+    def undo_extension(self, reservation: str, more: Amounts) -> None:
+        """Note that an extension which was written does not hold; it is written with what comes next."""
+        data = framed((EXTENDED, reservation, *(-amount for amount in more)))
+        self._pending[reservation] += data
+        self._waiting.append(data)
+
     def settle(self, reservation: str, charge: ChargePosted) -> None:
         """Note a charge; it is written with what comes next."""
         self._pending.pop(reservation, None)
@@ -108,9 +128,16 @@ class ReservationLog:
         self._pending.pop(reservation, None)
         self._waiting.append(framed((RELEASED, reservation, charge)))
 
-    def run(self, run: Run) -> None:
-        """Write what a run is now. Raises LogUnwritable."""
-        self._write(framed((RUN, run)))
+    def run(self, run: Run, at_s: float, claims: tuple[Claim, ...] = (), via: str | None = None) -> None:
+        """Write what a run is now; with its opening, where it carved its money. Raises LogUnwritable."""
+        data = framed((RUN, run, at_s, claims, via))
+        self._write(data)
+        if claims:
+            self._pending[carve_id(run.id)] = data
+
+    def forget_carve(self, run: str) -> None:
+        """A carved run is closed: nothing is reserved for it any more that is worth repeating."""
+        self._pending.pop(carve_id(run), None)
 
     def flush(self) -> None:
         """Write what waits. Raises LogUnwritable: it goes on waiting."""
@@ -131,6 +158,7 @@ class ReservationLog:
         except OSError as error:
             if descriptor >= 0:
                 os.close(descriptor)
+                unnamed.unlink(missing_ok=True)
             raise LogUnwritable(f"{unnamed}: {error.strerror or error}") from error
         if self._descriptor >= 0:
             self.retired.append(self._directory / _NAME.format(self._number))

@@ -15,7 +15,7 @@ from zlib import crc32
 import msgspec
 
 from gateway.journal.rows import salvage
-from gateway.ledger.operations import Origin, Run
+from gateway.ledger.operations import Claim, Origin, Run
 from gateway.telemetry.events import ChargePosted
 
 MARK: Final = b"\xfb\xb0"
@@ -67,13 +67,19 @@ class Released(msgspec.Struct, tag=RELEASED, array_like=True):
     charge: ChargePosted | None
 
 
-class RunChanged(msgspec.Struct, tag=RUN, array_like=True):
-    """A run was opened, paused, resumed or closed: what it is now."""
+class RunNoted(msgspec.Struct, tag=RUN, array_like=True):
+    """A run was opened, paused, resumed or closed: what it is from then on."""
 
     run: Run
+    at_s: float
+    """The store's time. Of several the latest counts: a new segment repeats what was said of carved runs."""
+    claims: tuple[Claim, ...] = ()
+    """Where it carved its money from its parents."""
+    via: str | None = None
+    """The carve of its parent that it carved from."""
 
 
-Record = Began | Reserved | Extended | Settled | Released | RunChanged
+Record = Began | Reserved | Extended | Settled | Released | RunNoted
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Record).decode

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.ledger.operations import Run
 from gateway.store.log import segments
-from gateway.store.records import Began, Damage, Extended, Record, Released, Reserved, RunChanged, scan
+from gateway.store.records import Began, Damage, Extended, Record, Released, Reserved, RunNoted, scan
 from gateway.telemetry.events import ChargePosted
 
 _log = logging.getLogger("farebox.store")
@@ -23,8 +22,8 @@ class Replayed:
     """With their extensions."""
     charges: dict[str, ChargePosted] = field(default_factory=dict)
     """By id: of settled reservations, and entries of zero of released ones."""
-    runs: dict[str, Run] = field(default_factory=dict)
-    """As they were last, of those that changed in these files."""
+    runs: dict[str, RunNoted] = field(default_factory=dict)
+    """As they were last, of those that changed in these files, and all that have carved."""
     damage: list[str] = field(default_factory=list)
     """File and offset of what could not be read; a record cut off at the end of the last file is none."""
     last_at_s: float = 0.0
@@ -66,8 +65,8 @@ def _apply(record: Record, replayed: Replayed) -> None:
             if (reserved := pending.get(record.id)) is not None:
                 reserved.money += record.money
                 reserved.tokens += record.tokens
-        case RunChanged():
-            replayed.runs[record.run.id] = record.run
+        case RunNoted():
+            _note_run(record, replayed)
         case Released():
             pending.pop(record.id, None)
             if record.charge is not None:
@@ -75,3 +74,15 @@ def _apply(record: Record, replayed: Replayed) -> None:
         case _:
             pending.pop(record.id, None)
             replayed.charges.setdefault(record.charge.charge_id, record.charge)
+
+
+def _note_run(record: RunNoted, replayed: Replayed) -> None:
+    replayed.last_at_s = max(replayed.last_at_s, record.at_s)
+    known = replayed.runs.get(record.run.id)
+    if known is None:
+        replayed.runs[record.run.id] = record
+        return
+    if not known.claims:
+        known.claims, known.via = record.claims, record.via
+    if record.at_s >= known.at_s:
+        known.run, known.at_s = record.run, record.at_s

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.ledger.operations import Amounts
+from gateway.ledger.operations import Amounts, Claim, Unit
 from gateway.store import log as log_module
 from gateway.store.log import LogUnwritable, ReservationLog, segments
-from gateway.store.records import RESERVED, Damage, Reserved, framed, scan
+from gateway.store.records import RESERVED, Damage, Reserved, RunNoted, framed, scan
 from gateway.store.replay import Replayed, replay
+from routing.money import NanoUsd
 from tests.gateway.store.samples import NOON_S, charge, origin, run
 
 
@@ -68,13 +69,30 @@ def test_settlements_and_releases_go_with_the_next_write(log: ReservationLog, tm
 
 
 def test_runs_as_they_were_last(log: ReservationLog, tmp_path: Path) -> None:
-    log.run(run("researcher/a"))
-    log.run(run("researcher/b", "researcher/a"))
-    log.run(run("researcher/a", state="paused"))
-    assert replay(tmp_path).runs == {
-        "researcher/a": run("researcher/a", state="paused"),
-        "researcher/b": run("researcher/b", "researcher/a"),
+    log.run(run("researcher/a"), NOON_S)
+    log.run(run("researcher/b", "researcher/a"), NOON_S + 1)
+    log.run(run("researcher/a", state="paused"), NOON_S + 2)
+    found = replay(tmp_path)
+    assert found.runs == {
+        "researcher/a": RunNoted(run("researcher/a", state="paused"), NOON_S + 2),
+        "researcher/b": RunNoted(run("researcher/b", "researcher/a"), NOON_S + 1),
     }
+    assert found.last_at_s == NOON_S + 2
+
+
+def test_a_carve_is_told_again_until_its_run_is_closed(log: ReservationLog, tmp_path: Path) -> None:
+    claims = (Claim("b|org|acme|2026-11", Unit.MONEY, 5_000, 3, "org:acme"),)
+    carved = run("researcher/a")._replace(carve=NanoUsd(500))
+    log.run(carved, NOON_S, claims, "carve:researcher/root")
+    log.run(carved._replace(state="paused"), NOON_S + 2)
+    expected = RunNoted(carved._replace(state="paused"), NOON_S + 2, claims, "carve:researcher/root")
+    assert replay(tmp_path).runs == {"researcher/a": expected}
+    log.rotate()
+    assert replay(tmp_path).runs == {"researcher/a": expected}  # though the new file tells how it was opened
+    log.forget_carve("researcher/a")
+    log.rotate()
+    log.remove(list(log.retired))
+    assert not replay(tmp_path).runs
 
 
 def test_a_new_file_begins_with_what_is_pending(log: ReservationLog, tmp_path: Path) -> None:
@@ -168,7 +186,7 @@ def recorded(directory: Path) -> tuple[Path, list[int]]:
         end()
         log.settle(f"req_{turn}a.1", charge(f"req_{turn}a", 700))
         end()
-        log.run(run(f"researcher/r{turn}"))
+        log.run(run(f"researcher/r{turn}"), NOON_S + turn)
         end()
         if turn:
             log.release(f"req_{turn}b.1", None)

@@ -1,0 +1,249 @@
+"""The budgets in force in the memory store: what each new configuration adds, changes and takes away.
+
+A new limit holds at once. A new budget (or one with another scope or window) first has to know what was spent before it
+was there, to the last charge, while attempts go on:
+
+1. Everything pending in its scope counts in it from this moment on, and so does, for a while, what is admitted by
+   requests that still have the configuration before.
+2. What was settled before this moment is read from the journal, once all of it is written, and added. What is settled
+   meanwhile is counted already; the part of it that the journal has by then is taken off again.
+3. Until then attempts that count in it wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+
+from gateway.config.snapshot import Snapshot
+from gateway.journal.database import Database, JournalError
+from gateway.journal.spend import spent
+from gateway.ledger.budgets import Budget
+from gateway.ledger.held import Held
+from gateway.ledger.operations import Claim, Run
+from gateway.ledger.scopes import EACH, Labels
+from gateway.ledger.windows import Span
+from gateway.store.live import LiveBook
+from gateway.store.seeding import claim_of, labels_of, values_of, values_of_carve, written
+from gateway.telemetry.events import ChargePosted
+
+_log = logging.getLogger("farebox.store")
+
+LATE_S = 7_200.0
+"""So long after a change, requests are looked at that may still have the configuration before."""
+_RETRY_S = 0.2
+
+
+@dataclass(slots=True)
+class _New:
+    """A budget whose past is not known yet."""
+
+    budget: Budget
+    settled: dict[str, tuple[ChargePosted, tuple[str, ...]]] = field(default_factory=dict)
+    """Charges since the budget is in force, and the counters they are posted to."""
+    adjusted: int = 0
+    """Entries by hand since then: they are in the journal already, so what was read before them is read again."""
+
+
+_Past = dict[str, tuple[Claim, int | dict[int, int]]]
+"""By key: a counter, and what was posted to it; by bucket, for a rolling window."""
+
+
+class Force:
+    """Which budgets hold, and which of them have to be seeded first."""
+
+    def __init__(
+        self, book: LiveBook, database: Database, flush: Callable[[], Awaitable[None]], now_s: Callable[[], float]
+    ) -> None:
+        self._book = book
+        self._database = database
+        self._flush = flush
+        self._now_s = now_s
+        self._budgets: dict[str, Budget] = {}
+        self._teams: dict[str, str] = {}
+        self.version = 0
+        self.new: dict[str, _New] = {}
+        """By budget; empty nearly always."""
+        self.late_until_s = 0.0
+        """Until this time of the store, admissions are to be given to `cover_late`."""
+        self._seeded = asyncio.Event()
+        self._seeded.set()
+        self._task: asyncio.Task[None] | None = None
+
+    # --- configurations ---
+
+    async def begin(self) -> None:
+        """Seed an empty book whose runs are restored. Raises JournalError."""
+        for budget in self._budgets.values():
+            self._add(await self._past(budget))
+
+    def use(self, snapshot: Snapshot) -> bool:
+        """Put a new configuration in force. Whether room may have come of it."""
+        before, book = dict(self._budgets), self._book
+        self.take(snapshot)
+        for name, budget in before.items():
+            if name not in self._budgets or not _same(budget, self._budgets[name]):
+                book.drop_budget(name)
+                self.new.pop(name, None)
+        added = [budget for name, budget in self._budgets.items() if not _same(before.get(name), budget)]
+        for budget in self._budgets.values():
+            book.set_limits(budget.id, budget.limit, self.version)
+        if added:
+            for budget in added:
+                self.new[budget.id] = _New(budget)
+            self.late_until_s = self._now_s() + LATE_S
+            book.cover(lambda held: self._claims(held, added), lambda run, via: self._carve_claims(run, via, added))
+            self._seeded.clear()
+            if self._task is None or self._task.done():
+                self._task = asyncio.create_task(self._seed(), name="new budgets")
+        return before != self._budgets
+
+    def take(self, snapshot: Snapshot) -> None:
+        """Know a configuration's budgets."""
+        self._budgets = {budget.id: budget for budget in snapshot.budgets}
+        self._teams = {agent.id: agent.team for agent in snapshot.agents.values()}
+        self.version = snapshot.limits_version
+
+    async def close(self) -> None:
+        """Seed no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+
+    # --- while a budget is new ---
+
+    def waits_for(self, claims: Iterable[Claim]) -> bool:
+        """Whether any of these claims is on a budget whose past is not known yet."""
+        return any(claim.key.startswith("b|") and claim.key.split("|")[1] in self.new for claim in claims)
+
+    async def seeded(self) -> None:
+        """Return when the past of every budget is known."""
+        await self._seeded.wait()
+
+    def settled(self, charge: ChargePosted, claims: Iterable[Claim]) -> None:
+        """Note a charge that was just posted to the counters of these claims."""
+        for claim in claims:
+            parts = claim.key.split("|")
+            if parts[0] == "b" and (new := self.new.get(parts[1])) is not None:
+                values = new.settled.get(charge.charge_id, (charge, ()))[1]
+                new.settled[charge.charge_id] = (charge, (*values, parts[2]))
+
+    def adjusted(self, budget: str) -> bool:
+        """Note an entry that the journal has. Whether the budget is new, and reads it from there."""
+        new = self.new.get(budget)
+        if new is not None:
+            new.adjusted += 1
+        return new is not None
+
+    def cover_late(self, held: Held) -> None:
+        """Let an attempt that was just admitted count in the newest budgets too."""
+        if not any(claim.version == self.version for claim in held.bid.claims):
+            self._book.cover_attempt(held, self._claims(held, self._budgets.values()))
+
+    # --- claims ---
+
+    def claim(self, key: str) -> Claim | None:
+        """The claim on a budget's counter in a window that is not over; None for any other key."""
+        kind, _, rest = key.partition("|")
+        budget = self._budgets.get(rest.partition("|")[0]) if kind == "b" else None
+        if budget is None:
+            return None
+        value = rest.partition("|")[2].rpartition("|")[0]
+        claim = claim_of(budget, value, self._now_s(), self.version)
+        scope = budget.scope
+        return claim if claim.key == key and (scope.value in (EACH, value) or scope.kind == "global") else None
+
+    def carve_claims(self, run: Run, via: str | None) -> tuple[Claim, ...]:
+        """The claims of a run's carve on the budgets in force, in the windows in which it was carved."""
+        return tuple(self._carve_claims(run, via, self._budgets.values()))
+
+    def _claims(self, held: Held, budgets: Iterable[Budget]) -> list[Claim]:
+        labels = labels_of(held.bid.origin)
+        carved = None if held.carve is None else held.carve.run
+        if held.runs:
+            labels = labels._replace(runs=held.runs)
+        return [
+            claim_of(budget, value, held.granted.at_s, self.version)
+            for budget in budgets
+            for value in values_of(budget, labels, carved)
+        ]
+
+    def _carve_claims(self, run: Run, via: str | None, budgets: Iterable[Budget]) -> list[Claim]:
+        labels = Labels(run.org, self._teams.get(run.agent, ""), run.agent, "", "", run.path[1:])
+        within = None if via is None else via.removeprefix("carve:")
+        return [
+            claim_of(budget, value, run.opened_at_s, self.version)
+            for budget in budgets
+            for value in values_of_carve(budget, labels, within)
+        ]
+
+    # --- the past ---
+
+    async def _seed(self) -> None:
+        while self.new:
+            for new in list(self.new.values()):
+                try:
+                    await self._seed_one(new)
+                except JournalError as error:
+                    _log.error("the budget %s cannot be put in force yet: %s", new.budget.id, error)
+                    await asyncio.sleep(_RETRY_S)
+        self._seeded.set()
+
+    async def _seed_one(self, new: _New) -> None:
+        await self._flush()
+        adjusted = new.adjusted
+        before = await written(self._database, new.settled)
+        past = await self._past(new.budget)
+        after = await written(self._database, new.settled)
+        if self.new.get(new.budget.id) is not new or before != after or adjusted != new.adjusted:
+            return  # the journal went on meanwhile, or another configuration came: once more
+        for name in after:
+            _take_off(past, new.budget, *new.settled[name])
+        self._add(past)
+        del self.new[new.budget.id]
+
+    async def _past(self, budget: Budget) -> _Past:
+        """What the journal has of each counter: of all in the window of now, and of older ones that are still held."""
+        now_s = self._now_s()
+        past: _Past = {}
+        for value, posted in (await spent(self._database, budget, budget.window.at(now_s), now_s)).items():
+            claim = claim_of(budget, value, now_s, self.version)
+            if self.claim(claim.key) is not None:
+                past[claim.key] = claim, posted
+        for claim in self._book.claims_on(budget.id):
+            if claim.key not in past and claim.end_s <= now_s:
+                value, window = claim.key.split("|")[2:]
+                span = Span(window, claim.start_s, claim.end_s)
+                for posted in (await spent(self._database, budget, span, now_s, value)).values():
+                    past[claim.key] = claim, posted
+        return past
+
+    def _add(self, past: _Past) -> None:
+        for claim, posted in past.values():
+            self._book.add_history(claim, posted)
+
+
+def _same(one: Budget | None, other: Budget) -> bool:
+    """Whether two budgets count the same charges in the same windows."""
+    return one is not None and (one.scope, one.window, one.when_missing) == (
+        other.scope,
+        other.window,
+        other.when_missing,
+    )
+
+
+def _take_off(past: _Past, budget: Budget, charge: ChargePosted, values: tuple[str, ...]) -> None:
+    """Leave out of the past what was counted since."""
+    for value in values:
+        key = claim_of(budget, value, charge.window_at_s, 0).key
+        if key not in past:
+            continue
+        claim, posted = past[key]
+        if isinstance(posted, int):
+            past[key] = claim, posted - charge.cost_nano_usd
+        else:
+            bucket = int(charge.window_at_s // claim.bucket_s)
+            if bucket in posted:
+                posted[bucket] -= charge.cost_nano_usd

@@ -1,0 +1,387 @@
+"""The store of one process: a book in memory, its log on the disk, its past in the journal.
+
+Decisions are the book's (`gateway.ledger.book`); this adds what a process needs. Every operation is applied and, where
+it reserves, written to the log in one step without an await, so that none can come between: `admit` suspends only under
+`durability: power`, and while a budget that was just configured is being seeded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Self
+
+from gateway.config.snapshot import Snapshot
+from gateway.journal.database import JournalError
+from gateway.journal.writer import Journal
+from gateway.ledger.operations import (
+    Amounts,
+    Claim,
+    CounterState,
+    Extension,
+    Granted,
+    Opening,
+    Refused,
+    Run,
+    RunRefused,
+    Ticket,
+)
+from gateway.store.clock import JUMP_S, StoreClock
+from gateway.store.force import Force
+from gateway.store.live import LiveBook
+from gateway.store.lock import StorageLock
+from gateway.store.log import LogUnwritable, ReservationLog
+from gateway.store.protocol import StoreUnavailable
+from gateway.store.recovery import recover, restore_runs
+from gateway.store.sync import GroupSync
+from gateway.telemetry.events import ChargePosted, RunChanged
+
+_log = logging.getLogger("farebox.store")
+
+FLUSH_S = 0.05
+"""How long a settlement may wait for a write to go with."""
+UPKEEP_S = 1.0
+
+
+class MemoryStore:
+    """Budgets, rates and run limits of one process. Made by `await MemoryStore.open(...)`, in its loop."""
+
+    def __init__(self, book: LiveBook, clock: Callable[[], float], journal: Journal, force: Force) -> None:
+        self._book = book
+        self.now_s = clock
+        """The store's time: never goes back. Windows are computed from it."""
+        self._journal = journal
+        self._force = force
+        self._flush: Callable[[], Awaitable[None]] = journal.flush
+        self._loop = asyncio.get_running_loop()
+        self._log: ReservationLog
+        self._lock: StorageLock
+        self._sync: GroupSync | None = None
+        self._directory = -1
+        self._listeners: list[Callable[[], None]] = []
+        self._room_due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._upkeep: asyncio.Task[None] | None = None
+        self._timeout_s = 1.0
+        self._failing = False
+
+    @classmethod
+    async def open(
+        cls,
+        snapshot: Snapshot,
+        journal: Journal,
+        *,
+        flush: Callable[[], Awaitable[None]] | None = None,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> Self:
+        """Take the storage directory's lock, recover what the last process left, and seed every counter.
+
+        `flush` returns when all that has been recorded so far is in the journal, on disk: `journal.flush`, unless
+        something else holds events back before the journal has them. Raises StorageLocked, JournalError.
+        """
+        directory = snapshot.storage.dir
+        lock = StorageLock.take(directory)
+        try:
+            recovered = await recover(directory, journal, wall())
+            clock = StoreClock(wall, monotonic, recovered.last_at_s)
+            book = LiveBook()
+            force = Force(book, journal.database, flush or journal.flush, clock)
+            force.take(snapshot)
+            await restore_runs(book, journal.database, recovered, force.carve_claims, clock())
+            await force.begin()
+            store = cls(book, clock, journal, force)
+            store._start(snapshot, lock, flush or journal.flush)
+        except BaseException:
+            lock.release()
+            raise
+        if recovered.last_at_s > wall() + JUMP_S:
+            _log.warning("the clock is %.0f s behind the journal's latest charge", recovered.last_at_s - wall())
+        return store
+
+    def _start(self, snapshot: Snapshot, lock: StorageLock, flush: Callable[[], Awaitable[None]]) -> None:
+        directory = snapshot.storage.dir
+        self._lock = lock
+        self._flush = flush
+        self._timeout_s = snapshot.storage.store_timeout_s
+        try:
+            self._log = ReservationLog(directory, self._book.carved())
+        except LogUnwritable as error:
+            raise JournalError(f"the log of reservations cannot be written: {error}") from error
+        if snapshot.storage.durability == "power":
+            self._directory = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+            self._sync = GroupSync(self._log, self._directory)
+        self._upkeep = asyncio.create_task(self._keep_up(), name="store upkeep")
+
+    def on_room(self, callback: Callable[[], None]) -> None:
+        """Call this whenever room may have come back, at most once per turn of the loop."""
+        self._listeners.append(callback)
+
+    def use(self, snapshot: Snapshot) -> None:
+        """Put a new configuration's budgets in force. Returns at once; new budgets are seeded in the background."""
+        if self._force.use(snapshot):
+            self._tell_room()
+
+    # --- attempts ---
+
+    async def admit(self, ticket: Ticket) -> Granted | Refused:
+        """Reserve the first bid that fits. Raises StoreUnavailable, OutsideWindow."""
+        force = self._force
+        if force.new and any(force.waits_for(bid.claims) for bid in ticket.bids):
+            await self._seeded()
+        now_s = self.now_s()
+        answer = self._book.admit(ticket, now_s)
+        if isinstance(answer, Refused):
+            return answer
+        held = self._book.held(ticket.id)
+        if ticket.id not in self._log:  # else it is asked again
+            if force.late_until_s > now_s:
+                force.cover_late(held)
+            try:
+                self._log.reserve(ticket.id, now_s, held.charge(), ticket.via, held.bid.origin)
+                if self._sync is not None:
+                    await self._sync.wait()
+            except LogUnwritable as error:
+                self._withdraw(ticket.id)
+                raise self._unavailable(error) from error
+            except asyncio.CancelledError:
+                self._withdraw(ticket.id)
+                raise
+        return answer if ticket.via is None else answer._replace(at_s=held.at_s())
+
+    def _withdraw(self, reservation: str) -> None:
+        self._book.undo(reservation, self.now_s())
+        if reservation in self._log:
+            self._log.release(reservation, None)
+            self._write_soon()
+        self._tell_room()
+
+    async def extend(self, reservation: str, more: Amounts) -> Extension:
+        """Add to the calibrated claims of a pending reservation, all or nothing. Raises StoreUnavailable."""
+        answer = self._book.extend(reservation, more, self.now_s())
+        if answer != "extended" or self._book.held(reservation).calibrated is None:
+            return answer
+        written = False
+        try:
+            self._log.extend(reservation, more)
+            written = True
+            if self._sync is not None:
+                await self._sync.wait()
+        except LogUnwritable as error:
+            if reservation in self._log:
+                self._book.undo_extension(reservation, more)
+                if written:
+                    self._log.undo_extension(reservation, more)
+            raise self._unavailable(error) from error
+        return answer
+
+    def settle(self, reservation: str, spent: Amounts, charge: ChargePosted) -> None:
+        """Post what was spent and give the rest back. The charge is kept in the log until the journal has it."""
+        book, force = self._book, self._force
+        claims: list[Claim] = []
+        if force.new and reservation in self._log:
+            claims = list(book.claims_of(book.held(reservation)))
+        done = book.settle(reservation, spent, self.now_s())
+        if done.resolution != "settled":
+            return
+        if charge.window_at_s != done.at_s:
+            charge = charge._replace(window_at_s=done.at_s)
+        if claims:
+            force.settled(charge, claims)
+        self._log.settle(reservation, charge)
+        if done.overrun:
+            self._write_now()  # an orphan would be charged less than this
+        else:
+            self._write_soon()
+        self._tell_room()
+
+    def release(self, reservation: str, charge: ChargePosted | None = None) -> None:
+        """Give everything back: nothing can have been billed."""
+        if self._book.release(reservation, self.now_s()).resolution == "released":
+            self._log.release(reservation, charge)
+            self._write_soon()
+            self._tell_room()
+
+    # --- runs ---
+
+    async def open_run(self, opening: Opening) -> Run | RunRefused:
+        """Open a run, or find it. Raises StoreUnavailable, OutsideWindow."""
+        if self._force.new and self._force.waits_for(opening.carve_claims):
+            await self._seeded()
+        now_s = self.now_s()
+        known = self._book.known_run(opening.id)
+        run = self._book.open_run(opening, now_s)
+        self._note_ended()
+        if known is not None or isinstance(run, RunRefused):
+            return run
+        try:
+            self._log.run(run, now_s, opening.carve_claims, opening.carve_via)
+            if self._sync is not None:
+                await self._sync.wait()
+        except LogUnwritable as error:
+            self._book.undo_run(run)
+            self._log.forget_carve(run.id)
+            raise self._unavailable(error) from error
+        except asyncio.CancelledError:  # nobody waits for the answer any more, but the run is there
+            self._journal.write((RunChanged(run, now_s),))
+            raise
+        self._journal.write((RunChanged(run, now_s),))
+        return run
+
+    async def run(self, run: str) -> Run | None:
+        """A run as it stands, or None."""
+        found = self._book.run(run, self.now_s())
+        self._note_ended()
+        return found
+
+    async def runs(self, *, state: str | None = None, limit: int = 100) -> Sequence[Run]:
+        """The latest runs, for people."""
+        found = self._book.runs(self.now_s(), state, limit)
+        self._note_ended()
+        return found
+
+    async def close_run(self, run: str, reason: str) -> Run | None:
+        """Close a run and its sub-runs; what is left of a carve goes back, pending attempts end. None: no such run."""
+        return self._change(run, lambda now_s: self._book.close_run(run, reason, now_s))
+
+    async def pause_run(self, run: str, reason: str) -> Run | None:
+        """Refuse the run's next requests until it is resumed."""
+        return self._change(run, lambda now_s: self._book.pause_run(run, reason, now_s))
+
+    async def resume_run(self, run: str) -> Run | None:
+        """Let a paused run go on."""
+        return self._change(run, lambda now_s: self._book.resume_run(run, now_s))
+
+    def _change(self, run: str, step: Callable[[float], Run | None]) -> Run | None:
+        """Change a run. That holds at once; the log and the journal hear of every run that became another one."""
+        now_s = self.now_s()
+        before = {each.id: each for each in self._book.tree(run)}
+        changed = step(now_s)
+        self._note([each for each in self._book.tree(run) if before[each.id] != each], now_s)
+        self._book.ended[:] = [each for each in self._book.ended if each.id not in before]
+        self._note_ended()
+        self._tell_room()
+        return changed
+
+    def _note_ended(self) -> None:
+        if self._book.ended:
+            ended = self._book.ended.copy()
+            self._book.ended.clear()
+            self._note(ended, self.now_s())
+            self._tell_room()
+
+    def _note(self, changed: Sequence[Run], now_s: float) -> None:
+        self._journal.write([RunChanged(run, now_s) for run in changed])
+        for run in changed:
+            if run.state == "closed" and run.carve:
+                self._log.forget_carve(run.id)
+            try:
+                self._log.run(run, now_s)
+            except LogUnwritable as error:  # the journal has it, or will
+                self._unavailable(error)
+
+    # --- people ---
+
+    async def adjust(self, key: str, amount: int, entry: str) -> CounterState | None:
+        """Post `amount` to a counter once for each `entry`, which the journal has. Raises StoreUnavailable."""
+        claim = self._force.claim(key)
+        if claim is not None and self._force.adjusted(key.split("|")[1]):
+            await self._seeded()
+            return next(iter(self._book.counters([key], self.now_s())), None)
+        if claim is not None and key not in self._book:
+            self._book.add_history(claim, {} if claim.bucket_s else 0)
+        state = self._book.adjust(key, amount, entry, self.now_s())
+        self._tell_room()
+        return state
+
+    async def counters(self, keys: Sequence[str] | None = None) -> Sequence[CounterState]:
+        """Counters by key, or all of them. Raises StoreUnavailable."""
+        if self._force.new:
+            await self._seeded()
+        return self._book.counters(keys, self.now_s())
+
+    async def close(self) -> None:
+        """Write what waits and let go of the log and the lock. Idempotent."""
+        if self._upkeep is None:
+            return
+        self._upkeep.cancel()
+        await asyncio.wait((self._upkeep,))
+        self._upkeep = None
+        await self._force.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._sync is not None:
+            await self._sync.close()
+            os.close(self._directory)
+        self._log.close()
+        self._lock.release()
+
+    # --- waiting, telling, writing ---
+
+    async def _seeded(self) -> None:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._force.seeded()
+        except TimeoutError:
+            raise StoreUnavailable("a new budget's spending so far has not been read from the journal yet") from None
+
+    def _tell_room(self) -> None:
+        if not self._room_due and self._listeners:
+            self._room_due = True
+            self._loop.call_soon(self._call_listeners)
+
+    def _call_listeners(self) -> None:
+        self._room_due = False
+        for listener in self._listeners:
+            listener()
+
+    def _write_soon(self) -> None:
+        if self._timer is None:
+            self._timer = self._loop.call_later(FLUSH_S, self._write_now)
+
+    def _write_now(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        try:
+            self._log.flush()
+        except LogUnwritable as error:
+            self._unavailable(error)
+
+    def _unavailable(self, error: LogUnwritable) -> StoreUnavailable:
+        if not self._failing:
+            self._failing = True
+            _log.error("the log of reservations cannot be written, nothing is admitted: %s", error)
+        return StoreUnavailable(f"the log of reservations cannot be written: {error}")
+
+    # --- upkeep ---
+
+    async def _keep_up(self) -> None:
+        while True:
+            try:
+                await self._tidy()
+            except (LogUnwritable, JournalError) as error:  # the next turn tries again
+                _log.debug("upkeep of the store: %s", error)
+            await asyncio.sleep(UPKEEP_S)
+
+    async def _tidy(self) -> None:
+        """End what is over, and begin a new file of the log when the present one is long enough."""
+        self._book.expire(self.now_s())
+        self._note_ended()
+        log = self._log
+        log.flush()
+        if log.full or self._failing:
+            log.rotate()
+        if self._failing:
+            self._failing = False
+            _log.warning("the log of reservations can be written again")
+        retired = list(log.retired)
+        if not retired:
+            return
+        await self._flush()
+        if self._sync is not None:
+            await self._sync.wait()
+        log.remove(retired)

@@ -1,0 +1,112 @@
+"""Which counters a budget or a run has, and what the journal says was posted to them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+
+from sqlalchemy import select
+
+from gateway.journal.database import Database
+from gateway.journal.sessions import reading
+from gateway.journal.spend import RunSpend, run_spent
+from gateway.journal.tables import charges
+from gateway.ledger.budgets import Budget
+from gateway.ledger.operations import Claim, Origin, Run, Unit
+from gateway.ledger.scopes import SHARED, Labels
+from gateway.telemetry.events import ChargePosted
+
+OF_PARENTS = frozenset({"global", "org", "team", "agent"})
+"""Scopes that a carve has been reserved in: an attempt that spends the carve does not count in them by itself."""
+_IDS_AT_A_TIME = 500
+
+
+def claim_of(budget: Budget, value: str, now_s: float, version: int) -> Claim:
+    """The claim on one of a budget's counters, in the window of the store's time `now_s`."""
+    span = budget.window.at(now_s)
+    return Claim(
+        f"b|{budget.id}|{value}|{span.id}",
+        Unit.MONEY,
+        budget.limit,
+        version,
+        budget.scope.describe(value),
+        budget.enforce,
+        False,
+        budget.window.bucket_s,
+        span.start_s,
+        span.end_s,
+    )
+
+
+def labels_of(entry: Origin | ChargePosted) -> Labels:
+    """What scopes look at, of an attempt or of its charge."""
+    runs = tuple(reversed(entry.run_path.split(">"))) if entry.run_path else ()
+    return Labels(entry.org, entry.team, entry.agent, entry.model, entry.provider, runs, entry.user, entry.tags)
+
+
+def values_of(budget: Budget, labels: Labels, carved: str | None = None) -> tuple[str, ...]:
+    """The counters of a budget that an attempt counts in by itself. `carved`: the run whose carve it spends."""
+    if carved is not None:
+        if budget.scope.kind in OF_PARENTS:
+            return ()
+        if budget.scope.kind == "run":
+            labels = labels._replace(runs=labels.runs[: labels.runs.index(carved) + 1])
+    return _values(budget, labels)
+
+
+def values_of_carve(budget: Budget, labels: Labels, via: str | None) -> tuple[str, ...]:
+    """The counters of a budget that a carve is reserved in. `labels`: of the run's parents; `via`: a carved parent."""
+    if budget.scope.kind == "run":
+        runs = labels.runs if via is None else labels.runs[: labels.runs.index(via) + 1]
+        return _values(budget, labels._replace(runs=runs))
+    return _values(budget, labels) if via is None and budget.scope.kind in OF_PARENTS else ()
+
+
+def _values(budget: Budget, labels: Labels) -> tuple[str, ...]:
+    values = budget.scope.values(labels)
+    if values is None:
+        return (SHARED,) if budget.when_missing == "shared" else ()
+    return values
+
+
+def run_claims(run: Run, spend: RunSpend) -> Iterator[tuple[Claim, int]]:
+    """The counters of a run's limits and of its carve, each with what the run has used of it."""
+    limits, scope = run.limits, f"run:{run.id}"
+    if limits.cost is not None:
+        yield Claim(f"r|{run.id}|cost", Unit.MONEY, limits.cost, 0, scope), spend.cost_nano_usd
+    if limits.requests is not None:
+        yield Claim(f"r|{run.id}|requests", Unit.REQUESTS, limits.requests, 0, scope), spend.requests
+    if limits.tokens is not None:
+        yield Claim(f"r|{run.id}|tokens", Unit.TOKENS, limits.tokens, 0, scope), spend.tokens
+    if run.carve:
+        yield Claim(f"k|{run.id}", Unit.MONEY, run.carve, 0, scope), spend.cost_nano_usd
+
+
+def is_limited(run: Run) -> bool:
+    """Whether the run has counters of its own, its carve apart."""
+    limits = run.limits
+    return limits.cost is not None or limits.requests is not None or limits.tokens is not None
+
+
+async def spend_of_runs(database: Database, runs: Collection[str]) -> dict[str, RunSpend]:
+    """What each run and those below it have used. Raises JournalError."""
+    found: dict[str, RunSpend] = {}
+    for part in in_parts(runs):
+        found |= await run_spent(database, part)
+    return found
+
+
+async def written(database: Database, ids: Collection[str]) -> set[str]:
+    """Those of these charges that the journal has. Raises JournalError."""
+    found: set[str] = set()
+    async with reading(database.engine) as connection:
+        for part in in_parts(ids):
+            rows = await connection.execute(select(charges.c.charge_id).where(charges.c.charge_id.in_(part)))
+            found.update(rows.scalars())
+    return found
+
+
+def in_parts(ids: Iterable[str]) -> Iterator[list[str]]:
+    """So many at a time as one statement may ask for."""
+    listed = list(ids)
+    for start in range(0, len(listed), _IDS_AT_A_TIME):
+        yield listed[start : start + _IDS_AT_A_TIME]
