@@ -286,3 +286,29 @@ def test_the_usage_events_other_fields_stay() -> None:
 )  # fmt: skip
 def test_an_error_in_the_guise_of_an_answer(body: bytes, failed: bool) -> None:
     assert read_answer(body).failed is failed
+
+
+# --- counting for the meter ---
+
+
+def test_tokens_are_counted_by_events() -> None:
+    observer = observed(
+        event({"choices": [{"delta": {"role": "assistant", "content": ""}}]}),
+        event({"choices": [{"delta": {"content": "a"}}]}),
+        event({"choices": [{"delta": {"content": "a"}}, {"index": 1, "delta": {"content": "b"}}]}),
+        event({"choices": [{"delta": {"tool_calls": [{"index": 0}]}}]}),
+        event({"choices": [{"delta": {"reasoning_content": "hm", "reasoning": "hm"}}]}),
+        event({"choices": [{"delta": {"reasoning_details": [{"text": "hm"}]}}]}),
+        b"data: {broken\n\n",
+    )
+    assert observer.counted_tokens(1) == 7
+    assert observer.counted_tokens(4) == 28
+
+
+def test_a_running_usage_is_believed() -> None:
+    observer = observed(
+        event({"choices": [{"delta": {"content": "a"}}], "usage": {"prompt_tokens": 9, "completion_tokens": 100}}),
+    )
+    assert observer.counted_tokens(4) == 100
+    observer.observe(event({"choices": [{"delta": {"content": "a"}}]}))
+    assert observer.counted_tokens(4) == 104

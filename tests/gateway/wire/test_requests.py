@@ -396,3 +396,59 @@ def test_other_repeated_fields_are_written_once() -> None:
 def test_repeated_names_inside_are_the_clients_own_business() -> None:
     body = b'{"model":"m", "messages":[{"a":1,"a":2}]}'
     assert read_request(CHAT, body).upstream_body("m") == body
+
+
+# --- bounds and streams that the gateway sets ---
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, {"max_completion_tokens": b"100"}),
+        ({"max_tokens": None, "max_completion_tokens": None}, {"max_tokens": b"null", "max_completion_tokens": b"100"}),
+        ({"max_tokens": 500}, {"max_tokens": b"100"}),
+        ({"max_tokens": -1}, {"max_tokens": b"100"}),
+        ({"max_completion_tokens": 500}, {"max_completion_tokens": b"100"}),
+        ({"max_tokens": 50, "max_completion_tokens": 500}, {"max_tokens": b"50", "max_completion_tokens": b"100"}),
+    ],
+)
+def test_a_bound_is_written_where_the_client_has_it(fields: dict[str, Any], expected: dict[str, bytes]) -> None:
+    request = chat(**fields)
+    written = raw_fields(request.upstream_body("m", max_tokens=100, max_tokens_field="max_completion_tokens"))
+    assert {name: raw for name, raw in written.items() if name not in ("model", "messages")} == expected
+
+
+def test_a_bound_of_a_completion() -> None:
+    request = read_request(COMPLETIONS, b'{"model":"m","prompt":"a"}')
+    written = raw_fields(request.upstream_body("m", max_tokens=7, max_tokens_field="max_completion_tokens"))
+    assert written == {"model": b'"m"', "prompt": b'"a"', "max_tokens": b"7"}
+
+
+def test_a_stream_for_a_client_that_does_not() -> None:
+    written = raw_fields(chat(stream=False, x=1).upstream_body("m", stream=True))
+    assert written["stream"] == b"true"
+    assert written["stream_options"] == b'{"include_usage":true}'
+    assert list(written) == ["model", "messages", "stream", "x", "stream_options"]
+    assert "stream" not in raw_fields(chat().upstream_body("m"))
+
+
+@pytest.mark.parametrize("name", ["Max_Tokens", "N", "max_token\u017f", "Tools", "STREAM", "be\u017ft_of", "\u212a"])
+def test_fields_that_other_servers_take_for_ours_are_refused(name: str) -> None:
+    if name == "\u212a":
+        assert chat(**{name: 1}).model == "m", "of no field"
+        return
+    with pytest.raises(InvalidField) as caught:
+        chat(**{name: 1})
+    assert caught.value.param == name
+
+
+def test_every_prompt_is_answered() -> None:
+    def answers(prompt: str, **fields: Any) -> int:
+        body = f'{{"model":"m","prompt":{prompt},"n":{fields.get("n", 1)}}}'
+        return read_request(COMPLETIONS, body.encode()).profile.answers
+
+    assert answers('"a"', n=2) == 2
+    assert answers('["a","b","c"]', n=2) == 6
+    assert answers("[[1,2],[3]]", n=2) == 4
+    assert answers("[1,2,3]") == 1
+    assert answers("[]") == 1
