@@ -108,9 +108,9 @@ class Bound(NamedTuple):
 
     def tokens_for(self, granted: Amounts) -> int:
         """The `max_tokens` that what was granted pays for, rounded down; 0 when it does not even pay for the input."""
-        if self.answers == 0:
-            return 0
         pico_usd = (granted.money - self.input_money) * PICO_PER_NANO
+        if pico_usd < 0:
+            return 0
         paid = pico_usd // (self.output_rate * self.answers) if self.output_rate else self.output_tokens
         counted = (granted.tokens - self.input_tokens) // self.answers
         return max(0, min(paid, counted, self.output_tokens) - self.predicted_tokens)
