@@ -29,18 +29,19 @@ class Notes:
                 self.add((*path, name), REASONS.get(name, "has no counterpart"))
 
 
-_BUDGET = "budgets are not part of this version; the setting was not translated"
-_RATE = "rates are not part of this version; the setting was not translated"
+_BUDGET = "not translated: write it under `budgets`"
+_RATE = "not translated: write it under `limits`"
+_KEYS = "keys have no limits of their own: write them under `budgets` and `limits`, by agent"
 _RETRY = "retries are not part of this version; the setting was not translated"
 REASONS = {
     **dict.fromkeys(
         ("max_budget", "budget_duration", "soft_budget", "max_user_budget", "provider_budget_config"), _BUDGET
     ),
     **dict.fromkeys(("max_internal_user_budget", "internal_user_budget_duration", "max_end_user_budget"), _BUDGET),
-    "default_key_generate_params": "default budgets and limits of keys are not part of this version",
-    "upperbound_key_generate_params": "limits on keys' budgets are not part of this version",
-    "default_team_settings": "settings per team are not part of this version",
-    **dict.fromkeys(("rpm", "tpm", "max_parallel_requests", "global_max_parallel_requests"), _RATE),
+    "default_key_generate_params": _KEYS,
+    "upperbound_key_generate_params": _KEYS,
+    "default_team_settings": "not translated: a team's budget goes under `budgets`, with `scope: team:<name>`",
+    **dict.fromkeys(("rpm", "tpm", "max_parallel_requests"), _RATE),
     **dict.fromkeys(
         ("num_retries", "allowed_fails", "cooldown_time", "retry_policy", "retry_after", "max_retries"), _RETRY
     ),

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from gateway.config.document import parse
+from gateway.config.litellm.limits import written_limits
 from gateway.config.litellm.models import Models
 from gateway.config.litellm.notes import Notes, Secrets
 from gateway.config.litellm.providers import Providers
@@ -70,10 +71,12 @@ def translate(source: dict[str, Any], table: PriceTable) -> Translation:
     result["providers"] = providers.written
     result["models"] = models.written()
     result["agents"] = {"dev": {}}
+    result |= written_limits(general, settings, notes)
     _note_the_rest(source, notes, router, general, settings)
     return Translation(_HEAD + yaml.dump(result, Dumper=_Dumper, sort_keys=False, width=120), notes.lines)
 
 
+_SETTINGS = frozenset({"fallbacks", "request_timeout", "max_budget", "budget_duration"})
 _SECTIONS = ("router_settings", "general_settings", "litellm_settings")
 
 
@@ -110,8 +113,8 @@ def _note_the_rest(
 ) -> None:
     notes.unknown((), source, frozenset({"model_list", "environment_variables", *_SECTIONS}))
     notes.unknown(("router_settings",), router, frozenset({"model_group_alias", "fallbacks"}))
-    notes.unknown(("general_settings",), general, frozenset({"master_key"}))
-    notes.unknown(("litellm_settings",), settings, frozenset({"fallbacks", "request_timeout"}))
+    notes.unknown(("general_settings",), general, frozenset({"master_key", "global_max_parallel_requests"}))
+    notes.unknown(("litellm_settings",), settings, _SETTINGS)
     variables = source.get("environment_variables")
     for name in variables if isinstance(variables, dict) else ():
         notes.add(("environment_variables", name), "not copied: put it into the environment, or into `.env`")

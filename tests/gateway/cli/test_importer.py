@@ -32,7 +32,7 @@ def test_the_translation_goes_to_standard_output_and_the_rest_to_standard_error(
 
     assert code == 0
     assert err.splitlines() == [
-        f"{source}: model_list[0].litellm_params.rpm: rates are not part of this version; the setting was not translated",
+        f"{source}: model_list[0].litellm_params.rpm: not translated: write it under `limits`",
         f"{source}: model_list[0].litellm_params.api_key: the key in clear was not copied: put it into the variable OPENAI_API_KEY",
     ]  # fmt: skip
     assert "sk-clear" not in out + err

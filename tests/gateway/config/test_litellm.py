@@ -18,6 +18,8 @@ from gateway.config.litellm.prices import per_million
 from gateway.config.loader import load
 from gateway.pricing.table import PriceTable
 
+from .conftest import Load
+
 SAMPLES = sorted((Path(__file__).parent / "litellm").glob("*.yaml"))
 Import = Callable[[str], tuple[dict[str, Any], Translation]]
 
@@ -200,3 +202,34 @@ anything = st.recursive(
 )
 def test_any_source_gives_yaml(source: dict[str, Any], table: PriceTable) -> None:
     assert isinstance(yaml.safe_load(translate(source, table).text), dict)
+
+
+@pytest.mark.parametrize(
+    ("settings", "budget", "noted"),
+    [
+        ({"max_budget": 100}, {"limit_usd": "100", "window": "total"}, False),
+        ({"max_budget": 0.5, "budget_duration": "1mo"}, {"limit_usd": "0.5", "window": "month"}, False),
+        ({"max_budget": "12.50", "budget_duration": "30d"}, {"limit_usd": "12.5", "window": {"rolling": "30d"}}, True),
+        ({"max_budget": 100, "budget_duration": "10s"}, None, True),
+        ({"max_budget": True}, None, True),
+        ({"max_budget": "nan"}, None, True),
+    ],
+)
+def test_the_budget_of_the_whole_proxy_becomes_a_global_one(
+    table: PriceTable, load_text: Load, settings: dict[str, Any], budget: dict[str, Any] | None, noted: bool
+) -> None:
+    text, notes = translate({"litellm_settings": settings}, table)
+
+    expected = None if budget is None else {"everything": {"scope": "global", **budget}}
+    assert yaml.safe_load(text).get("budgets") == expected
+    assert bool(notes) is noted
+    assert len(load_text(text).budgets) == (budget is not None)
+
+
+def test_requests_at_a_time_become_a_global_limit(table: PriceTable, load_text: Load) -> None:
+    text, notes = translate({"general_settings": {"global_max_parallel_requests": 9}}, table)
+
+    assert notes == []
+    (limit,) = load_text(text).rate_limits
+    assert (str(limit.scope), limit.concurrency) == ("global", 9)
+    assert translate({"general_settings": {"global_max_parallel_requests": "many"}}, table).notes
