@@ -71,7 +71,7 @@ class RunLimits:
     tokens: int | None = None
     wall_s: float | None = None
     depth: int | None = None
-    """Generations below a root run: 0 forbids sub-runs."""
+    """Generations below the run: 0 forbids sub-runs."""
     children: int | None = None
     """Direct sub-runs of one run."""
 

@@ -6,7 +6,7 @@ bids in order of preference. The store grants the first bid that fits, all of it
 A counter knows `posted` (spent for good), `reserved` (set aside by attempts under way) and its limit; its **room** is
 limit - posted - reserved, and may be negative after a limit was lowered or an overrun. Keys of counters:
 
-    b|<budget>|<value>|<window>       money of a budget
+    b|<budget>|<value>|<window>       money of a budget; the window's id tells its bounds apart from all others'
     v|<agent>|<run>|rolling           money of a run's velocity limit
     r|<run>|cost, |requests, |tokens  a run's limits; its sub-runs count in them too
     c|<rate limit>|<value>            requests at a time

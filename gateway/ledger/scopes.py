@@ -42,7 +42,7 @@ class Scope(NamedTuple):
         return f"tag:{self.tag}={self.value}" if self.kind == "tag" else f"{self.kind}:{self.value}"
 
     def values(self, labels: Labels) -> tuple[str, ...] | None:
-        """The counters that a request counts in: usually one; a run scope has one per ancestor.
+        """The counters that a request counts in: usually one; a run scope has one per ancestor. None comes twice.
 
         Empty when the scope is somebody else's; None when the request does not say what the scope needs to know.
         """
@@ -57,7 +57,7 @@ class Scope(NamedTuple):
         if self.kind == "run":
             return labels.runs
         if self.kind == "tag":
-            return tuple(value for name, value in labels.tags if name == self.tag)
+            return tuple(dict.fromkeys(value for name, value in labels.tags if name == self.tag))
         value: str | None = getattr(labels, self.kind)
         return (value,) if value else ()
 

@@ -7,10 +7,9 @@ Calendar windows (hour to year) follow a time zone, its daylight saving included
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
-from zoneinfo import ZoneInfo
 
 Period = Literal["hour", "day", "week", "month", "quarter", "year", "rolling", "total"]
 
@@ -24,7 +23,11 @@ class Span(NamedTuple):
     """One window of a budget."""
 
     id: str
-    """Unique among the windows of its budget, and sorts by time: `2026-11`, `2026-11-21T07Z`, `rolling`, `total`."""
+    """Sorts by time, and differs wherever the bounds differ: the window of a counter never changes.
+
+    `2026`, `2026-Q4`, `2026-11`, `2026-W47`, `2026-11-21`, `2026-11@Europe/Berlin`, `2026-11-21T0730Z`, `rolling:3600`,
+    `total`.
+    """
     start_s: float
     """Unix time of its first moment."""
     end_s: float
@@ -51,27 +54,48 @@ class Window:
         if self.period == "total":
             return _TOTAL
         if self.period == "rolling":
-            return _ROLLING
+            return Span(f"rolling:{self.length_s}", 0.0, FOREVER_S)
         return _calendar(self.period, self.zone, int(now_s // _STEP_S))
 
 
 _TOTAL = Span("total", 0.0, FOREVER_S)
-_ROLLING = Span("rolling", 0.0, FOREVER_S)
 _STEP_S = 900
-"""No zone changes its offset, or begins an hour, between two multiples of a quarter of an hour."""
+"""Nowhere, since 2016, has an offset changed or an hour begun between two multiples of a quarter of an hour."""
 
 
 @lru_cache(maxsize=4096)
 def _calendar(period: Period, zone: str, quarter: int) -> Span:
-    place = ZoneInfo(zone)
+    place = _place(zone)
+    if period == "hour":
+        return _hour(place, quarter)
     moment = datetime.fromtimestamp(quarter * _STEP_S, place)
-    if period == "hour":  # an hour is 3600 seconds from a full local hour, the repeated one in autumn too
-        start_s = quarter * _STEP_S - moment.minute * 60 - moment.second
-        utc = datetime.fromtimestamp(start_s, ZoneInfo("UTC"))
-        return Span(f"{utc:%Y-%m-%dT%H%MZ}", float(start_s), float(start_s + 3600))
     midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     start, end, name = _bounds(period, midnight)
-    return Span(name, start.timestamp(), end.timestamp())
+    return Span(name if zone == "UTC" else f"{name}@{zone}", start.timestamp(), end.timestamp())
+
+
+def _place(zone: str) -> tzinfo:
+    if zone == "UTC":
+        return UTC
+    from zoneinfo import ZoneInfo  # most installations need UTC only
+
+    return ZoneInfo(zone)
+
+
+def _hour(place: tzinfo, quarter: int) -> Span:
+    """From one full local hour to the next: 3600 seconds, but where daylight saving is half an hour (Lord Howe)."""
+    start = quarter
+    while not _begins_hour(place, start):
+        start -= 1
+    end = quarter + 1
+    while not _begins_hour(place, end):
+        end += 1
+    name = f"{datetime.fromtimestamp(start * _STEP_S, UTC):%Y-%m-%dT%H%MZ}"
+    return Span(name, float(start * _STEP_S), float(end * _STEP_S))
+
+
+def _begins_hour(place: tzinfo, quarter: int) -> bool:
+    return datetime.fromtimestamp(quarter * _STEP_S, place).minute == 0
 
 
 def _bounds(period: Period, midnight: datetime) -> tuple[datetime, datetime, str]:

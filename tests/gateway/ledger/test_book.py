@@ -90,8 +90,6 @@ TestBook = BookMachine.TestCase
 TestBook.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 
 
-class LongBook(BookMachine.TestCase):
+@pytest.mark.long
+class TestLongBook(BookMachine.TestCase):
     settings = settings(max_examples=1000, stateful_step_count=50, deadline=None)
-
-
-TestLongBook = pytest.mark.long(LongBook)
