@@ -123,16 +123,12 @@ async def reset(books: Books, snapshot: Snapshot, asked: Asked, *, reason: str, 
 
 
 async def _enter(books: Books, snapshot: Snapshot, budget: Budget, entry: Adjusted, *, new: bool) -> Entry:
-    span = budget.window.at(entry.window_at_s)
-    key = counter_key(budget, entry.value, span)
+    if new:
+        books.record(entry)
+        await books.flush()
+    key = counter_key(budget, entry.value, budget.window.at(entry.window_at_s))
     try:
-        # A counter that nobody has asked for yet is made from the journal, and then holds the entry already.
-        known = bool(await books.store.counters([key]))
-        if new:
-            books.record(entry)
-            await books.flush()
-        if known:
-            await books.store.adjust(key, entry.amount_nano_usd, entry.entry_id)
+        await books.store.adjust(key, entry.amount_nano_usd, entry.entry_id)
     except StoreUnavailable as error:
         raise _unavailable(error) from None
     return Entry(entry, await _line(books, snapshot, budget, entry.value))
