@@ -12,7 +12,7 @@ from sqlalchemy import URL, Connection, make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 CONNECT_TIMEOUT_S: Final = 10.0
-COMMAND_TIMEOUT_S: Final = 60.0
+COMMAND_TIMEOUT_S: Final = 30.0
 """A statement without an answer for so long fails and its connection is given up: the server may be gone silently."""
 _LOCK_ID: Final = 0x46_41_52_45_42_4F_58
 """`FAREBOX`: nobody else in the database should use this number."""

@@ -49,6 +49,8 @@ class Journal:
         self._max_pending = storage.max_pending_rows
         self._max_lag_s = storage.max_lag_s
         self._records_content = storage.record_content
+        # What gateways read from Valkey's stream comes again after a crash, and is no collision then.
+        self._hears_twice = storage.store == "valkey"
         self._content_bytes = 0
         self._loop = asyncio.get_running_loop()
         self._waiting: list[Event] = []
@@ -260,7 +262,7 @@ class Journal:
         if self._connection is None:
             self._connection = await self.database.engine.connect()
         left_out = await in_one_transaction(self._connection, partial(self._inserts.execute, batch, mend))
-        if left_out and self.last_error is None:
+        if left_out and self.last_error is None and not self._hears_twice:
             _log.error("%d rows of the journal had an id that was there already and were left out", left_out)
 
     async def _disconnect(self) -> None:

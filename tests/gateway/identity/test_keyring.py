@@ -57,6 +57,12 @@ def test_a_key_stands_for_its_agent_team_and_org() -> None:
     assert principal == Principal("acme", "team-of-crawler", "crawler", "fb-11111111", frozenset({"gpt*"}))
 
 
+def test_a_runs_key_stands_for_its_run() -> None:
+    ring = ring_with(stored("fb-11111111aaaa", run="crawler/42"), stored("fb-22222222aaaa"))
+    runs = [ring.authenticate(key, NOW_S) for key in (b"fb-11111111aaaa", b"fb-22222222aaaa")]
+    assert [principal and principal.run for principal in runs] == ["crawler/42", None]
+
+
 @pytest.mark.parametrize("key", [b"", b"fb-11111111", b"fb-11111111aaab", b"fb-11111111aaaa ", b"\xff"])
 def test_anything_else_stands_for_nobody(key: bytes) -> None:
     assert ring_with(stored("fb-11111111aaaa")).authenticate(key, NOW_S) is None

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sqlite3
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,15 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def store(database: Database, clock: Clock) -> KeyStore:
+async def store(either: StorageSettings, clock: Clock) -> AsyncIterator[KeyStore]:
+    """On SQLite, then on PostgreSQL."""
+    database = await Database.open(either)
+    yield KeyStore(database, clock)
+    await database.close()
+
+
+@pytest.fixture
+def on_sqlite(database: Database, clock: Clock) -> KeyStore:
     return KeyStore(database, clock)
 
 
@@ -39,11 +48,11 @@ def test_keys_are_long_random_and_easy_to_read_out() -> None:
     assert all(re.fullmatch("fb-[a-km-np-z2-9]{40}", key) for key in made)
 
 
-async def test_what_is_stored_is_a_digest_and_never_the_key(store: KeyStore, storage: StorageSettings) -> None:
-    key, record = await store.create("crawler", "laptop", frozenset({"b", "a*"}), NOW_S + 60)
+async def test_what_is_stored_is_a_digest_and_never_the_key(on_sqlite: KeyStore, storage: StorageSettings) -> None:
+    key, record = await on_sqlite.create("crawler", "laptop", frozenset({"b", "a*"}), NOW_S + 60)
     assert record.sha256 == key_digest(key)
     assert key.startswith(record.id)
-    assert await store.list() == [record]
+    assert await on_sqlite.list() == [record]
     on_disk = b"".join(file.read_bytes() for file in Path(storage.dir).iterdir())
     assert record.id.encode() in on_disk
     assert key.encode() not in on_disk
@@ -103,6 +112,15 @@ async def test_an_overlap_shortens_the_old_key_and_never_prolongs_it(
     assert (kept.expires_at_s, kept.revoked_at_s) == (NOW_S + overlap_ends_after_s, None)
 
 
+async def test_a_key_of_one_run_stays_one_when_it_is_replaced(store: KeyStore) -> None:
+    _, old = await store.create("crawler", run="crawler/42", expires_at_s=NOW_S + 60)
+    made = await store.rotate(old.id)
+    assert made is not None
+    assert [(record.run, record.expires_at_s) for record in await store.list()] == [("crawler/42", NOW_S + 60)] * 2
+    _, free = await store.create("crawler")
+    assert free.run is None
+
+
 async def test_a_rotated_keys_end_can_be_given(store: KeyStore) -> None:
     _, old = await store.create("crawler", expires_at_s=NOW_S + 60)
     made = await store.rotate(old.id, expires_at_s=NOW_S + 3600)
@@ -132,14 +150,14 @@ async def test_processes_that_change_keys_at_once_do_so_one_after_the_other(
     await another.close()
 
 
-async def test_trouble_is_told_in_words(store: KeyStore, database: Database, other: sqlite3.Connection) -> None:
+async def test_trouble_is_told_in_words(on_sqlite: KeyStore, database: Database, other: sqlite3.Connection) -> None:
     async with database.engine.connect() as connection:
         await connection.exec_driver_sql("PRAGMA busy_timeout=1")
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(JournalError, match=r"^the journal cannot be written: database is locked$"):
-        await store.create("crawler")
-    assert await store.list() == [], "reading waits for nobody"
+        await on_sqlite.create("crawler")
+    assert await on_sqlite.list() == [], "reading waits for nobody"
     other.execute("ALTER TABLE keys RENAME TO gone")
     other.execute("COMMIT")
     with pytest.raises(JournalError, match=r"^the journal cannot be read: no such table: keys$"):
-        await store.list()
+        await on_sqlite.list()

@@ -13,7 +13,8 @@ from tests.gateway.telemetry.samples import charged, finished
 AT_S = 1_800_000_000.0
 
 
-async def test_a_requests_charges_come_in_the_order_of_its_attempts(journal: Journal) -> None:
+async def test_a_requests_charges_come_in_the_order_of_its_attempts(either_journal: Journal) -> None:
+    journal = either_journal
     second = charged(charge_id="a", attempt=2)
     first = charged(charge_id="b", attempt=1, outcome="timeout", purpose="failed")
     journal.write([second, first, charged(charge_id="c", request_id="req-2"), finished()])
@@ -23,14 +24,16 @@ async def test_a_requests_charges_come_in_the_order_of_its_attempts(journal: Jou
     assert found.charges == (first, second)
 
 
-async def test_a_request_is_shown_to_its_own_agent_and_to_admins(journal: Journal) -> None:
+async def test_a_request_is_shown_to_its_own_agent_and_to_admins(either_journal: Journal) -> None:
+    journal = either_journal
     journal.write([finished()])
     assert await request_cost(journal, "req-1", "another") is None
     assert await request_cost(journal, "req-1", None) is not None
     assert await request_cost(journal, "req-2", None) is None
 
 
-async def test_totals_add_up_and_the_dearest_comes_first(journal: Journal) -> None:
+async def test_totals_add_up_and_the_dearest_comes_first(either_journal: Journal) -> None:
+    journal = either_journal
     usage = Usage(input_tokens=10, output_tokens=5)
     journal.write(
         [

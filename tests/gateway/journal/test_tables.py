@@ -7,6 +7,7 @@ from sqlalchemy import BigInteger, Table, Text
 
 from gateway.journal.tables import charges, metadata
 from gateway.journal.writer import Journal
+from gateway.telemetry.events import Adjusted
 from routing.money import Usage
 from tests.gateway.telemetry.samples import charged, finished
 
@@ -28,12 +29,20 @@ async def test_charges_are_immutable(journal: Journal, other: sqlite3.Connection
     assert other.execute("SELECT cost_nano_usd FROM charges").fetchall() == [(1_500,)]
 
 
+async def test_adjustments_are_immutable(journal: Journal, other: sqlite3.Connection) -> None:
+    journal.write([Adjusted("adj", 5.0, "daily", "search", 4.0, -7, "a refund", "ops")])
+    await journal.flush()
+    for statement in ("UPDATE adjustments SET amount_nano_usd = 0", "DELETE FROM adjustments"):
+        with pytest.raises(sqlite3.IntegrityError, match="adjustments are immutable"):
+            other.execute(statement)
+
+
 @pytest.mark.parametrize("table", metadata.sorted_tables, ids=str)
 def test_money_and_times_are_integers_of_64_bits(table: Table) -> None:
     for column in table.columns:
         if column.name.endswith(("_us", "_nano_usd")):
             assert isinstance(column.type, BigInteger), column.name
-        if column.name in ("tags", "profile", "allowed_models"):
+        if column.name in ("tags", "profile", "allowed_models", "limits", "reserved", "origin"):
             assert isinstance(column.type, Text), column.name
 
 

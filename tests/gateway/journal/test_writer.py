@@ -13,13 +13,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from gateway.config.snapshot import StorageSettings
 from gateway.journal.database import FILE_NAME, JournalError
-from gateway.journal.rows import charge_of, request_of
+from gateway.journal.rows import adjustment_of, charge_of, request_of, run_of
 from gateway.journal.statements import MAX_ROWS
+from gateway.journal.tables import adjustments, runs
 from gateway.journal.writer import BATCH_ROWS, FLUSH_AT_ROWS, Journal
-from gateway.telemetry.events import ChargePosted, ConfigLoaded, Event, KeysReloaded, RequestStarted
+from gateway.ledger.budgets import RunLimits
+from gateway.ledger.operations import Run
+from gateway.telemetry.events import (
+    Adjusted,
+    ChargePosted,
+    ConfigLoaded,
+    Event,
+    KeysReloaded,
+    RequestStarted,
+    RunChanged,
+)
 from tests.gateway.telemetry.samples import charged, finished
 
 
@@ -69,6 +81,73 @@ async def test_other_events_are_not_the_journals(journal: Journal) -> None:
     journal.write([RequestStarted("r", "o", "t", "a"), KeysReloaded(1), ConfigLoaded(0.0, True, 1, "")])
     assert journal.pending == 0
     await journal.flush()
+
+
+def run_changed(number: int, at_s: float, **changes: Any) -> RunChanged:
+    run = Run(f"a/{number}", (f"a/{number}", "a/root"), "acme", "a", RunLimits(requests=5), 1.0, 2.0)
+    return RunChanged(run._replace(**changes), at_s)
+
+
+async def runs_of(journal: Journal) -> list[RunChanged]:
+    async with journal.database.engine.connect() as connection:
+        return [run_of(row) for row in await connection.execute(select(runs).order_by(runs.c.id))]
+
+
+async def test_a_runs_row_is_its_latest_state_in_whatever_order_changes_come(either_journal: Journal) -> None:
+    paused = run_changed(1, 20.0, state="paused", reason="loop")
+    either_journal.write([run_changed(1, 10.0), paused, run_changed(1, 15.0, state="closed"), run_changed(2, 10.0)])
+    await either_journal.flush()
+    assert await runs_of(either_journal) == [paused, run_changed(2, 10.0)]
+    either_journal.write([run_changed(1, 12.0), run_changed(2, 30.0, state="closed", reason="done")])
+    await either_journal.flush()
+    assert await runs_of(either_journal) == [paused, run_changed(2, 30.0, state="closed", reason="done")]
+    resumed = run_changed(1, 20.0)
+    either_journal.write([resumed])  # at the same moment: what was heard last
+    await either_journal.flush()
+    assert (await runs_of(either_journal))[0] == resumed
+
+
+async def test_many_runs_and_adjustments_fit_one_batch(
+    either_journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry = Adjusted("adj", 5.0, "daily", "search", 4.0, -7, "a refund", "ops")
+    made = [run_changed(number, 10.0) for number in range(100, 100 + 2 * MAX_ROWS + 3)]
+    either_journal.write([*made, entry, *pairs(2), *made[:5]])
+    await either_journal.flush()
+    assert await runs_of(either_journal) == made
+    async with either_journal.database.engine.connect() as connection:
+        [row] = await connection.execute(select(adjustments))
+    assert adjustment_of(row) == entry
+    assert caplog.records == []
+
+
+async def test_what_comes_again_from_a_stream_is_no_collision(
+    storage: StorageSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = await Journal.open(dataclasses.replace(storage, store="valkey"))
+    for _ in range(2):
+        journal.write(pairs(2))
+        await journal.flush()
+    assert (journal.pending, caplog.records) == (0, [])
+    await journal.close()
+
+
+async def test_a_journal_that_falls_behind_admits_nothing_more(storage: StorageSettings) -> None:
+    journal = await Journal.open(dataclasses.replace(storage, max_lag_s=0.0, max_pending_rows=4))
+    assert journal.keeps_up
+    journal.write(pairs(1))
+    while journal.lag_s == 0.0:
+        await asyncio.sleep(0)
+    assert (journal.accepting, journal.keeps_up) == (True, False)
+    await journal.flush()
+    assert journal.keeps_up
+    await journal.close()
+    patient = await Journal.open(dataclasses.replace(storage, max_lag_s=3600, max_pending_rows=4))
+    patient.write(pairs(1, first=1))
+    assert patient.keeps_up
+    patient.write(pairs(1, first=2))
+    assert not patient.keeps_up, "as many rows wait as may"
+    await patient.close()
 
 
 async def test_rows_are_written_by_themselves_after_the_interval(storage: StorageSettings) -> None:
