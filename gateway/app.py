@@ -1,6 +1,6 @@
 """The composition root: builds every service from a configuration, starts them in order, and stops them in the other.
 
-configuration -> journal -> keys -> recorder (journal, metrics, log) -> transport -> pipeline -> listeners
+configuration -> journal -> recorder (journal, metrics, log) -> store -> pipeline -> keys -> listeners
 """
 
 from __future__ import annotations
@@ -11,19 +11,26 @@ import time
 from typing import Self
 
 from gateway import __version__
+from gateway.admission.admission import Admission
+from gateway.admission.watch import Watch
 from gateway.api.openai import OpenAIApi
 from gateway.api.operations import OperationsApi
 from gateway.api.server import Listener
 from gateway.config.problems import ConfigError
 from gateway.config.reload import SnapshotHolder
 from gateway.config.snapshot import Snapshot
+from gateway.governance import Governance
 from gateway.identity.keyring import KeyRing
 from gateway.journal.development import ensure_development_key
 from gateway.journal.keystore import KeyStore
 from gateway.journal.keysync import KeySync
 from gateway.journal.writer import Journal
+from gateway.learned.learned import Learned
 from gateway.pipeline import Pipeline
+from gateway.reports.budgets import Books
+from gateway.runs import RunParts, RunService
 from gateway.services import CatalogModels, Door, Parts, Services
+from gateway.store.memory import MemoryStore
 from gateway.telemetry.events import ConfigLoaded
 from gateway.telemetry.log import AccessLog
 from gateway.telemetry.metrics import Gauges, Metrics
@@ -43,8 +50,12 @@ class JournalSink:
 class App:
     """A running gateway. Made by `await App.start(...)`, ended by `await app.stop()`."""
 
+    services: Services
+
     def __init__(self, snapshot: Snapshot, journal: Journal, *, host: str, access_log: bool) -> None:
         self._journal = journal
+        self._store: MemoryStore | None = None
+        self._learned = Learned(journal.database.engine)
         self._transport = Pool()
         self._metrics = Metrics(
             version=__version__,
@@ -60,23 +71,6 @@ class App:
         self._keyring = KeyRing(snapshot)
         self._keysync = KeySync(self._keystore, self._keyring, self._recorder.record)
         self._door = Door(journal)
-        models = CatalogModels()
-        pipeline = Pipeline(self._keysync, models, self._door, transport=self._transport, recorder=self._recorder)
-        self.services = Services(
-            self._snapshots,
-            Parts(
-                journal,
-                self._keystore,
-                self._keyring,
-                self._keysync,
-                pipeline,
-                models,
-                self._door,
-                self._recorder,
-                self._metrics,
-                self._connections,
-            ),
-        )
         self._listeners: list[Listener] = []
         self._serves_admin = False
         self.development_key: str | None = None
@@ -108,8 +102,53 @@ class App:
         """Requests being served."""
         return sum(listener.active for listener in self._listeners)
 
+    def _assemble(self, store: MemoryStore) -> Services:
+        """The services, on a store whose counters are complete."""
+        journal, recorder, models = self._journal, self._recorder, CatalogModels()
+        admission = Admission(store, self._learned, recorder)
+        pipeline = Pipeline(
+            self._keysync,
+            models,
+            self._door,
+            admission=admission,
+            watch=Watch(store, admission.runs, recorder),
+            transport=self._transport,
+            recorder=recorder,
+        )
+        books = Books(store, lambda: journal.database, recorder.record, self.flush)
+        runs = RunService(
+            RunParts(
+                books,
+                admission.rulebook,
+                admission.runs,
+                self._keystore,
+                self._keyring.record,
+                self._keysync.principal,
+            )
+        )
+        return Services(
+            self._snapshots,
+            Parts(
+                journal,
+                self._keystore,
+                self._keyring,
+                self._keysync,
+                pipeline,
+                models,
+                self._door,
+                recorder,
+                self._metrics,
+                self._connections,
+                Governance(books, runs, lambda: self._snapshots.current),
+            ),
+        )
+
     async def _start(self, host: str, port: int) -> None:
         snapshot = self._snapshots.current
+        store = self._store = await MemoryStore.open(snapshot, self._journal, flush=self.flush)
+        await self._learned.load()
+        self._learned.start()
+        self.services = self._assemble(store)
         self._listeners = self._make_listeners(host, port)
         if snapshot.auth:
             self.development_key = await ensure_development_key(self._keystore, snapshot)
@@ -148,6 +187,8 @@ class App:
         if not self._serves_admin and (admin.admin_key_sha256 is not None or admin.viewer_key_sha256 is not None):
             log.warning("an admin key is configured now: the admin API is served after a restart")
         self._keyring.use(snapshot)
+        if self._store is not None:
+            self._store.use(snapshot)
         self._metrics.set_known(
             snapshot.agents.values(),
             snapshot.catalog.models,
@@ -177,6 +218,9 @@ class App:
         await self._keysync.close()
         self._recorder.flush()
         await self._transport.close()
+        await self._learned.close()
+        if self._store is not None:
+            await self._store.close()
         await self._journal.close()
 
     async def _stop_listeners(self, hurry: asyncio.Event) -> None:

@@ -84,10 +84,10 @@ class Pipeline:
         models: Models,
         admittance: Admittance,
         *,
+        admission: Admission,
+        watch: Watch,
         transport: Transport,
         recorder: Recorder,
-        admission: Admission | None = None,
-        watch: Watch | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._models = models
@@ -119,8 +119,7 @@ class Pipeline:
             await reply.error(failure, context.request_id)
         finally:
             if context.principal is not None:
-                if self._watch is not None:
-                    self._watch.over(context)
+                self._watch.over(context)
                 self._recorder.record(context.finished())
 
     async def _serve(self, context: RequestContext, call: IncomingCall, reply: Reply) -> None:
@@ -134,11 +133,9 @@ class Pipeline:
         request = context.request = read_request(context.api, context.body)
         agent = snapshot.agents[principal.agent]
         context.attribution, context.forwarded = attribute(call.headers, request.fields, agent.trust)
-        if self._watch is not None:
-            await self._watch.look(context, request, call.headers)
+        await self._watch.look(context, request, call.headers)
         context.route = self._route(snapshot, principal, request)
-        if self._admission is not None:
-            context.permit = await self._admission.admit(context, request, reply, FIRST_ATTEMPT)
+        context.permit = await self._admission.admit(context, request, reply, FIRST_ATTEMPT)
         try:
             exchange = Exchange(context, request, reply, self._transport, self._recorder)
         except BaseException:

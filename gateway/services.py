@@ -74,6 +74,7 @@ class Parts(NamedTuple):
     metrics: Metrics
     connections: Callable[[], Mapping[str, int]]
     """Upstream connections by state."""
+    governance: Governance
 
 
 class Services:
@@ -83,10 +84,9 @@ class Services:
         self._snapshots = snapshots
         self._parts = parts
         self.pipeline = parts.pipeline
+        self.governance = parts.governance
         self._started_s = time.monotonic()
         self.ready = False
-        self.governance: Governance | None = None
-        """Budgets, runs and the books; set once the store is there."""
 
     @property
     def snapshot(self) -> Snapshot:

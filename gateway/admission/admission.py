@@ -15,7 +15,7 @@ from gateway.admission.runs import Runs
 from gateway.config.snapshot import Agent, Snapshot
 from gateway.context import RequestContext
 from gateway.errors import BudgetStoreUnavailable, CostUnbounded, MissingField
-from gateway.ledger.operations import Denial, Granted, Origin, Refused, Run, Ticket
+from gateway.ledger.operations import Denial, Granted, Origin, OutsideWindow, Refused, Run, Ticket
 from gateway.ledger.scopes import Labels
 from gateway.reply import ClientGone, Reply
 from gateway.store.protocol import Store, StoreUnavailable
@@ -40,7 +40,12 @@ class _Demand:
     def at(self, now_s: float) -> Ticket:
         """The ticket for this moment."""
         if now_s >= self.until_s:
-            self.offers, self.ticket, self.until_s = self._make()
+            return self.again()
+        return self.ticket
+
+    def again(self) -> Ticket:
+        """The ticket, made anew."""
+        self.offers, self.ticket, self.until_s = self._make()
         return self.ticket
 
 
@@ -199,6 +204,8 @@ class Admission:
         ticket = demand.at(self._store.now_s())
         try:
             return await self._store.admit(ticket)
+        except OutsideWindow:  # a window has ended between the two lines above: once more, in the next one
+            return await self._store.admit(demand.again())
         except asyncio.CancelledError:
             self._store.release(ticket.id)  # it may have been applied all the same
             raise

@@ -1,7 +1,7 @@
 """The data plane: OpenAI's endpoints, and what Farebox adds under `/v1`. Raw ASGI.
 
-POST /v1/chat/completions, /v1/completions, /v1/embeddings go through the pipeline. The rest answers from
-memory, but for GET /v1/requests/{id}, which asks the journal.
+POST /v1/chat/completions, /v1/completions, /v1/embeddings go through the pipeline; /v1/runs opens, shows and closes
+runs (`gateway.api.runs`). The rest answers from memory, but for GET /v1/requests/{id}, which asks the journal.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from urllib.parse import unquote
 from gateway.api.answers import answer_error, answer_json
 from gateway.api.asgi import AsgiApp, AsgiCall, AsgiReply, Receive, Scope, Send
 from gateway.api.operations import OPERATIONS
+from gateway.api.runs import PATH as RUNS
+from gateway.api.runs import serve_runs
 from gateway.errors import MethodNotAllowed, ModelNotFound, NotFound
 from gateway.identity.keys import Principal
 from gateway.pipeline import may_use
@@ -48,13 +50,21 @@ class OpenAIApi:
             elif self._admin is not None and scope["path"].startswith("/admin/"):
                 await self._admin(scope, receive, send)
             else:
-                await self._other(scope, reply)
+                await self._other(scope, receive, reply)
         except Exception as error:  # noqa: BLE001 -- the outermost edge
             await answer_error(reply, error)
 
-    async def _other(self, scope: Scope, reply: AsgiReply) -> None:
+    async def _runs(self, scope: Scope, receive: Receive, reply: AsgiReply) -> None:
+        services = self._services
+        principal = await _principal(services, scope)
+        await serve_runs(services.governance.runs, services.snapshot, principal, (scope, receive), reply)
+
+    async def _other(self, scope: Scope, receive: Receive, reply: AsgiReply) -> None:
         method, path = scope["method"], scope["path"].rstrip("/") or "/"
         handler = self._gets.get(path)
+        if path == RUNS or path.startswith(f"{RUNS}/"):
+            await self._runs(scope, receive, reply)
+            return
         if handler is None and path.startswith("/v1/models/"):
             handler = _model
         elif handler is None and path.startswith("/v1/requests/"):
