@@ -4,11 +4,12 @@ bytes are kept by the tuple's identity. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
-from gateway.ledger.operations import Bid, Claim, Ticket
+from gateway.ledger.operations import Bid, Claim, Opening, Ticket, Unit
 
 KEPT: Final = 4096
 EXACT: Final = 2**53
@@ -66,8 +67,45 @@ class Encoder:
         return kept
 
 
-def limits_of(claims: tuple[Claim, ...]) -> str:
+def limits_of(claims: Sequence[Claim]) -> str:
     """Limits as text, where one is too large for Lua's numbers; else empty."""
     if any(not -EXACT < claim.limit < EXACT for claim in claims):
         return " ".join(str(claim.limit) for claim in claims)
     return ""
+
+
+def opening_args(opening: Opening) -> tuple[Part, ...]:
+    """The arguments of `open_run.lua`, the epoch left out."""
+    limits = opening.limits
+    parent, via = opening.parent, opening.carve_via
+    origin = opening.carve_origin
+    claims = opening.carve_claims
+    runs = () if parent is None else (parent,)
+    return (
+        opening.id,
+        parent or "",
+        opening.org,
+        opening.agent,
+        msgspec.json.encode(limits),
+        *("" if limit is None else limit for limit in (limits.depth, limits.children)),
+        "" if limits.wall_s is None else repr(float(limits.wall_s)),
+        repr(float(opening.ttl_s)),
+        int(opening.carve),
+        via or "",
+        _pack((claims, origin, via, runs)),
+        limits_of(claims),
+        "0" if origin is None else "1",
+        _pack(own_claims(opening)),
+    )
+
+
+def own_claims(opening: Opening) -> list[Claim]:
+    """The counters that begin with a run: its limits', and its carve's."""
+    scope, limits = f"run:{opening.id}", opening.limits
+    own = (
+        (f"r|{opening.id}|cost", Unit.MONEY, limits.cost),
+        (f"r|{opening.id}|requests", Unit.REQUESTS, limits.requests),
+        (f"r|{opening.id}|tokens", Unit.TOKENS, limits.tokens),
+        (f"k|{opening.id}", Unit.MONEY, opening.carve or None),
+    )
+    return [Claim(key, unit, limit, 0, scope) for key, unit, limit in own if limit is not None]

@@ -26,9 +26,10 @@ class Keys(NamedTuple):
 
     meta: str
     events: str
+    counters: str
 
     @classmethod
     def of(cls, installation: str) -> Keys:
         """The keys of an installation."""
         prefix = f"{{{installation}}}:"
-        return cls(f"{prefix}meta", f"{prefix}events")
+        return cls(f"{prefix}meta", f"{prefix}events", f"{prefix}counters")

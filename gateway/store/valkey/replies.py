@@ -11,10 +11,12 @@ from gateway.ledger.operations import (
     Amounts,
     Bid,
     Cause,
+    CounterState,
     Denial,
     Granted,
     RateState,
     Refused,
+    RunRefused,
     Ticket,
     Unit,
 )
@@ -103,3 +105,18 @@ def carve_gone(ticket: Ticket) -> Refused:
 
 def _all(ticket: Ticket, denial: Denial) -> Refused:
     return Refused((denial,) * len(ticket.bids))
+
+
+def run_refused(payload: bytes) -> RunRefused:
+    """The answer to an opening that was refused."""
+    cause, scope, limit = _unpack(payload)
+    return RunRefused(cause, scope, int(limit))
+
+
+def counters(payload: bytes) -> list[CounterState]:
+    """Counters that were asked for."""
+    found = []
+    for key, unit, scope, *numbers in _unpack(payload) or ():
+        limit, posted, room = map(int, numbers)
+        found.append(CounterState(key, Unit(int(unit)), scope, limit, posted, limit - posted - room))
+    return found

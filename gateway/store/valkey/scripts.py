@@ -54,11 +54,8 @@ SEED: Final = _script("seed", *_RESERVATIONS, ahead=_PLACES)
 EPOCH: Final = _script("epoch")
 RESTORE: Final = _script("restore", *_RESERVATIONS)
 RESTORE_RUN: Final = _script("restore_run", *_RESERVATIONS)
-
-FENCE: Final = _script("fence")
-SWEEP: Final = _script("sweep")
-PREPARE: Final = _script("prepare")
-BEGIN: Final = _script("begin")
+SETTLE_CARVE: Final = _script("settle_carve", *_RESERVATIONS)
+SWEEP: Final = _script("sweep", "clock")
 
 ALL: Final = (
     ADMIT,
@@ -75,4 +72,6 @@ ALL: Final = (
     EPOCH,
     RESTORE,
     RESTORE_RUN,
+    SETTLE_CARVE,
+    SWEEP,
 )

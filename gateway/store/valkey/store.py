@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -31,7 +32,9 @@ from gateway.store.valkey.client import Client, Part
 from gateway.store.valkey.codec import charge_body
 from gateway.store.valkey.encode import Encoder, opening_args
 from gateway.store.valkey.link import Link
-from gateway.store.valkey.seeding import Seeder, seed_args
+from gateway.store.valkey.seeding import Seeder as Seeder  # noqa: PLC0414 -- belongs to this module's interface
+from gateway.store.valkey.seeding import Seeds as Seeds  # noqa: PLC0414
+from gateway.store.valkey.seeding import seed_args
 from gateway.telemetry.events import ChargePosted
 
 MAX_UNACKNOWLEDGED: Final = 100_000
@@ -133,7 +136,7 @@ class ValkeyStore(Link):
         for _ in range(SEED_TRIES):
             code, payload = await self.call(scripts.OPEN_RUN, *args)
             if code == b"RUN":
-                return _run.decode(payload)
+                return self.note_run(_run.decode(payload), opening)
             if code == b"REFUSED":
                 return replies.run_refused(payload)
             if code != b"MISSING":
@@ -168,7 +171,7 @@ class ValkeyStore(Link):
 
     async def _change(self, run: str, action: str, reason: str) -> Run | None:
         code, payload = await self.call(scripts.CHANGE_RUN, run, action, reason)
-        return _run.decode(payload) if code == b"RUN" else None
+        return self.note_run(_run.decode(payload)) if code == b"RUN" else None
 
     # --- counters ---
 
@@ -205,10 +208,16 @@ class ValkeyStore(Link):
         if mine:
             task = self._loop.create_task(self._seed_now(mine), name="seed")
             self._seeding.update((claim.key, task) for claim in mine)
-            task.add_done_callback(lambda _: [self._seeding.pop(claim.key, None) for claim in mine])
+            task.add_done_callback(partial(self._seeded, mine))
             waited.add(task)
         # a caller that gives up must not take the others' answer away
         await asyncio.gather(*map(asyncio.shield, waited))
+
+    def _seeded(self, claims: Sequence[Claim], task: asyncio.Task[None]) -> None:
+        for claim in claims:
+            self._seeding.pop(claim.key, None)
+        if not task.cancelled():
+            task.exception()  # whoever waited for it has got it
 
     async def _seed_now(self, claims: Sequence[Claim]) -> None:
         for _ in range(SEED_TRIES):

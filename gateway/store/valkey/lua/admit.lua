@@ -117,7 +117,7 @@ local function grant(number, at, plan)
     'body', ARGV[at], 'rates', ARGV[at + 2], 'counted', ARGV[at + 9],
     'sm', sm, 'st', st, 'cm', cm, 'ct', ct, 'metered', metered and '1' or '0', 'reply', payload)
   call('SADD', PREFIX .. 'o:' .. OWNER, ID)
-  event('admit', 'i', ID, 'o', OWNER, 'n', table.concat({ NOW, sm, st, cm, ct }, ' '), 'b', ARGV[at])
+  event('admit', 'i', ID, 'o', OWNER, 'n', table.concat({ NOW, sm, st, cm, ct, window }, ' '), 'b', ARGV[at])
   return answer('GRANTED', payload)
 end
 

@@ -7,8 +7,7 @@ local found = find(ID)
 if not found or found.state ~= 'pending' then
   return answer('GONE')
 end
-local body = cmsgpack.unpack(found.body)
-for _, run in ipairs(body[4]) do
+for _, run in ipairs(cmsgpack.unpack(found.body)[4]) do
   if cause_of(run) == 'closed' then
     return answer('GONE')
   end
@@ -17,7 +16,7 @@ if found.metered ~= '1' then
   return answer('EXTENDED')
 end
 local counters = {}
-for _, claim in ipairs(body[1]) do
+for _, claim in ipairs(claims_held(found)) do
   if claim[CALIBRATED] and claim[UNIT] <= TOKENS then
     local counter = PREFIX .. 'c:' .. claim[KEY]
     local amount = claim[UNIT] == MONEY and MORE_MONEY or MORE_TOKENS

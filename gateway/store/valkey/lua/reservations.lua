@@ -4,7 +4,7 @@ local FINISHED_MS = 3600000
 local ORPHANED_MS = 7 * DAY_MS
 
 local FIELDS = { 'state', 'at', 'window', 'owner', 'via', 'body', 'rates', 'counted', 'sm', 'st', 'cm', 'ct', 'metered',
-  'money', 'tokens' }
+  'money', 'tokens', 'more', 'amount', 'left' }
 
 local function find(id)
   local have = call('HMGET', PREFIX .. 'r:' .. id, unpack(FIELDS))
@@ -16,6 +16,15 @@ local function find(id)
     found[name] = have[index]
   end
   return found
+end
+
+-- Its claims, those too that it got when counters were seeded later.
+local function claims_held(found)
+  local claims = claims_of(found.body)
+  for _, claim in ipairs(found.more and cmsgpack.unpack(found.more) or {}) do
+    claims[#claims + 1] = claim
+  end
+  return claims
 end
 
 -- Money and tokens that it had set aside in the end: what it is charged when nobody tells.
@@ -41,7 +50,7 @@ end
 local function pass_on(via, money)
   while via ~= '' do
     local key = PREFIX .. 'r:' .. via
-    local have = call('HMGET', key, 'amount', 'spent', 'left', 'closed', 'at', 'body', 'via', 'purse', 'state')
+    local have = call('HMGET', key, 'amount', 'spent', 'left', 'closed', 'at', 'body', 'via', 'purse', 'state', 'more')
     if not have[1] then
       return
     end
@@ -52,13 +61,13 @@ local function pass_on(via, money)
       left = math.min(left, purse[1] and purse[1] - purse[2] - purse[3] or 0)
     end
     local back = text(tonumber(have[3]) - left)
-    for _, claim in ipairs(claims_of(have[6])) do
+    for _, claim in ipairs(claims_held({ body = have[6], more = have[10] })) do
       post(claim, back, money, tonumber(have[5]))
     end
     call('HSET', key, 'spent', text(spent), 'left', text(left))
     if have[4] == '1' and left == 0 and have[9] == 'pending' then
       call('HSET', key, 'state', 'settled')
-      call('PEXPIRE', key, ORPHANED_MS)
+      call('SREM', PREFIX .. 'o:', via)
       event('release', 'i', via, 'o', '', 'n', '', 'b', '')
     end
     via = have[7]
@@ -70,7 +79,7 @@ end
 local function finish(found, state, money, tokens, requests)
   local at_us = tonumber(found.at)
   local governed = false
-  for _, claim in ipairs(claims_of(found.body)) do
+  for _, claim in ipairs(claims_held(found)) do
     governed = governed or claim[UNIT] == MONEY
     local back = share(claim, found.sm, found.st, found.cm, found.ct)
     post(claim, back, spent_of(claim, money, tokens, requests), at_us)

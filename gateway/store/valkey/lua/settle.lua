@@ -29,7 +29,7 @@ local function amend(found)
   local money, tokens = text(MONEY_SPENT - found.money), text(TOKENS_SPENT - found.tokens)
   local requests = RELEASED and '-1' or '0'
   local governed = false
-  for _, claim in ipairs(claims_of(found.body)) do
+  for _, claim in ipairs(claims_held(found)) do
     governed = governed or claim[UNIT] == MONEY
     post(claim, '0', spent_of(claim, money, tokens, requests), tonumber(found.at))
   end

@@ -1,16 +1,13 @@
--- Deletes what is left of earlier epochs, a part of the keyspace at a time.
+-- Deletes what earlier epochs have left, a part of the keyspace at a time. For the one who has just begun an epoch.
 --
--- ARGV: 1 the epoch that is prepared, 2 cursor. The next cursor (`0`: done), or false when another is prepared by now.
+-- ARGV: 2 cursor. OK: the next cursor, `0` at the end.
 
-local META, TARGET, CURSOR = KEYS[1], ARGV[1], ARGV[2]
-if redis.call('HGET', META, 'preparing') ~= TARGET then
-  return false
-end
-local prefix = string.sub(META, 1, -5)
-local found = redis.call('SCAN', CURSOR, 'MATCH', string.gsub(prefix, '[%*%?%[%]%^\\]', '\\%0') .. '*', 'COUNT', 1000)
+local KEPT = { [META] = true, [PREFIX .. 'events'] = true }
+local pattern = string.gsub(PREFIX, '[%*%?%[%]%^\\]', '\\%0') .. '*'
+local found = call('SCAN', ARGV[2], 'MATCH', pattern, 'COUNT', 1000)
 for _, key in ipairs(found[2]) do
-  if key ~= META then
-    redis.call('UNLINK', key)
+  if not KEPT[key] then
+    call('UNLINK', key)
   end
 end
-return found[1]
+return answer('OK', found[1])
