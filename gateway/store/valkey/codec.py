@@ -124,6 +124,11 @@ def charge_body(charge: ChargePosted) -> bytes:
     return _encode(charge)
 
 
+def charge_of_body(data: bytes) -> ChargePosted:
+    """The charge that `charge_body` was made from. Raises ValueError."""
+    return _charge.decode(data)
+
+
 def run_body(run: Run) -> bytes:
     """What goes with a change of a run."""
     return _encode(run)

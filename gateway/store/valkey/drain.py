@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.journal.database import in_one_transaction
@@ -24,6 +23,7 @@ from gateway.store.valkey.apply import BatchWriter
 from gateway.store.valkey.batch import Batch
 from gateway.store.valkey.codec import StoreEvent, decode
 from gateway.store.valkey.keys import Keys
+from gateway.store.valkey.locks import holding
 from gateway.store.valkey.position import Position, Superseded, advance, position_of, standing
 
 _log = logging.getLogger("farebox.store")
@@ -96,6 +96,16 @@ class Drain:
         self.on_drained(end)
         return len(entries)
 
+    async def catch_up(self) -> None:
+        """Carry over all that the stream has, whoever drains otherwise."""
+        async with self._engine.connect() as connection:
+            count = 1
+            while count:
+                try:
+                    count = await self.step(connection)
+                except Superseded:
+                    continue
+
     async def _carry(self, connection: AsyncConnection, start: Position, entries: Sequence[Any]) -> Position:
         """Write entries, one by one if need be: a value that the database refuses must not hold up all others."""
         try:
@@ -128,8 +138,8 @@ class Drain:
         retry_s = FIRST_RETRY_S
         while True:
             try:
-                async with self._engine.connect() as connection:
-                    if await try_lock(connection, f"drain {self._installation}"):
+                async with holding(self._engine, f"drain {self._installation}") as connection:
+                    if connection is not None:
                         self.active = True
                         await self._drain(connection)
                 retry_s = FIRST_RETRY_S
@@ -159,13 +169,6 @@ class Drain:
         if self.last_error is None:
             _log.error("the store's events do not reach the journal: %s", error)
         self.last_error = str(error) or type(error).__name__
-
-
-async def try_lock(connection: AsyncConnection, name: str) -> bool:
-    """Take an advisory lock that lasts as long as the connection, unless somebody has it."""
-    async with connection.begin():
-        found = await connection.scalar(text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))"), {"name": name})
-    return bool(found)
 
 
 def _event_of(entry: Any) -> StoreEvent | None:

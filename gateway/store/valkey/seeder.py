@@ -22,7 +22,7 @@ from gateway.ledger.operations import Claim, Unit
 from gateway.ledger.windows import Span
 from gateway.store.protocol import StoreUnavailable
 from gateway.store.valkey.position import standing
-from gateway.store.valkey.store import Seeds
+from gateway.store.valkey.seeding import Seeds
 
 RECENT_S: Final = 86_400.0
 """An adjustment that stands in the journal for longer will not come to the store any more."""
@@ -31,7 +31,7 @@ Posted = int | dict[int, int]
 
 
 class JournalSeeder:
-    """Implements `gateway.store.valkey.store.Seeder`."""
+    """Implements `gateway.store.valkey.seeding.Seeder`."""
 
     def __init__(
         self,

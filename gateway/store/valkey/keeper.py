@@ -1,0 +1,258 @@
+"""Looks after a gateway's store: heartbeats, the drain, and which epoch holds.
+
+Admission needs three to agree: PostgreSQL says that an epoch is ready, Valkey is in that epoch, and it is the server
+that the epoch was made in. Where they do not, or where a reply went back, every gateway stops, fences what was there
+before, puts down in PostgreSQL what it holds, and one of them fills the new epoch. Nobody has to be called for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from gateway.ledger.operations import Amounts
+from gateway.store.protocol import StoreUnavailable
+from gateway.store.valkey import scripts
+from gateway.store.valkey.codec import Admitted, Body, charge_of_body
+from gateway.store.valkey.drain import Drain
+from gateway.store.valkey.gateways import Declaration, Gateways
+from gateway.store.valkey.locks import holding
+from gateway.store.valkey.position import NOWHERE, Standing, Superseded
+from gateway.store.valkey.rebuild import CARVE, Rebuild, latest_us, remains
+from gateway.store.valkey.store import ValkeyStore
+from gateway.telemetry.events import ChargePosted, RunChanged
+
+_log = logging.getLogger("farebox.store")
+
+BEAT_S: Final = 2.0
+BUSY_S: Final = 0.1
+"""How long the steps of a rebuild wait for one another."""
+
+
+class Keeper:
+    """One for each store of a process. Make it before the store is used, and `start` it."""
+
+    def __init__(
+        self,
+        store: ValkeyStore,
+        engine: AsyncEngine,
+        installation: str,
+        *,
+        beat_s: float = BEAT_S,
+        dead_after_s: float = 10.0,
+    ) -> None:
+        self.store = store
+        self.drain = Drain(store.client, engine, installation)
+        self.gateways = Gateways(engine, installation, store.owner, dead_after_s)
+        self.last_error: str | None = None
+        """Why the latest round failed; None when it did not."""
+        self.rebuilt = 0
+        """Epochs that this gateway has filled."""
+        self._engine = engine
+        self._installation = installation
+        self._beat_s = beat_s
+        self._wake = asyncio.Event()
+        self._suspected: int | None = None
+        self._declared = 0
+        self._task: asyncio.Task[None] | None = None
+        store.on_suspect = self._suspect
+
+    def start(self) -> None:
+        """Connect, drain, and admit as soon as an epoch is known to be complete."""
+        self.store.client.start()
+        self.drain.start()
+        self._task = asyncio.create_task(self._run(), name="store keeper")
+
+    async def close(self) -> None:
+        """Stop, and tell the others that this gateway holds nothing (call it when nothing is pending)."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+        await self.drain.close()
+        if not self.store.pending and not self.store.unacknowledged:
+            try:
+                await self.gateways.leave()
+            except Exception as error:  # noqa: BLE001 -- whatever a driver raises: they will find out by themselves
+                _log.warning("the others were not told that this gateway has ended: %s", error)
+
+    def _suspect(self, _reason: str) -> None:
+        self._suspected = int(self.store.epoch or 0)
+        self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            pause_s = self._beat_s
+            try:
+                if not await self.round():
+                    pause_s = BUSY_S
+                self.last_error = None
+            except Exception as error:  # noqa: BLE001 -- whatever a driver raises: the task must live on
+                if self.last_error is None and not isinstance(error, (Superseded, StoreUnavailable)):
+                    _log.error("the store cannot be looked after: %s", error)
+                self.last_error = str(error) or type(error).__name__
+                pause_s = min(self._beat_s, 0.5)
+            try:
+                async with asyncio.timeout(pause_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def round(self) -> bool:
+        """Do what is to be done now. True when all is well; False when the next round should come soon."""
+        standing = await self.gateways.beat()
+        client = self.store.client
+        if not client.connected or client.greeting is None or client.greeting.role != "master":
+            return False
+        if standing == NOWHERE or (standing.ready and not await self._holds(standing)):
+            await self._propose(standing)
+            return False
+        if standing.ready:
+            return await self._go_on(standing)
+        return await self._take_part(standing)
+
+    # --- an epoch that is ready ---
+
+    async def _holds(self, standing: Standing) -> bool:
+        """Whether Valkey agrees with PostgreSQL, and nothing has been seen that speaks against it."""
+        greeting = self.store.client.greeting
+        if self._suspected == standing.epoch or greeting is None or greeting.run_id != standing.server:
+            return False
+        return await self._valkeys_epoch() == standing.epoch
+
+    async def _go_on(self, standing: Standing) -> bool:
+        store = self.store
+        if store.halted is None and store.epoch == str(standing.epoch):
+            if standing.drained.epoch == standing.epoch:
+                store.journalled(standing.drained.seq)
+            return True
+        if store.epoch and self._declared != standing.epoch and await self._is_missing_something():
+            await self._propose(standing)
+            return False
+        greeting = store.client.greeting
+        if greeting is None or greeting.run_id != standing.server:
+            return False
+        self._suspected = None
+        store.resume(str(standing.epoch))
+        store.tell_again()
+        return True
+
+    async def _is_missing_something(self) -> bool:
+        """An epoch was made without this gateway: whether it holds anything that nobody has heard of."""
+        store = self.store
+        mine = [*store.pending, *(str(args[0]) for args in store.leftovers() if args[4])]
+        return bool(mine and await self.gateways.unknown(mine)) or bool(store.changed_runs)
+
+    # --- a new one ---
+
+    async def _valkeys_epoch(self) -> int:
+        found = await self.store.client.command("HGET", self.store.keys.meta, "epoch")
+        return int(found or 0)
+
+    async def _propose(self, seen: Standing) -> None:
+        self.store.suspect("the store's counters are being rebuilt")
+        target = max(seen.epoch, await self._valkeys_epoch()) + 1
+        if await self.gateways.propose(seen, target):
+            _log.warning("the store's counters are rebuilt from the journal, as epoch %d", target)
+        self._wake.set()
+
+    async def _take_part(self, standing: Standing) -> bool:
+        store, epoch = self.store, standing.epoch
+        store.suspect("the store's counters are being rebuilt")
+        if not await self._fence(standing):
+            return False
+        await store.client.command("PING")  # what was sent before has been answered
+        await self.drain.catch_up()
+        if self._declared != epoch and not standing.server:
+            await self._declare(epoch)
+        async with holding(self._engine, f"rebuild {self._installation}") as connection:
+            if connection is not None:
+                return await self._lead(epoch)
+        return False
+
+    async def _fence(self, standing: Standing) -> bool:
+        """Begin the epoch in Valkey: whatever is sent in an earlier one fails from now on."""
+        client, target = self.store.client, standing.epoch
+        there = await self._valkeys_epoch()
+        if there == target:
+            return True
+        if there > target:
+            await self._propose(standing)
+            return False
+        greeting = client.greeting
+        server = "" if greeting is None else greeting.run_id
+        latest = await latest_us(self._engine)
+        reply = await client.call(
+            scripts.EPOCH, self.store.keys.meta, (str(there) if there else "", str(target), server, latest)
+        )
+        if isinstance(reply, Exception):
+            raise StoreUnavailable(f"the store refuses: {reply}")
+        return await self._valkeys_epoch() == target
+
+    async def _declare(self, epoch: int) -> None:
+        store = self.store
+        declaration = self._declaration()
+        orphaned = await self.gateways.declare(epoch, declaration)
+        ended = {charge.charge_id for charge in declaration.charges} | set(declaration.released)
+        store.hand_over(ended - orphaned)
+        store.changed_runs.clear()
+        self._declared = epoch
+
+    def _declaration(self) -> Declaration:
+        store = self.store
+        pending = []
+        for name, (ticket, granted) in store.pending.items():
+            bid = ticket.bids[granted.bid]
+            body = Body(bid.claims, bid.origin, ticket.via, ticket.runs)
+            at_s = granted.at_s
+            pending.append(Admitted(name, store.owner, at_s, at_s, granted.strict, granted.calibrated, body))
+        charges: list[ChargePosted] = []
+        released: list[str] = []
+        for reservation, _, _, counted, charge in store.leftovers():
+            if isinstance(charge, bytes) and charge:
+                resolution = "settled" if counted else "released"
+                charges.append(charge_of_body(charge)._replace(resolution=resolution))
+            else:
+                released.append(str(reservation))
+        now_s = store.now_s()
+        runs = {run.id: RunChanged(run, now_s) for _, run, _ in store.changed_runs}
+        carves = [
+            Admitted(
+                CARVE + run.id,
+                "",
+                run.opened_at_s,
+                run.opened_at_s,
+                Amounts(run.carve, 0),
+                Amounts(run.carve, 0),
+                Body(opening.carve_claims, opening.carve_origin, opening.carve_via, ()),
+            )
+            for _, run, opening in store.changed_runs
+            if opening is not None and run.carve
+        ]
+        return Declaration(pending, charges, released, list(runs.values()), carves)
+
+    async def _lead(self, epoch: int) -> bool:
+        client = self.store.client
+        greeting = client.greeting
+        if greeting is None:
+            return False
+        standing = await self.gateways.beat()
+        if standing.epoch != epoch or standing.ready:
+            return False
+        if not standing.server and not await self.gateways.collect(epoch, greeting.run_id):
+            return False
+        rebuild = Rebuild(client, self._installation, epoch)
+        await rebuild.sweep()
+        await rebuild.fill(await remains(self._engine, self.store.now_s()))
+        now = client.greeting
+        if not client.connected or now is None or now.run_id != greeting.run_id:
+            return False
+        await self.gateways.finish(epoch, greeting.run_id)
+        self.rebuilt += 1
+        _log.warning("the store's counters are complete in epoch %d", epoch)
+        self._wake.set()
+        return False

@@ -1,0 +1,156 @@
+"""Fills an empty epoch from the journal: runs, what is pending, what was orphaned. One gateway does it, the leader.
+
+The epoch has begun in Valkey already, so that every operation of an earlier one fails; but nobody uses it before
+PostgreSQL says that it is ready. Each step here is refused once a later epoch has begun, and may be repeated: a leader
+that dies, or wakes up too late, does no harm. Counters are not written: they are seeded when they are first asked for,
+from the journal and from the reservations that are put back here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from gateway.journal.rows import run_of, to_us
+from gateway.journal.sessions import reading
+from gateway.journal.spend import run_spent
+from gateway.journal.tables import charges, reservations, runs
+from gateway.ledger.operations import Claim, Run, Unit
+from gateway.store.protocol import StoreUnavailable
+from gateway.store.valkey import scripts
+from gateway.store.valkey.apply import ORPHANED, admitted_of
+from gateway.store.valkey.client import Client, Part
+from gateway.store.valkey.codec import Admitted, Body, body_of
+from gateway.store.valkey.keys import Keys
+from gateway.store.valkey.position import Superseded
+from gateway.store.valkey.scripts import Script
+
+CARVE: Final = "carve:"
+_NOBODY: Final = Body((), None, None, ())
+_pack = msgspec.msgpack.encode
+
+
+class Remains(NamedTuple):
+    """What an epoch begins with."""
+
+    runs: Sequence[Run]
+    """Those that have not reached their time to live, parents first."""
+    carves: Mapping[str, tuple[Admitted, int]]
+    """By run: what it carved from its parents, and what of it is spent."""
+    pending: Sequence[Admitted]
+    orphaned: Sequence[Admitted]
+
+
+async def remains(engine: AsyncEngine, now_s: float) -> Remains:
+    """What the journal says is under way. Raises JournalError."""
+    async with reading(engine) as connection:
+        rows = await connection.execute(select(runs).where(runs.c.closes_at_us > to_us(now_s)))
+        open_runs = sorted((run_of(row).run for row in rows), key=lambda run: len(run.path))
+        held = await _held(connection, orphaned=False)
+        orphaned = await _held(connection, orphaned=True)
+        carved = {each.id.removeprefix(CARVE): each for each in held if not each.owner}
+        spent = await run_spent(connection, set(carved))
+    pending = [each for each in held if each.owner]
+    carves = {run: (each, spent[run].cost_nano_usd) for run, each in carved.items()}
+    return Remains(open_runs, carves, pending, orphaned)
+
+
+async def _held(connection: AsyncConnection, *, orphaned: bool) -> list[Admitted]:
+    table = reservations.c
+    query = select(table.id, table.owner, table.at_us, table.reserved, table.origin)
+    query = query.where(table.state == ORPHANED if orphaned else table.state != ORPHANED)
+    return [admitted_of(row) for row in await connection.execute(query)]
+
+
+async def latest_us(engine: AsyncEngine) -> int:
+    """The latest moment of the store's clock that the journal knows; 0 without any."""
+    async with reading(engine) as connection:
+        return await connection.scalar(select(func.max(charges.c.window_at_us))) or 0
+
+
+class Rebuild:
+    """One attempt to fill an epoch, on one server."""
+
+    def __init__(self, client: Client, installation: str, epoch: int) -> None:
+        self._client = client
+        self._meta = Keys.of(installation).meta
+        self._epoch = str(epoch)
+
+    async def sweep(self) -> None:
+        """Delete what earlier epochs, or an earlier attempt at this one, have left."""
+        cursor = b"0"
+        while True:
+            cursor = await self._call(scripts.SWEEP, cursor)
+            if cursor == b"0":
+                return
+
+    async def fill(self, left: Remains) -> None:
+        """Put everything back, parents before their sub-runs, carves before what is paid from them."""
+        for run in left.runs:
+            await self._call(scripts.RESTORE_RUN, *_run_args(run, left.carves.get(run.id)))
+        await self._restore(left.pending, orphaned=False)
+        await self._restore(left.orphaned, orphaned=True)
+        for run in left.runs:
+            if run.state == "closed" and run.id in left.carves:
+                await self._call(scripts.SETTLE_CARVE, CARVE + run.id)
+
+    async def _restore(self, each: Iterable[Admitted], *, orphaned: bool) -> None:
+        for held in each:
+            await self._call(scripts.RESTORE, *_restore_args(held, orphaned=orphaned))
+
+    async def _call(self, script: Script, *args: Part) -> bytes:
+        """The answer's payload. Raises Superseded when a later epoch has begun, and StoreUnavailable."""
+        reply: Any = await self._client.call(script, self._meta, (self._epoch, *args))
+        if type(reply) is not list:
+            raise reply if isinstance(reply, StoreUnavailable) else StoreUnavailable(f"the store refuses: {reply}")
+        code, _, _, payload = reply
+        if code == b"EPOCH":
+            raise Superseded(f"epoch {self._epoch} is over before it was ready")
+        return bytes(payload)
+
+
+def _restore_args(held: Admitted, *, orphaned: bool) -> tuple[Part, ...]:
+    return (
+        held.owner,
+        held.id,
+        held.body.via or "",
+        to_us(held.at_s),
+        to_us(held.window_at_s),
+        body_of(held.body),
+        b"",
+        0,
+        *held.strict,
+        *held.calibrated,
+        "1" if orphaned else "",
+    )
+
+
+def _run_args(run: Run, carve: tuple[Admitted, int] | None) -> tuple[Part, ...]:
+    limits = run.limits
+    held, spent = carve if carve is not None else (None, 0)
+    body = _NOBODY if held is None else held.body
+    purse = Claim(f"k|{run.id}", Unit.MONEY, run.carve, 0, f"run:{run.id}")
+    return (
+        run.id,
+        _pack(run.path),
+        run.org,
+        run.agent,
+        msgspec.json.encode(limits),
+        "" if limits.depth is None else limits.depth,
+        "" if limits.children is None else limits.children,
+        repr(run.opened_at_s),
+        repr(run.closes_at_s),
+        repr(run.ends_at_s),
+        run.carve if held is not None else 0,
+        run.state,
+        run.reason,
+        body.via or "",
+        body_of(body),
+        to_us(run.opened_at_s if held is None else held.window_at_s),
+        spent,
+        _pack(purse),
+    )
