@@ -302,6 +302,15 @@ async def test_what_is_wrong_is_told_without_the_password(
     assert "wrong-one" not in str(caught.value)
 
 
+async def test_the_url_goes_to_the_driver_as_it_was_written(storage: StorageSettings, postgres_url: str) -> None:
+    url = postgres_url.replace("postgresql://", "postgres://") + "?application_name=fare%20box&sslmode=prefer"
+    database = await Database.open(dataclasses.replace(storage, journal_url=url))
+    async with database.engine.connect() as connection:
+        assert await connection.scalar(text("SHOW application_name")) == "fare box"
+    await database.close()
+    assert "not-a-secret" not in repr(database.engine)
+
+
 async def test_a_server_that_is_not_there(storage: StorageSettings) -> None:
     with pytest.raises(JournalError, match=r"^the journal at 127\.0\.0\.1:1/x cannot be opened: "):
         await Database.open(dataclasses.replace(storage, journal_url="postgresql://u:p@127.0.0.1:1/x"))
