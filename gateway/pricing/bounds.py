@@ -108,8 +108,9 @@ class Bound(NamedTuple):
 
     def tokens_for(self, granted: Amounts) -> int:
         """The `max_tokens` that what was granted pays for, rounded down; 0 when it does not even pay for the input."""
-        pico_usd = (granted.money - self.input_money) * PICO_PER_NANO
-        if pico_usd < 0:
+        input_pico_usd = self.media_pico_usd + self.text_tokens * self.text_rate
+        pico_usd = (granted.money - self.fee) * PICO_PER_NANO - input_pico_usd
+        if pico_usd < 0 or not self.answers:
             return 0
         paid = pico_usd // (self.output_rate * self.answers) if self.output_rate else self.output_tokens
         counted = (granted.tokens - self.input_tokens) // self.answers

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import CostUnbounded
@@ -306,6 +306,7 @@ _PRICES = st.sampled_from([PRICE, TIERED, {"input": "0.000001", "output": "0.000
 
 
 @given(_REQUESTS, _PRICES, st.integers(0, 400_000_000), st.integers(0, 20_000))
+@settings(deadline=None)
 def test_a_shortened_answer_costs_no_more_than_granted(
     fields: dict[str, Any], price: dict[str, Any], room: int, token_room: int
 ) -> None:
@@ -327,6 +328,7 @@ def test_a_shortened_answer_costs_no_more_than_granted(
 
 
 @given(_REQUESTS, _PRICES, st.integers(0, 30_000), st.floats(0, 2))
+@settings(deadline=None)
 def test_what_is_expected_is_never_over_the_bound(
     fields: dict[str, Any], price: dict[str, Any], output_tokens: int, per_byte: float
 ) -> None:
@@ -339,6 +341,7 @@ def test_what_is_expected_is_never_over_the_bound(
 
 
 @given(_REQUESTS, _PRICES, st.data())
+@settings(deadline=None)
 def test_any_usage_within_the_bound_costs_no_more(
     fields: dict[str, Any], price: dict[str, Any], data: st.DataObject
 ) -> None:
