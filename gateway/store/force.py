@@ -61,6 +61,7 @@ class Force:
         self._database = database
         self._flush = flush
         self._now_s = now_s
+        self._loop = asyncio.get_running_loop()
         self._budgets: dict[str, Budget] = {}
         self._teams: dict[str, str] = {}
         self.version = 0
@@ -97,7 +98,7 @@ class Force:
             book.cover(lambda held: self._claims(held, added), lambda run, via: self._carve_claims(run, via, added))
             self._seeded.clear()
             if self._task is None or self._task.done():
-                self._task = asyncio.create_task(self._seed(), name="new budgets")
+                self._task = self._loop.create_task(self._seed(), name="new budgets")
         return before != self._budgets
 
     def take(self, snapshot: Snapshot) -> None:
