@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from gateway.errors import CostUnbounded
+from gateway.ledger.meter import Terms
 from gateway.ledger.operations import Amounts
 from gateway.pricing.dearest import Rates, dearest
 from gateway.pricing.modalities import family_image_tokens
@@ -103,8 +104,15 @@ class Bound(NamedTuple):
 
         The size of images and of anything unknown stays at its bound.
         """
-        text_tokens = min(self.text_tokens, int(self.text_bytes * tokens_per_byte) + 1)
-        return self._amounts(text_tokens, output_tokens)
+        return self._amounts(self._expected_text(tokens_per_byte), output_tokens + self.predicted_tokens)
+
+    def terms(self, tokens_per_byte: float) -> Terms:
+        """What a meter has to know, for a reservation of `expected` size that grows with the stream."""
+        input_money = self._money(self._expected_text(tokens_per_byte), self.predicted_tokens)
+        return Terms(input_money, self.output_rate, self.money, self.answers)
+
+    def _expected_text(self, tokens_per_byte: float) -> int:
+        return min(self.text_tokens, int(self.text_bytes * tokens_per_byte) + 1)
 
     def tokens_for(self, granted: Amounts) -> int:
         """The `max_tokens` that what was granted pays for, rounded down; 0 when it does not even pay for the input."""

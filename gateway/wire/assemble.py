@@ -31,8 +31,7 @@ _MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 def assemblable(request: ModelRequest) -> bool:
     """Whether a stream of the answer would say the same: providers do not stream speech as asked, nor `best_of`."""
-    fields = request.fields
-    return request.api in _OBJECTS and {"audio", "modalities", "best_of"}.isdisjoint(fields)
+    return request.api in _OBJECTS and request.countable
 
 
 class _Text(list[str]):

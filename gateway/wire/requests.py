@@ -97,6 +97,7 @@ _GOVERNED = frozenset(
     )
 )
 """Fields that what a request may cost depends on."""
+_UNSEEN = frozenset(("audio", "best_of", "modalities", "prediction"))
 
 
 class ModelRequest:
@@ -139,6 +140,12 @@ class ModelRequest:
         if isinstance(common, _Chat):
             self.max_completion_tokens = common.max_completion_tokens
             self.tools = common.tools or []
+
+    @property
+    def countable(self) -> bool:
+        """Whether a stream of its answer shows all that is billed: no speech, no candidates or predictions rejected."""
+        fields = self.fields
+        return _UNSEEN.isdisjoint(fields) or all(bytes(fields[name]) == b"null" for name in _UNSEEN if name in fields)
 
     def upstream_body(
         self,

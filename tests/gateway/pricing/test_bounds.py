@@ -337,6 +337,11 @@ def test_what_is_expected_is_never_over_the_bound(
     assert expected.money <= found.money
     assert expected.tokens <= found.strict.tokens
     assert found.least(10**9) == found.strict
+    terms = found.terms(per_byte)
+    assert terms[1:] == (found.output_rate, found.money, found.answers)
+    assert terms.input_money == found.expected(0, per_byte).money
+    metered = terms.input_money - (-output_tokens * found.answers * found.output_rate // 1_000)
+    assert metered >= expected.money
     assert found.input_money == found.least(-found.predicted_tokens).money
 
 

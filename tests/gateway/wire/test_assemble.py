@@ -331,3 +331,5 @@ def test_what_may_be_assembled() -> None:
     assert not asked(CHAT, modalities=["text", "audio"])
     assert not asked(CHAT, audio={"format": "wav"})
     assert not asked(COMPLETIONS, best_of=3)
+    assert asked(COMPLETIONS, best_of=None, audio=None)
+    assert not asked(COMPLETIONS, best_of=3, audio=None)
