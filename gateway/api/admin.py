@@ -106,7 +106,7 @@ def admin_app(services: Services) -> AsgiApp:
 
     _add_views(app, services, [Depends(viewer)])
     _add_changes(app, services, [Depends(admin)])
-    add_governance(app, lambda: services.governance, [Depends(viewer)], [Depends(admin)])
+    add_governance(app, services.governance, [Depends(viewer)], [Depends(admin)])
     _add_errors(app)
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:

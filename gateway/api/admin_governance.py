@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt
 
 from gateway.api.runs import moment, run_object, used_object
-from gateway.errors import InvalidField, ServiceUnavailable
+from gateway.errors import InvalidField
 from gateway.governance import MAX_RUNS, Governance
 from gateway.ledger.operations import Unit
 from gateway.ledger.report import BudgetLine
@@ -54,26 +53,17 @@ class Adjustment(Correction):
     )
 
 
-def add_governance(
-    app: FastAPI, governance: Callable[[], Governance | None], viewer: list[Any], admin: list[Any]
-) -> None:
+def add_governance(app: FastAPI, governance: Governance, viewer: list[Any], admin: list[Any]) -> None:
     """Add the routes. `viewer` and `admin` are the dependencies that check who asks."""
-
-    def governed() -> Governance:
-        found = governance()
-        if found is None:
-            raise ServiceUnavailable("The gateway is starting; try again.")
-        return found
-
-    _add_budgets(app, governed, viewer, admin)
-    _add_runs(app, governed, viewer, admin)
+    _add_budgets(app, governance, viewer, admin)
+    _add_runs(app, governance, viewer, admin)
 
     @app.get("/admin/v1/verify", dependencies=viewer, summary="Compare every counter with the journal")
     async def verify() -> dict[str, Any]:
-        return verification_object(await governed().verify())
+        return verification_object(await governance.verify())
 
 
-def _add_budgets(app: FastAPI, governed: Callable[[], Governance], viewer: list[Any], admin: list[Any]) -> None:
+def _add_budgets(app: FastAPI, governance: Governance, viewer: list[Any], admin: list[Any]) -> None:
     @app.get("/admin/v1/budgets", dependencies=viewer, summary="Limits, what is spent and left, how fast it goes")
     async def budgets(
         budget: Annotated[str | None, Query(max_length=128, description="Only this budget.")] = None,
@@ -81,44 +71,44 @@ def _add_budgets(app: FastAPI, governed: Callable[[], Governance], viewer: list[
             str | None, Query(max_length=512, description="Only this scope (agent:researcher) or kind (agent).")
         ] = None,
     ) -> dict[str, Any]:
-        return {"data": [budget_object(line) for line in await governed().budgets(budget, scope)]}
+        return {"data": [budget_object(line) for line in await governance.budgets(budget, scope)]}
 
     @app.post("/admin/v1/budgets/{budget}/adjust", dependencies=admin, summary="Enter spend, or give money back")
     async def adjust(budget: BudgetId, asked: Adjustment) -> dict[str, Any]:
         amount = _amount(asked.amount_usd)
         which = Asked(budget, asked.value)
-        return entry_object(await governed().adjust(which, amount, reason=asked.reason, entry_id=asked.id))
+        return entry_object(await governance.adjust(which, amount, reason=asked.reason, entry_id=asked.id))
 
     @app.post("/admin/v1/budgets/{budget}/reset", dependencies=admin, summary="Give back all that is spent")
     async def reset(budget: BudgetId, asked: Correction) -> dict[str, Any]:
-        return entry_object(await governed().reset(Asked(budget, asked.value), reason=asked.reason, entry_id=asked.id))
+        return entry_object(await governance.reset(Asked(budget, asked.value), reason=asked.reason, entry_id=asked.id))
 
 
-def _add_runs(app: FastAPI, governed: Callable[[], Governance], viewer: list[Any], admin: list[Any]) -> None:
+def _add_runs(app: FastAPI, governance: Governance, viewer: list[Any], admin: list[Any]) -> None:
     @app.get("/admin/v1/runs", dependencies=viewer, summary="The latest runs")
     async def runs(
         state: Annotated[Literal["open", "paused", "closed"] | None, Query(description="Only these.")] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_RUNS)] = 100,
     ) -> dict[str, Any]:
-        found = await governed().list_runs(state, limit)
+        found = await governance.list_runs(state, limit)
         return {"data": [{**run_object(report.run), "used": used_object(report.used)} for report in found]}
 
     @app.get("/admin/v1/runs/{agent}/{run}", dependencies=viewer, summary="One run")
     async def run(agent: Agent, run: Run) -> dict[str, Any]:
-        report = await governed().run(f"{agent}/{run}")
+        report = await governance.run(f"{agent}/{run}")
         return {**run_object(report.run), "used": used_object(report.used)}
 
     @app.post("/admin/v1/runs/{agent}/{run}/pause", dependencies=admin, summary="Refuse a run's next requests")
     async def pause(agent: Agent, run: Run, why: Reason) -> dict[str, Any]:
-        return run_object(await governed().pause(f"{agent}/{run}", why.reason))
+        return run_object(await governance.pause(f"{agent}/{run}", why.reason))
 
     @app.post("/admin/v1/runs/{agent}/{run}/resume", dependencies=admin, summary="Let a paused run go on")
     async def resume(agent: Agent, run: Run, _why: Reason | None = None) -> dict[str, Any]:
-        return run_object(await governed().resume(f"{agent}/{run}"))
+        return run_object(await governance.resume(f"{agent}/{run}"))
 
     @app.post("/admin/v1/runs/{agent}/{run}/close", dependencies=admin, summary="Close a run and its sub-runs")
     async def close(agent: Agent, run: Run, why: Reason) -> dict[str, Any]:
-        closed = await governed().close(f"{agent}/{run}", why.reason)
+        closed = await governance.close(f"{agent}/{run}", why.reason)
         return {**run_object(closed.run), "given_back_usd": format_usd(closed.given_back)}
 
 

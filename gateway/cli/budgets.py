@@ -11,6 +11,7 @@ from gateway.cli.configuration import USAGE
 from gateway.cli.remote import (
     DEFAULT_CONFIG,
     AdminKey,
+    Column,
     Config,
     Json,
     Remote,
@@ -21,7 +22,6 @@ from gateway.cli.remote import (
     pass_on,
     print_json,
     print_table,
-    table,
 )
 
 budgets = typer.Typer(help="See budgets, and adjust or reset what is spent.", rich_markup_mode=None)
@@ -33,7 +33,18 @@ Value = Annotated[
 Why = Annotated[str, typer.Option("--reason", help="Why; it is kept with the entry.")]
 EntryId = Annotated[str | None, typer.Option("--id", help="The entry's id: sent twice, it is entered once.")]
 
-_NUMBERS = frozenset(("limit", "spent", "reserved", "left", "used", "burn", "projected"))
+_COLUMNS = (
+    Column("budget", folds=True),
+    Column("scope", folds=True),
+    Column("limit", right=True),
+    Column("spent", right=True),
+    Column("reserved", right=True),
+    Column("left", right=True),
+    Column("used", right=True, from_width=90),
+    Column("burn", right=True),
+    Column("projected", right=True, from_width=110),
+    Column("resets"),
+)
 
 
 @budgets.callback(invoke_without_command=True)
@@ -125,24 +136,19 @@ def _list(remote: Remote, budget: str | None, scope: str | None, *, as_json: boo
     elif not found:
         typer.echo("No budgets.", err=True)
     else:
-        _print(found)
+        print_table(_COLUMNS, map(_row, found))
 
 
-def _print(found: list[dict[str, Any]]) -> None:
-    from rich.text import Text
-
-    shown = table(
-        "budget", "scope", "limit", "spent", "reserved", "left", "used", "burn", "projected", "resets", right=_NUMBERS
-    )
-    for line in found:
-        burn = "" if line["burn_rate"] is None else f"{line['burn_rate']:.2f}"
-        name = line["id"] + (" (shadow)" if line["mode"] == "shadow" else "")
-        money = (dollars(line[f"{amount}_usd"]) for amount in ("limit", "posted", "reserved", "remaining"))
-        resets = clock(line["resets_at"]) or line["period"]
-        used = f"{line['used_ratio']:.0%}"
-        cells = (name, line["scope"], *money, used, burn, dollars(line["projected_usd"]), resets)
-        shown.add_row(*map(Text, cells))
-    print_table(shown)
+def _row(line: dict[str, Any]) -> list[str]:
+    return [
+        line["id"] + (" (shadow)" if line["mode"] == "shadow" else ""),
+        line["scope"],
+        *(dollars(line[f"{amount}_usd"]) for amount in ("limit", "posted", "reserved", "remaining")),
+        f"{line['used_ratio']:.0%}",
+        "" if line["burn_rate"] is None else f"{line['burn_rate']:.2f}",
+        dollars(line["projected_usd"]),
+        clock(line["resets_at"]) or line["period"],
+    ]
 
 
 def _show_entry(entry: dict[str, Any], *, as_json: bool) -> None:

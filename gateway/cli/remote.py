@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NamedTuple, NoReturn
 
 import typer
 
 from gateway.cli.configuration import PROBLEMS, USAGE, load_or_exit
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 TIMEOUT_S = 60.0
 DEFAULT_CONFIG = Path("config.yaml")
@@ -117,40 +115,50 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2))
 
 
-def table(*columns: str, right: frozenset[str] = frozenset()) -> Table:
-    """A table whose first column stays in one piece."""
-    from rich.table import Table
+class Column(NamedTuple):
+    """A column of a table."""
 
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    for number, column in enumerate(columns):
-        justify = "right" if column in right else "left"
-        made.add_column(column, justify=justify, no_wrap=number == 0 or column in right, overflow="fold")  # type: ignore[arg-type]  # a literal
-    return made
+    heading: str
+    right: bool = False
+    folds: bool = False
+    """Whether it may be broken into lines; others stay in one piece."""
+    from_width: int = 0
+    """Left out where the terminal is narrower than this many characters."""
 
 
-def print_table(made: Table) -> None:
-    """A terminal's lines are folded to its width; what goes to a file or another program has a line for each row."""
+def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table that fits the terminal; what goes to a file or another program has every column, unfolded."""
     from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
     console = Console(highlight=False)
+    width = console.width if sys.stdout.isatty() else sys.maxsize
+    shown = [at for at, column in enumerate(columns) if width >= column.from_width]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for at in shown:
+        column = columns[at]
+        justify: Literal["left", "right"] = "right" if column.right else "left"
+        table.add_column(column.heading, justify=justify, no_wrap=not column.folds, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(row[at]) for at in shown))  # Text, since a cell may hold what rich takes for markup
     if not sys.stdout.isatty():
-        console.width = max(console.width, console.measure(made, options=console.options.update(width=9999)).maximum)
-    console.print(made)
+        console.width = max(console.width, console.measure(table, options=console.options.update(width=9999)).maximum)
+    console.print(table)
 
 
 def dollars(usd: str | None) -> str:
-    """An exact amount, shortened to what a person reads: `12.50`, `0.0042`; `0.000125` keeps what it has."""
+    """An exact amount, shortened to what a person reads: `12.50`, `0.0042`, `0.000125`."""
     if usd is None:
         return ""
     from decimal import Decimal
 
     exact = Decimal(usd)
-    places = 4 if abs(exact) >= 1 else 6
-    text = f"{exact:.{places}f}".rstrip("0")
+    text = f"{exact:.2f}" if abs(exact) >= 1 else f"{exact:.6f}".rstrip("0")
     whole, _, decimals = text.partition(".")
     return f"{whole}.{decimals:0<2}"
 
 
 def clock(at: str | None) -> str:
-    """`2026-12-01T00:00:00Z` as `2026-12-01 00:00`, UTC."""
-    return "" if at is None else at[:16].replace("T", " ")
+    """`2026-12-01T00:00:00Z` as `12-01 00:00`; the year goes without saying, the zone is UTC."""
+    return "" if at is None else at[5:16].replace("T", " ")

@@ -11,6 +11,7 @@ from gateway.cli.configuration import USAGE
 from gateway.cli.remote import (
     DEFAULT_CONFIG,
     AdminKey,
+    Column,
     Config,
     Json,
     Remote,
@@ -21,7 +22,6 @@ from gateway.cli.remote import (
     pass_on,
     print_json,
     print_table,
-    table,
 )
 
 runs = typer.Typer(help="See runs; pause, resume and close them.", rich_markup_mode=None)
@@ -30,7 +30,17 @@ Run = Annotated[str, typer.Argument(help="The run, as agent/run.")]
 Why = Annotated[str, typer.Option("--reason", help="Why; the run keeps it.")]
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}/[A-Za-z0-9._:-]{1,128}")
-_NUMBERS = frozenset(("spent", "limit", "requests", "tokens"))
+_COLUMNS = (
+    Column("run"),
+    Column("state"),
+    Column("spent", right=True),
+    Column("limit", right=True, from_width=90),
+    Column("requests", right=True),
+    Column("tokens", right=True, from_width=90),
+    Column("opened", from_width=110),
+    Column("ends"),
+    Column("reason", folds=True, from_width=100),
+)
 
 
 @runs.callback(invoke_without_command=True)
@@ -151,8 +161,6 @@ def _change(remote: Remote, run: str, change: str, reason: str | None, *, as_jso
 
 
 def _list(remote: Remote, state: str | None, limit: int, *, as_json: bool) -> None:
-    from rich.text import Text
-
     found = remote.get("runs", state=state, limit=limit)["data"]
     if as_json:
         print_json(found)
@@ -160,14 +168,22 @@ def _list(remote: Remote, state: str | None, limit: int, *, as_json: bool) -> No
     if not found:
         typer.echo("No runs.", err=True)
         return
-    shown = table("run", "state", "spent", "limit", "requests", "tokens", "opened", "ends", right=_NUMBERS)
-    for run in found:
-        used, cost_limit = run["used"], run["limits"]["cost_usd"]
-        counts = (str(used["requests"]), str(used["tokens"]))
-        times = (clock(run["opened_at"]), clock(run["expires_at"]))
-        cells = (run["id"], _state(run), dollars(used["cost_usd"]), dollars(cost_limit), *counts, *times)
-        shown.add_row(*map(Text, cells))
-    print_table(shown)
+    print_table(_COLUMNS, map(_row, found))
+
+
+def _row(run: dict[str, Any]) -> list[str]:
+    used = run["used"]
+    return [
+        run["id"],
+        run["state"],
+        dollars(used["cost_usd"]),
+        dollars(run["limits"]["cost_usd"]),
+        str(used["requests"]),
+        str(used["tokens"]),
+        clock(run["opened_at"]),
+        clock(run["expires_at"]),
+        run["reason"] or "",
+    ]
 
 
 def _state(run: dict[str, Any]) -> str:

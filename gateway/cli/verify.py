@@ -7,7 +7,15 @@ from typing import Any
 import typer
 
 from gateway.cli.configuration import PROBLEMS
-from gateway.cli.remote import DEFAULT_CONFIG, AdminKey, Config, Json, Remote, Url, print_json, print_table, table
+from gateway.cli.remote import DEFAULT_CONFIG, AdminKey, Column, Config, Json, Remote, Url, print_json, print_table
+
+_COLUMNS = (
+    Column("counter", folds=True),
+    Column("scope", folds=True),
+    Column("posted", right=True),
+    Column("journal", right=True),
+    Column("difference", right=True),
+)
 
 
 def verify(url: Url = "", admin_key: AdminKey = "", config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
@@ -25,15 +33,10 @@ def verify(url: Url = "", admin_key: AdminKey = "", config: Config = DEFAULT_CON
 
 
 def _print(found: dict[str, Any]) -> None:
-    from rich.text import Text
-
     differences = found["differences"]
     if differences:
-        shown = table("counter", "scope", "posted", "journal", "difference", right=frozenset(("posted", "journal")))
-        for each in differences:
-            cells = (each["key"], each["scope"], each["posted"], each["journal"], each["difference"])
-            shown.add_row(*(Text(str(cell)) for cell in cells))
-        print_table(shown)
+        names = ("key", "scope", "posted", "journal", "difference")
+        print_table(_COLUMNS, ([str(each[name]) for name in names] for each in differences))
     skipped = found["skipped"]
     for each in skipped:
         typer.echo(f"not compared: {each['key']}: {each['reason']}", err=True)
