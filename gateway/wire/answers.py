@@ -19,6 +19,7 @@ Fields = dict[str, msgspec.Raw]
 _encode = msgspec.json.encode
 _fields_decoder = msgspec.json.Decoder(Fields)
 _NO_ERROR = (b"", b"null")
+_LENGTH = b'"length"'
 
 
 def _is_empty(raw: msgspec.Raw) -> bool:
@@ -46,6 +47,8 @@ class WholeAnswer(NamedTuple):
     """Size of the generated part, for an estimate."""
     failed: bool = False
     """True for an error in the guise of an answer (status 200, `error` and nothing generated), as OpenRouter sends."""
+    cut: bool = False
+    """An answer reached its bound on tokens: it would have become longer."""
 
 
 class MalformedAnswer(ValueError):
@@ -64,7 +67,8 @@ def read_answer(body: bytes) -> WholeAnswer:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedAnswer(str(error)) from None
     text_bytes = len(memoryview(answer.choices))
-    return WholeAnswer(normalise(answer.usage), answer.service_tier, text_bytes, answer.failed)
+    cut = _LENGTH in bytes(answer.choices)  # inside of texts the quotes are escaped
+    return WholeAnswer(normalise(answer.usage), answer.service_tier, text_bytes, answer.failed, cut)
 
 
 def _read_odd_answer(body: bytes) -> WholeAnswer:
@@ -118,6 +122,7 @@ class StreamObserver:
         "_remember",
         "closings",
         "content_events",
+        "cut",
         "done",
         "failed",
         "outdated",
@@ -146,6 +151,8 @@ class StreamObserver:
         """Events that carried generated text, tool calls or reasoning."""
         self.text_bytes = 0
         """Bytes of these, as JSON."""
+        self.cut = False
+        """An answer reached its bound on tokens: it would have become longer."""
         self.done = False
         """`[DONE]` was seen."""
         self.failed = False
@@ -201,6 +208,8 @@ class StreamObserver:
         for choice in choices:
             if choice.finish_reason is not None:
                 self._finished += 1
+                if choice.finish_reason == "length":
+                    self.cut = True
             delta = choice.delta
             size = _text_size(choice.text)
             if delta is not None:

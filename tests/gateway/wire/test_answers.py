@@ -312,3 +312,15 @@ def test_a_running_usage_is_believed() -> None:
     assert observer.counted_tokens(4) == 100
     observer.observe(event({"choices": [{"delta": {"content": "a"}}]}))
     assert observer.counted_tokens(4) == 104
+
+
+def test_answers_that_reached_their_bound() -> None:
+    assert observed(event(delta("length", content="a"))).cut
+    assert not observed(event(delta("stop", content='"length"'))).cut
+
+    def cut(finish_reason: str) -> bool:
+        choice = {"message": {"content": 'a "length" b'}, "finish_reason": finish_reason}
+        return read_answer(json.dumps({"choices": [choice], "usage": USAGE}).encode()).cut
+
+    assert cut("length")
+    assert not cut("stop")
