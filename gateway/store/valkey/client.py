@@ -134,14 +134,15 @@ class Client:
 
     def call(self, script: Script, key: str, args: Sequence[Part]) -> asyncio.Future[Any]:
         """Call a script. The future's result is the reply; an exception as its result is an error reply, or a
-        StoreUnavailable when there was no connection or no answer in time. Cancelling it does not call anything off.
+        StoreUnavailable when the connection broke or no answer came in time. Cancelling it calls nothing off.
+
+        Raises StoreUnavailable when it cannot be sent: then it certainly was not applied.
         """
-        future: asyncio.Future[Any] = self._loop.create_future()
         connection = self._connection
         if connection is None or connection.congested:
-            future.set_result(StoreUnavailable(f"{self.address!r}: {self.last_error}"))
-        else:
-            connection.send(_pack((b"EVALSHA", script.sha, 1, key, *args)), future.set_result)
+            raise StoreUnavailable(f"{self.address!r}: {self.last_error}")
+        future: asyncio.Future[Any] = self._loop.create_future()
+        connection.send(_pack((b"EVALSHA", script.sha, 1, key, *args)), future.set_result)
         return future
 
     def post(self, script: Script, key: str, args: Sequence[Part], sink: Sink) -> bool:
@@ -311,6 +312,7 @@ class _Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The server does not read."""
         self.congested = True
+        self._client.last_error = "the server does not read what it is sent"
 
     def resume_writing(self) -> None:
         """The server reads again."""

@@ -112,6 +112,8 @@ class Link:
         payload: bytes
         code, _, _, payload = reply
         if code == b"EPOCH":
+            if payload.decode() == self.epoch:
+                raise StoreUnavailable("the store's counters were rebuilt meanwhile")
             self.suspect(f"the store is in epoch {payload.decode() or 'none'}, not {self.epoch}")
             raise StoreUnavailable(self.halted or "the store's counters were rebuilt meanwhile")
         return code, payload
@@ -219,7 +221,9 @@ class Link:
 
     def _observe(self, reply: list[Any]) -> None:
         """Learn the time from an answer, and whether the server has gone back."""
-        if len(reply) != _ANSWER_LENGTH or self.halted is not None or reply[0] == b"EPOCH":
+        if len(reply) != _ANSWER_LENGTH or type(reply[1]) is not int:
+            return  # to a plain command: entries of the stream, perhaps
+        if self.halted is not None or reply[0] == b"EPOCH":
             return
         _, seq, now_us, _ = reply
         self._told_us = now_us

@@ -123,7 +123,7 @@ end
 
 local had = call('HMGET', RESERVATION, 'state', 'reply')
 if had[1] then
-  if had[1] == 'pending' then
+  if had[1] == 'pending' and had[2] ~= '' then
     return answer('GRANTED', had[2])
   end
   return answer('RESOLVED')

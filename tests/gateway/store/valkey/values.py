@@ -6,7 +6,6 @@ from gateway.ledger.operations import Amounts, Bid, Claim, Origin, Rate, Ticket,
 from gateway.telemetry.events import ChargePosted
 from routing.money import NanoUsd, Usage
 
-
 TEN = Amounts(10, 10)
 
 
