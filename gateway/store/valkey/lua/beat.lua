@@ -21,6 +21,7 @@ for _, owner in ipairs(call('ZRANGEBYSCORE', OWNERS, '-inf', string.format('(%.0
     end
   end
 end
+call('ZREMRANGEBYSCORE', PREFIX .. 'orphaned', '-inf', string.format('%.0f', now_us - ORPHANED_MS * 1000))
 -- One that has been gone for a day, and left nothing, will not come back.
 for _, owner in ipairs(call('ZRANGEBYSCORE', OWNERS, '-inf', string.format('%.0f', now_us - FORGET_US))) do
   if call('EXISTS', PREFIX .. 'o:' .. owner) == 0 then

@@ -1,4 +1,5 @@
--- What ends a reservation: hashes `r:<id>`, listed under their owner in `o:<owner>` while they are pending.
+-- What ends a reservation: hashes `r:<id>`, listed under their owner in `o:<owner>` while they are pending, and in `orphaned`
+-- while a late settlement may still correct them.
 
 local FINISHED_MS = 3600000
 local ORPHANED_MS = 7 * DAY_MS
@@ -94,6 +95,7 @@ end
 local function orphan(found)
   local money, tokens = held(found)
   finish(found, 'orphaned', money, tokens, '1')
+  call('ZADD', PREFIX .. 'orphaned', NOW, found.id)
   event('orphan', 'i', found.id, 'o', found.owner, 'n', table.concat({ found.window, money, tokens, NOW }, ' '),
     'b', found.body, 'm', money .. ' ' .. tokens .. ' 1')
 end

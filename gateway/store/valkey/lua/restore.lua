@@ -24,6 +24,7 @@ call('HSET', key, 'state', 'pending', 'at', ARGV[5], 'window', ARGV[6], 'owner',
 if orphaned then
   call('HSET', key, 'state', 'orphaned', 'money', ARGV[metered and 12 or 10], 'tokens', ARGV[metered and 13 or 11])
   call('PEXPIRE', key, ORPHANED_MS)
+  call('ZADD', PREFIX .. 'orphaned', NOW, ID)
   return answer('OK')
 end
 call('SADD', PREFIX .. 'o:' .. OWNER, ID)

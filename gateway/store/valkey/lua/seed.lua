@@ -119,7 +119,8 @@ local function belongs(claim, found, origin, is_carve)
   return not carved(claim, found.via)
 end
 
--- Reserves in the new counters what a pending reservation holds; one that does not have the claim gets it.
+-- Reserves in the new counters what a pending reservation holds; one that does not have the claim gets it. So does an
+-- orphaned one, for its correction.
 local function attach(found)
   local has = {}
   for _, claim in ipairs(claims_held(found)) do
@@ -137,7 +138,7 @@ local function attach(found)
       held_claim[CALIBRATED] = claim[CALIBRATED] and found.metered == '1'
       more[#more + 1] = held_claim
     end
-    if held_claim then
+    if held_claim and found.state == 'pending' then
       local amount = is_carve and found.left or share(held_claim, found.sm, found.st, found.cm, found.ct)
       add(PREFIX .. 'c:' .. claim[KEY], 'room', minus(amount))
     end
@@ -199,6 +200,12 @@ for _, owner in ipairs(owners) do
     if found and found.state == 'pending' then
       attach(found)
     end
+  end
+end
+for _, id in ipairs(call('ZRANGE', PREFIX .. 'orphaned', 0, -1)) do
+  local found = find(id)
+  if found and found.state == 'orphaned' then
+    attach(found)
   end
 end
 return answer('OK')

@@ -35,6 +35,7 @@ local function amend(found)
   end
   call('HSET', found.key, 'state', 'corrected')
   call('PEXPIRE', found.key, FINISHED_MS)
+  call('ZREM', PREFIX .. 'orphaned', ID)
   pass_on(found.via, money)
   local posted = table.concat({ money, tokens, requests }, ' ')
   if CHARGE == '' then
