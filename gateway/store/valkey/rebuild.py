@@ -28,8 +28,11 @@ from gateway.store.valkey.codec import Admitted, Body, body_of
 from gateway.store.valkey.keys import Keys
 from gateway.store.valkey.position import Superseded
 from gateway.store.valkey.scripts import Script
+from gateway.store.valkey.seeding import Seeds, seed_args
 
 CARVE: Final = "carve:"
+_UNSEEDED: Final = ("c|", "v|")
+"""Slots, and how quickly runs spend: the journal does not tell. What was spent quickly is forgotten."""
 _NOBODY: Final = Body((), None, None, ())
 _pack = msgspec.msgpack.encode
 
@@ -93,10 +96,19 @@ class Rebuild:
         for run in left.runs:
             await self._call(scripts.RESTORE_RUN, *_run_args(run, left.carves.get(run.id)))
         await self._restore(left.pending, orphaned=False)
+        await self._seed(left.pending)
         await self._restore(left.orphaned, orphaned=True)
         for run in left.runs:
             if run.state == "closed" and run.id in left.carves:
                 await self._call(scripts.SETTLE_CARVE, CARVE + run.id)
+
+    async def _seed(self, pending: Iterable[Admitted]) -> None:
+        """Make the counters that would begin at nothing when first asked for, though something holds them."""
+        claims = {claim.key: claim for held in pending for claim in held.body.claims if claim.key[:2] in _UNSEEDED}
+        found = list(claims.values())
+        posted: list[int | dict[int, int]] = [{} if claim.bucket_s else 0 for claim in found]
+        if found:
+            await self._call(scripts.SEED, *seed_args(found, Seeds(f"{self._epoch}-1", posted)))
 
     async def _restore(self, each: Iterable[Admitted], *, orphaned: bool) -> None:
         for held in each:
