@@ -99,8 +99,8 @@ class StoreMachine(RuleBasedStateMachine):
         """A fresh, empty store. Called once per example."""
         raise NotImplementedError
 
-    @initialize()
-    def start(self) -> None:
+    @initialize(carved=st.booleans(), sub_carved=st.booleans())
+    def start(self, carved: bool, sub_carved: bool) -> None:
         self.store = self.adapter()
         self.model = Model()
         self.limits = world.Limits()
@@ -112,6 +112,10 @@ class StoreMachine(RuleBasedStateMachine):
         self.may_exceed = False
         """Whether this step is one of those that may take a counter beyond its limit."""
         self.entries = 0
+        limits = RunLimits(requests=6, tokens=900)
+        self._open(None, RunLimits(), 0)
+        self._open("researcher/run0", limits, 100 if carved else 0)
+        self._open("researcher/run1", limits, 60 if sub_carved else 0)
 
     def teardown(self) -> None:
         if hasattr(self, "store"):
@@ -125,7 +129,7 @@ class StoreMachine(RuleBasedStateMachine):
         forgot = world.ROLLING in self.model.limits and not self.store.counters([world.ROLLING])
         old = not data.draw(st.integers(0, 4)) and now_s - self.reloaded_s < FORGOTTEN_S and not forgot
         limits = self.limits.older() if old else self.limits
-        runs, via = self._spending(data.draw(st.integers(0, 7)))
+        runs, via = self._spending(data.draw(st.integers(0, 6)))
         bids = data.draw(world.bids(limits, [self.model.runs[run] for run in runs], via, now_s))
         ticket = Ticket(f"request{len(self.tickets)}.1", bids, runs, via)
         self.tickets.append(ticket)
@@ -190,16 +194,18 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.tickets)
     @rule(index=st.integers(0, 50), again=st.booleans())
     def release(self, index: int, again: bool) -> None:
+        id = self._ticket(index).id
         for _ in range(1 + again):
-            self.model.release(self._ticket(index).id, self.store.now_s())
-            self.store.release(self._ticket(index).id)
+            self.model.release(id, self.store.now_s())
+            self.store.release(id)
 
     @precondition(lambda self: self.tickets)
     @rule(index=st.integers(0, 50), again=st.booleans())
     def orphan(self, index: int, again: bool) -> None:
+        id = self._ticket(index).id
         for _ in range(1 + again):
-            self.model.orphan(self._ticket(index).id)
-            self.store.orphan(self._ticket(index).id)
+            self.model.orphan(id)
+            self.store.orphan(id)
 
     @rule()
     def lose_heartbeat(self) -> None:
@@ -213,27 +219,14 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(data=st.data(), parent=st.integers(0, 7), carved=st.booleans())
     def open_run(self, data: st.DataObject, parent: int, carved: bool) -> None:
         """A root, or a sub-run of one of the runs; of one that is not open, or does not exist, too."""
-        path, via = self._spending(parent)
-        now_s = self.store.now_s()
-        if any(now_s >= self.model.runs[run].closes_at_s for run in path):
+        path, _ = self._spending(parent)
+        if any(self.store.now_s() >= self.model.runs[run].closes_at_s for run in path):
             return  # it may be forgotten by now
-        carve = NanoUsd(data.draw(st.integers(1, 60))) if carved else NanoUsd(0)
-        claims = world.carve_claims(self.limits, [self.model.runs[run] for run in path], via, carve, now_s)
-        opening = Opening(
-            f"researcher/run{len(self.openings)}",
-            path[0] if path else data.draw(st.sampled_from((None, None, None, "researcher/unknown"))),
-            data.draw(st.sampled_from(("acme",) * 9 + ("other",))),
-            "researcher",
-            data.draw(world.run_limits),
-            data.draw(st.sampled_from((5.0, 600.0, 1e6))),
-            carve,
-            claims,
-            via,
-        )
-        self.openings.append(opening)
-        self.claims.update((claim.key, claim) for claim in claims)
-        expected = self.model.open_run(opening, now_s)
-        check_run(expected, self.store.open_run(opening))
+        named = path[0] if path else data.draw(st.sampled_from((None, None, None, "researcher/unknown")))
+        ttl_s = data.draw(st.sampled_from((5.0, 600.0, 1e6)))
+        carve = data.draw(st.integers(1, 60)) if carved else 0
+        org = data.draw(st.sampled_from(("acme",) * 9 + ("other",)))
+        self._open(named, data.draw(world.run_limits), carve, ttl_s, org)
 
     @precondition(lambda self: self.openings)
     @rule(index=st.integers(0, 7), org=st.sampled_from(("acme", "other")), other_parent=st.booleans())
@@ -336,9 +329,27 @@ class StoreMachine(RuleBasedStateMachine):
 
     # --- helpers ---
 
+    def _open(self, parent: str | None, limits: RunLimits, carve: int, ttl_s: float = 1e6, org: str = "acme") -> None:
+        now_s = self.store.now_s()
+        known = self.model.runs.get(parent or "")
+        path = [] if known is None else [self.model.runs[run] for run in known.path]
+        via = next((f"carve:{run.id}" for run in path if run.carve), None)
+        claims = world.carve_claims(self.limits, path, via, NanoUsd(carve), now_s)
+        id = f"researcher/run{len(self.openings)}"
+        opening = Opening(id, parent, org, "researcher", limits, ttl_s, NanoUsd(carve), claims, via)
+        self.openings.append(opening)
+        self.claims.update((claim.key, claim) for claim in claims)
+        check_run(self.model.open_run(opening, now_s), self.store.open_run(opening))
+
     def _ticket(self, index: int) -> Ticket:
-        """One of the latest tickets more often than an early one."""
-        return self.tickets[-1 - index % len(self.tickets)]
+        """Mostly a pending one or one of the orphans, of these the latest; else any."""
+        at_stake = [t for t in self.tickets if self._state(t) in ("pending", "orphaned")]
+        tickets = at_stake if at_stake and index % 4 else self.tickets
+        return tickets[-1 - index // 4 % len(tickets)]
+
+    def _state(self, ticket: Ticket) -> str | None:
+        held = self.model.reservations.get(ticket.id)
+        return None if held is None else held.state
 
     def _run(self, index: int) -> str:
         return list(self.model.runs)[index % len(self.model.runs)]
