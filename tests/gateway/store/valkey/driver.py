@@ -47,6 +47,7 @@ class NothingPosted:
             if claim.bucket_s:
                 fields |= {"bucket": claim.bucket_s, "first": 0}
             self.server.hset(f"{{machine}}:c:{claim.key}", mapping=fields)
+            self.server.sadd("{machine}:counters", claim.key)
         return Seeds("0-0", [{} if claim.bucket_s else 0 for claim in claims])
 
 
