@@ -92,8 +92,8 @@ class Look(NamedTuple):
     """What the guard saw of one request."""
 
     finding: Finding | None
-    prompt: int
-    """Its fingerprint: for `RunMemory.end`, once the request is over."""
+    prompt: int | None
+    """Its fingerprint: for `RunMemory.end`, once the request is over. None when it has no prompt."""
 
 
 def look(
@@ -102,8 +102,11 @@ def look(
     """Look for a loop in a request of the run that `memory` is of: in its tool calls, and in its coming again.
 
     `fields` and `messages` are those of the request and its profile; `retry` as for `RunMemory.begin`. Requests
-    without a run have tool calls only: `find_loop`.
+    without a run have tool calls only: `find_loop`. Embeddings are left alone: an agent that looks the same question up
+    at every step embeds the same text.
     """
+    if "messages" not in fields and "prompt" not in fields:
+        return Look(None, None)
     prompt = fingerprint(fields)
     finding = memory.begin(prompt, rule, retry=retry)
     if finding is None and (history := fields.get("messages")) is not None:

@@ -98,6 +98,7 @@ def test_a_look_sees_calls_and_prompts() -> None:
     memory.forgive(len(messages))
     seen = look(request, len(messages), RULE, memory)
     assert seen.finding is None
+    assert seen.prompt is not None
     for _ in range(3):
         memory.end(seen.prompt, RULE, answered=True)
     again = look(request, len(messages), RULE, memory).finding
@@ -112,9 +113,19 @@ def test_another_conversation_of_the_run_is_looked_at_from_its_beginning() -> No
     assert look(fields(messages=messages), len(messages), RULE, memory).finding is not None
 
 
-@pytest.mark.parametrize("request_fields", [fields(model="m", input="text"), fields(messages="no list")])
-def test_requests_without_messages(request_fields: Mapping[str, msgspec.Raw]) -> None:
-    assert look(request_fields, 0, RULE, RunMemory()).finding is None
+def test_messages_that_are_none() -> None:
+    assert look(fields(messages="no list"), 0, RULE, RunMemory()).finding is None
+
+
+@pytest.mark.parametrize(("name", "found"), [("prompt", True), ("input", False)])
+def test_completions_repeat_and_embeddings_may(name: str, found: bool) -> None:
+    memory = RunMemory()
+    request = fields(**{"model": "m", name: "text"})
+    for _ in range(5):
+        seen = look(request, 0, RULE, memory)
+        if seen.prompt is not None:
+            memory.end(seen.prompt, RULE, answered=True)
+    assert (seen.finding is not None) is found
 
 
 def test_the_longest_idle_run_is_forgotten_first() -> None:
