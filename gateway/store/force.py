@@ -26,7 +26,7 @@ from gateway.ledger.operations import Claim, Run
 from gateway.ledger.scopes import EACH, Labels
 from gateway.ledger.windows import Span
 from gateway.store.live import LiveBook
-from gateway.store.seeding import claim_of, labels_of, values_of, values_of_carve, written
+from gateway.store.seeding import claim_of, entries_of, labels_of, values_of, values_of_carve, written
 from gateway.telemetry.events import ChargePosted
 
 _log = logging.getLogger("farebox.store")
@@ -43,8 +43,6 @@ class _New:
     budget: Budget
     settled: dict[str, tuple[ChargePosted, tuple[str, ...]]] = field(default_factory=dict)
     """Charges since the budget is in force, and the counters they are posted to."""
-    adjusted: int = 0
-    """Entries by hand since then: they are in the journal already, so what was read before them is read again."""
 
 
 _Past = dict[str, tuple[Claim, int | dict[int, int]]]
@@ -131,13 +129,6 @@ class Force:
                 values = new.settled.get(charge.charge_id, (charge, ()))[1]
                 new.settled[charge.charge_id] = (charge, (*values, parts[2]))
 
-    def adjusted(self, budget: str) -> bool:
-        """Note an entry that the journal has. Whether the budget is new, and reads it from there."""
-        new = self.new.get(budget)
-        if new is not None:
-            new.adjusted += 1
-        return new is not None
-
     def cover_late(self, held: Held) -> None:
         """Let an attempt that was just admitted count in the newest budgets too."""
         if not any(claim.version == self.version for claim in held.bid.claims):
@@ -194,11 +185,10 @@ class Force:
 
     async def _seed_one(self, new: _New) -> None:
         await self._flush()
-        adjusted = new.adjusted
         before = await written(self._database, new.settled)
         past = await self._past(new.budget)
         after = await written(self._database, new.settled)
-        if self.new.get(new.budget.id) is not new or before != after or adjusted != new.adjusted:
+        if self.new.get(new.budget.id) is not new or before != after:
             return  # the journal went on meanwhile, or another configuration came: once more
         for name in after:
             _take_off(past, new.budget, *new.settled[name])
@@ -206,7 +196,17 @@ class Force:
         del self.new[new.budget.id]
 
     async def _past(self, budget: Budget) -> _Past:
-        """What the journal has of each counter: of all in the window of now, and of older ones that are still held."""
+        """What the journal has of each counter, entries by hand included; the book is told which these are."""
+        entries = await entries_of(self._database, budget.id)
+        while True:
+            past = await self._spent(budget)
+            before, entries = entries, await entries_of(self._database, budget.id)
+            if before == entries:  # else one came meanwhile: nobody knows whether it is in there
+                self._book.know_entries(entries)
+                return past
+
+    async def _spent(self, budget: Budget) -> _Past:
+        """Of all counters in the window of now, and of older ones that are still held."""
         now_s = self._now_s()
         past: _Past = {}
         for value, posted in (await spent(self._database, budget, budget.window.at(now_s), now_s)).items():

@@ -175,6 +175,12 @@ class LiveBook(Book):
         counter.posted = sum(buckets.values())
         counter.stale_s = 0.0  # the next look drops what has left the window
 
+    def know_entries(self, entries: Iterable[str]) -> None:
+        """Entries by hand that are in what was posted before: when one is sent again it changes nothing."""
+        for entry in entries:
+            if entry not in self._entries:
+                self._entries.add(entry, True)
+
     def _keys(self, budget: str) -> list[str]:
         prefix = f"b|{budget}|"
         return [key for key in self._counters if key.startswith(prefix)]

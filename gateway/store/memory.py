@@ -288,9 +288,8 @@ class MemoryStore:
     async def adjust(self, key: str, amount: int, entry: str) -> CounterState | None:
         """Post `amount` to a counter once for each `entry`, which the journal has. Raises StoreUnavailable."""
         claim = self._force.claim(key)
-        if claim is not None and self._force.adjusted(key.split("|")[1]):
-            await self._seeded()
-            return next(iter(self._book.counters([key], self.now_s())), None)
+        if claim is not None and self._force.waits_for((claim,)):
+            await self._seeded()  # the journal has the entry: it may be among what is seeded
         if claim is not None and key not in self._book:
             self._book.add_history(claim, {} if claim.bucket_s else 0)
         state = self._book.adjust(key, amount, entry, self.now_s())

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from gateway.journal.database import Database
 from gateway.journal.sessions import reading
 from gateway.journal.spend import RunSpend, run_spent
-from gateway.journal.tables import charges
+from gateway.journal.tables import adjustments, charges
 from gateway.ledger.budgets import Budget
 from gateway.ledger.operations import Claim, Origin, Run, Unit
 from gateway.ledger.scopes import SHARED, Labels
@@ -18,6 +18,8 @@ from gateway.telemetry.events import ChargePosted
 OF_PARENTS = frozenset({"global", "org", "team", "agent"})
 """Scopes that a carve has been reserved in: an attempt that spends the carve does not count in them by itself."""
 _IDS_AT_A_TIME = 500
+_ENTRIES = 1_000
+"""So many entries by hand can be told from new ones when they are sent again."""
 
 
 def claim_of(budget: Budget, value: str, now_s: float, version: int) -> Claim:
@@ -103,6 +105,18 @@ async def written(database: Database, ids: Collection[str]) -> set[str]:
             rows = await connection.execute(select(charges.c.charge_id).where(charges.c.charge_id.in_(part)))
             found.update(rows.scalars())
     return found
+
+
+async def entries_of(database: Database, budget: str) -> list[str]:
+    """The ids of the latest entries that were made by hand in a budget. Raises JournalError."""
+    latest = (
+        select(adjustments.c.id)
+        .where(adjustments.c.budget == budget)
+        .order_by(adjustments.c.window_at_us.desc(), adjustments.c.id)
+        .limit(_ENTRIES)
+    )
+    async with reading(database.engine) as connection:
+        return list((await connection.execute(latest)).scalars())
 
 
 def in_parts(ids: Iterable[str]) -> Iterator[list[str]]:

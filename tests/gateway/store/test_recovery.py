@@ -18,6 +18,7 @@ from gateway.ledger.budgets import RunLimits
 from gateway.ledger.operations import Amounts, Bid, Claim, Granted, Opening, Refused, Run, Ticket, Unit
 from gateway.store.log import ReservationLog, segments
 from gateway.store.records import Settled, scan
+from gateway.telemetry.events import Adjusted
 from routing.money import NanoUsd
 from tests.gateway.store.memory_world import BUDGETS, World
 from tests.gateway.store.samples import NOON_S, charge, origin
@@ -179,6 +180,18 @@ async def test_a_disk_without_room_for_the_log_stops_the_start(world: World, mon
     disk.free = None
     await world.start()  # the lock is free, the charges are there
     assert await world.counter("all", "") == (700, 0)
+
+
+async def test_an_entry_by_hand_that_is_sent_again_after_a_start_counts_once(world: World) -> None:
+    entry = Adjusted("adj_1", NOON_S, "users", "bob", world.store.now_s(), 700, "a gift", "ops")
+    world.journal.write((entry,))
+    await world.journal.flush()
+    await world.restart()  # before the store heard of it
+    key = world.claims(origin())[2].key
+    state = await world.store.adjust(key, 700, "adj_1")
+    assert state is not None
+    assert state.posted == 700
+    assert await world.differences() == []
 
 
 # Runs.
