@@ -12,6 +12,7 @@ from typing import Self
 
 from gateway import __version__
 from gateway.admission.admission import Admission
+from gateway.admission.governor import Governor
 from gateway.admission.watch import Watch
 from gateway.api.openai import OpenAIApi
 from gateway.api.operations import OperationsApi
@@ -110,8 +111,7 @@ class App:
             self._keysync,
             models,
             self._door,
-            admission=admission,
-            watch=Watch(store, admission.runs, recorder),
+            governor=Governor(Watch(store, admission.runs, recorder), admission),
             transport=self._transport,
             recorder=recorder,
         )

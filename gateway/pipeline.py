@@ -19,8 +19,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Protocol
 
-from gateway.admission.admission import Admission
-from gateway.admission.watch import Watch
+from gateway.admission.governor import Governor
 from gateway.config.snapshot import Snapshot
 from gateway.context import RequestContext
 from gateway.errors import (
@@ -84,16 +83,14 @@ class Pipeline:
         models: Models,
         admittance: Admittance,
         *,
-        admission: Admission,
-        watch: Watch,
+        governor: Governor,
         transport: Transport,
         recorder: Recorder,
     ) -> None:
         self._authenticator = authenticator
         self._models = models
         self._admittance = admittance
-        self._admission = admission
-        self._watch = watch
+        self._watch, self._admission = governor
         self._transport = transport
         self._recorder = recorder
 
@@ -224,7 +221,7 @@ def _anonymous(snapshot: Snapshot) -> Principal:
 def _note_failure(context: RequestContext, error: FareboxError, reply: Reply) -> None:
     if reply.started:
         context.outcome = "cut"
-    elif context.cost or context.route is not None:
+    elif context.cost or context.deployment is not None:
         context.outcome, context.status = "upstream_error", error.status
     else:
         context.outcome, context.status = "refused", error.status

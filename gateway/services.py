@@ -51,7 +51,7 @@ class Door:
         """Why not, or None."""
         if self.draining:
             return ServiceUnavailable("The gateway is being stopped; try again, another one may answer.")
-        if not self._journal.accepting:
+        if not self._journal.keeps_up:
             return ServiceUnavailable(
                 "The gateway's journal cannot be written fast enough, and no call goes unrecorded. Its operator "
                 "should look at the disk and the log; try again.",

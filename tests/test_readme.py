@@ -29,7 +29,11 @@ from tests.documents import PAGES, ROOT, Block, blocks, commands
 README = ROOT / "README.md"
 _PRICED: dict[str, Any] = {"provider": "simulator", "price": {"input": "1", "output": "1"}}
 BASE: dict[str, dict[str, Any]] = {
-    "providers": {"simulator": {"base_url": "http://127.0.0.1:4010/v1"}},
+    "providers": {
+        "simulator": {"base_url": "http://127.0.0.1:4010/v1"},
+        "vllm": {"base_url": "http://127.0.0.1:8000/v1"},
+    },
+    "teams": {"research": {}, "support": {}},
     "models": {"sim-small": _PRICED, "sim-embed": _PRICED},
     "agents": {"dev": {}},
 }

@@ -42,7 +42,7 @@ LEVELS = {
     "gateway.context": 3.5,
     "gateway.admission": 3.7,
     "gateway.admission.bids": 3.3,
-    "gateway.admission.claims": 3.3,
+    "gateway.admission.claims": 3.25,
     "gateway.admission.permit": 3.4,
     "gateway.exchange": 4,
     "gateway.pipeline": 4.5,

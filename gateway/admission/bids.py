@@ -67,7 +67,7 @@ class Asked(NamedTuple):
 
 def is_meterable(request: ModelRequest, agent: Agent, deployment: Deployment) -> bool:
     """Whether the answer can be counted while it is generated: as a stream, the client's or our own."""
-    if deployment.metering is None or request.api == EMBEDDINGS:
+    if deployment.metering is None or request.api == EMBEDDINGS or not request.countable:
         return False
     return request.stream or (agent.assemble_whole_answers and assemblable(request))
 
