@@ -52,7 +52,7 @@ class Book(Attempts):
             if isinstance(carve, RunRefused):
                 return carve
             self._carves.add(carve)
-        return self._runs.open(opening, now_s)
+        return self._runs.begin(opening, now_s)
 
     def _carve(self, opening: Opening, now_s: float) -> Carve | RunRefused:
         via = None

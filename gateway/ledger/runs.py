@@ -77,7 +77,7 @@ class Runs:
             return RunRefused("children", _scope(parent.run.id), most)
         return None
 
-    def open(self, opening: Opening, now_s: float) -> Run:
+    def begin(self, opening: Opening, now_s: float) -> Run:
         """Add a run that nothing refuses. It never outlives its parent."""
         closes_at_s = now_s + opening.ttl_s
         path: tuple[str, ...] = (opening.id,)
