@@ -15,6 +15,7 @@ from gateway.journal.writer import Journal
 from gateway.ledger.budgets import NO_LIMITS
 from gateway.ledger.operations import Amounts, Granted, Opening, Refused, Run, Unit
 from gateway.ledger.windows import Window
+from gateway.store import force as force_module
 from gateway.store import log as log_module
 from gateway.store import sync as sync_module
 from gateway.store.lock import StorageLocked
@@ -401,6 +402,26 @@ async def test_what_is_settled_while_a_budget_is_seeded_counts_once(world: World
     await world.store._seeded()
     assert await world.counter("users", "bob") == (50, 100)
     world.settle("req_5", 10)
+    assert await world.differences() == []
+
+
+async def test_what_reaches_the_journal_while_it_is_read_counts_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.use(BUDGETS[0])
+    await world.admit("req_1", 100)
+    read = force_module.spent
+
+    async def settled_just_before(*asked: Any) -> Any:
+        if "req_1.1" in world.store._log:
+            world.settle("req_1", 10)
+            await world.journal.flush()
+        return await read(*asked)
+
+    monkeypatch.setattr(force_module, "spent", settled_just_before)
+    world.use(*BUDGETS)
+    await world.store._seeded()
+    assert await world.counter("users", "bob") == (10, 0)
     assert await world.differences() == []
 
 

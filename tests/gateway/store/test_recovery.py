@@ -487,7 +487,7 @@ class Lives(RuleBasedStateMachine):
 
 
 TestLives = Lives.TestCase
-TestLives.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+TestLives.settings = settings(max_examples=15, stateful_step_count=30, deadline=None)
 
 
 def test_a_settlement_is_in_the_log_word_for_word(tmp_path: Path) -> None:
