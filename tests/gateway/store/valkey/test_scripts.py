@@ -368,3 +368,61 @@ def test_the_stores_time_never_goes_back(bench: Bench) -> None:
     assert bench.admit(ticket("one", (money("b|a||total", 100),))).at_s == START_S
     assert bench.store.now_s() >= START_S
     assert isinstance(bench.store, ValkeyStore)
+
+
+# --- what chance finds seldom ---
+
+
+def test_a_bid_is_clamped_to_the_tightest_room(bench: Bench) -> None:
+    """Strict claims by themselves, calibrated ones by themselves and to the strict amount."""
+    tight, loose = money("b|tight||total", 50), money("b|loose||total", 70)
+    metered = money("b|metered||total", 100)._replace(calibrated=True)
+    asked = ticket("one", (loose, tight, metered), Amounts(80, 8))
+    (bid,) = asked.bids
+    bid = bid._replace(calibrated=Amounts(60, 6), least=Amounts(20, 2))
+    granted = bench.admit(asked._replace(bids=(bid,)))
+    assert isinstance(granted, Granted)
+    assert granted.strict == Amounts(50, 8)
+    assert granted.calibrated == Amounts(50, 6)
+    assert [bench.state(claim.key) for claim in (tight, loose, metered)] == [(0, 50), (0, 50), (0, 50)]
+
+
+def test_a_rolling_window_forgets(bench: Bench) -> None:
+    claim = money("b|roll||rolling", 100)._replace(bucket_s=10)
+    bench.admit(ticket("one", (claim,), Amounts(100, 0)))
+    bench.settle("one.1", Amounts(100, 0))
+    bench.advance(600.0)
+    assert isinstance(bench.admit(ticket("two", (claim,), Amounts(1, 0))), Refused)
+    bench.advance(20.0)
+    assert isinstance(bench.admit(ticket("three", (claim,), Amounts(100, 0))), Granted)
+    assert bench.state(claim.key) == (0, 100)
+    assert "b200000000" not in bench.counter(claim.key)
+
+
+def test_a_closed_runs_carve_goes_back_as_its_attempts_end(bench: Bench) -> None:
+    parents = money("b|team||total", 1000)
+    root = origin("root")
+    run, via = "researcher/one", ("carve:researcher/one")
+    bench.open_run(Opening(run, None, "acme", "researcher", NO_LIMITS, 600.0, NanoUsd(100), (parents,), None, root))
+    purse = Claim(f"k|{run}", Unit.MONEY, 100, 0, f"run:{run}", calibrated=True)
+    for name in ("one", "two"):
+        bench.admit(ticket(name, (purse,), Amounts(20, 0))._replace(runs=(run,), via=via))
+    assert bench.state(parents.key) == (0, 100)
+    bench.close_run(run, "done")
+    assert bench.state(parents.key) == (0, 40)
+    assert bench.extend("one.1", Amounts(1, 0)) == "gone"
+    bench.settle("one.1", Amounts(5, 0))
+    assert bench.state(parents.key) == (5, 20)
+    bench.settle("two.1", Amounts(30, 0))
+    assert bench.state(parents.key) == (35, 0)
+    assert bench.events()[-2:] == [b"release", b"settle"]  # the carve is over, then the attempt
+
+
+def test_closing_a_run_closes_its_sub_runs(bench: Bench) -> None:
+    for name, parent in (("a", None), ("b", "researcher/a"), ("c", "researcher/b")):
+        bench.open_run(Opening(f"researcher/{name}", parent, "acme", "researcher", NO_LIMITS, 600.0))
+    bench.close_run("researcher/a", "done")
+    found = [bench.run(f"researcher/{name}") for name in "abc"]
+    assert [(run.state, run.reason) for run in found if run] == [("closed", "done")] * 3
+    listed = bench.wait(bench.store.runs(state="closed", limit=2))
+    assert [run.id for run in listed] == ["researcher/c", "researcher/b"]
