@@ -405,20 +405,22 @@ async def test_what_is_settled_while_a_budget_is_seeded_counts_once(world: World
     assert await world.differences() == []
 
 
+@pytest.mark.parametrize("late", [False, True])
 async def test_what_reaches_the_journal_while_it_is_read_counts_once(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, late: bool
 ) -> None:
     world.use(BUDGETS[0])
     await world.admit("req_1", 100)
     read = force_module.spent
 
-    async def settled_just_before(*asked: Any) -> Any:
+    async def settle_meanwhile(*asked: Any) -> Any:
+        found = await read(*asked) if late else None
         if "req_1.1" in world.store._log:
             world.settle("req_1", 10)
             await world.journal.flush()
-        return await read(*asked)
+        return found if late else await read(*asked)
 
-    monkeypatch.setattr(force_module, "spent", settled_just_before)
+    monkeypatch.setattr(force_module, "spent", settle_meanwhile)
     world.use(*BUDGETS)
     await world.store._seeded()
     assert await world.counter("users", "bob") == (10, 0)
