@@ -410,6 +410,8 @@ async def test_what_reaches_the_journal_while_it_is_read_counts_once(
     world: World, monkeypatch: pytest.MonkeyPatch, late: bool
 ) -> None:
     world.use(BUDGETS[0])
+    await world.admit("req_0", 100)
+    world.settle("req_0", 20)
     await world.admit("req_1", 100)
     read = force_module.spent
 
@@ -423,7 +425,7 @@ async def test_what_reaches_the_journal_while_it_is_read_counts_once(
     monkeypatch.setattr(force_module, "spent", settle_meanwhile)
     world.use(*BUDGETS)
     await world.store._seeded()
-    assert await world.counter("users", "bob") == (10, 0)
+    assert await world.counter("users", "bob") == (30, 0)
     assert await world.differences() == []
 
 
