@@ -52,7 +52,7 @@ class BatchWriter:
 
     def write(self, cursor: Any, batch: Batch, *, mend: bool = False) -> None:
         """Write with a DBAPI cursor. `mend` changes values that PostgreSQL refuses to the nearest that it takes."""
-        events: list[Event] = [*batch.charges, *batch.runs.values()]
+        events: list[Event] = [*batch.charges, *batch.entries, *batch.runs.values()]
         if events:
             self._inserts.execute(events, salvage if mend else None, cursor)
         if batch.pending:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.store.valkey.codec import Adjusted, Admitted, EpochBegan, Extended, Resolved, StoreEvent
+from gateway.telemetry.events import Adjusted as Entry
 from gateway.telemetry.events import ChargePosted, RunChanged
 
 
@@ -29,6 +30,9 @@ class Batch:
     """Those that a late settlement may still correct."""
     runs: dict[str, RunChanged] = field(default_factory=dict)
     adjusted: dict[str, Adjusted] = field(default_factory=dict)
+    """Entries that counters have taken up. Their rows were written before, by whoever made them."""
+    entries: list[Entry] = field(default_factory=list)
+    """Entries that only the stream knows."""
 
     def add(self, events: Iterable[StoreEvent]) -> None:
         """Take up further events, which happened after those before."""
@@ -48,6 +52,8 @@ class Batch:
     def _end(self, event: Resolved) -> None:
         if event.charge is not None:
             self.charges.append(event.charge)
+        if event.entry is not None:
+            self.entries.append(event.entry)
         if event.orphaned:
             self.orphaned.add(event.id)
         else:

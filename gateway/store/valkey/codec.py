@@ -35,6 +35,7 @@ from typing import NamedTuple
 import msgspec
 
 from gateway.ledger.operations import Amounts, Claim, Origin, Run
+from gateway.telemetry.events import Adjusted as Entry
 from gateway.telemetry.events import ChargePosted, RunChanged
 from routing.money import NanoUsd, Usage
 
@@ -46,7 +47,7 @@ class Body(NamedTuple):
 
     claims: tuple[Claim, ...]
     origin: Origin | None
-    """None for a carve that is never charged by itself."""
+    """None for a gateway's allowance, and for a carve that is never charged by itself."""
     via: str | None
     runs: tuple[str, ...]
 
@@ -88,6 +89,8 @@ class Resolved(NamedTuple):
     """Complete; None when there is nothing to tell (a lost admission given back)."""
     orphaned: bool = False
     """A late settlement may still correct it."""
+    entry: Entry | None = None
+    """What takes the charge's place for a gateway's allowance, which is nobody's attempt."""
 
 
 class Adjusted(NamedTuple):
@@ -221,10 +224,32 @@ def _ended(resolution: str, entry: _Entry) -> Resolved:
     if not entry.body:
         return Resolved(entry.id, None)
     window_at_us, reserved = entry.numbers
-    charge = _charge.decode(entry.body)._replace(
+    charge = _charge.decode(entry.body)
+    if charge.resolution == "orphaned":  # by its own gateway, which was killed while the store was away
+        resolution = "orphaned"
+    charge = charge._replace(
         window_at_s=window_at_us / MICROS, resolution=resolution, reserved_nano_usd=NanoUsd(reserved)
     )
     return Resolved(entry.id, charge)
+
+
+def allowance_entry(name: str, claim: Claim, amount: int, at_s: float, window_at_s: float) -> Entry:
+    """What a lost gateway may have spent of its allowance, as an entry of the one budget that it belongs to."""
+    budget, _, rest = claim.key.removeprefix("b|").partition("|")
+    value = rest.rpartition("|")[0]
+    return Entry(name, at_s, budget, value, window_at_s, amount, "the allowance of a gateway that was lost", "farebox")
+
+
+def _orphan(entry: _Entry) -> Resolved:
+    body = _body.decode(entry.body)
+    if body.origin is not None:
+        return Resolved(entry.id, _orphan_of(entry), orphaned=True)
+    return Resolved(entry.id, None, orphaned=True, entry=_allowance(entry.id, entry, body, 1))
+
+
+def _allowance(name: str, entry: _Entry, body: Body, sign: int) -> Entry:
+    window_at_us, money, _, now_us = entry.numbers
+    return allowance_entry(name, body.claims[0], sign * money, now_us / MICROS, window_at_us / MICROS)
 
 
 def _orphan_of(entry: _Entry) -> ChargePosted:
@@ -243,6 +268,9 @@ def _corrected(entry: _Entry) -> Resolved:
 
 def _voided(entry: _Entry) -> Resolved:
     """Released late: the orphan's charge is taken back whole."""
+    body = _body.decode(entry.body)
+    if body.origin is None:
+        return Resolved(entry.id, None, entry=_allowance(f"{entry.id}.c", entry, body, -1))
     charge = _orphan_of(entry)
     nothing = charge._replace(usage=Usage(), cost_nano_usd=NanoUsd(0), outcome="unreachable")
     return Resolved(entry.id, correction(nothing, Amounts(charge.cost_nano_usd, charge.usage.output_tokens)))
@@ -258,7 +286,7 @@ _MAKE: dict[bytes, Callable[[_Entry], StoreEvent]] = {
     b"extend": _extended,
     b"settle": partial(_ended, "settled"),
     b"release": partial(_ended, "released"),
-    b"orphan": lambda entry: Resolved(entry.id, _orphan_of(entry), orphaned=True),
+    b"orphan": _orphan,
     b"correct": _corrected,
     b"void": _voided,
     b"run": lambda entry: RunChanged(_run.decode(entry.body), entry.numbers[0] / MICROS),

@@ -17,9 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from gateway.journal.database import in_one_transaction
 from gateway.journal.statements import Inserts
 from gateway.store.valkey.apply import ORPHANED, PENDING, admitted_of, write_pending
-from gateway.store.valkey.codec import Admitted, orphan_charge
+from gateway.store.valkey.codec import Admitted, allowance_entry, orphan_charge
 from gateway.store.valkey.position import NOWHERE, Standing, Superseded, standing
-from gateway.telemetry.events import ChargePosted, Event, RunChanged
+from gateway.telemetry.events import Adjusted, ChargePosted, Event, RunChanged
 
 ORPHANS_KEPT_S: Final = 7 * 86_400
 """So long a late settlement finds what was charged in its place."""
@@ -163,8 +163,8 @@ class Gateways:
                 missing.append(owner)
         now_us = _ask(f"SELECT {_NOW}", (), cursor)[0][0]
         lost = [admitted_of(row) for row in _ask(_LOST, (declared,), cursor)]
-        charges = [_in_full(each, now_us / 1e6) for each in lost]
-        self._inserts.execute([charge for charge in charges if charge is not None], None, cursor)
+        entries: list[Event] = [_in_full(each, now_us / 1e6) for each in lost]
+        self._inserts.execute(entries, None, cursor)
         cursor.execute(_ORPHAN, ([each.id for each in lost],))
         cursor.execute(_FORGET_ORPHANS, (ORPHANS_KEPT_S * 1_000_000,))
         cursor.execute("DELETE FROM gateways WHERE owner = ANY($1::text[])", (missing,))
@@ -193,9 +193,9 @@ def _in_their_windows(pending: Sequence[Admitted], left_out: set[str], cursor: A
     ]
 
 
-def _in_full(lost: Admitted, now_s: float) -> ChargePosted | None:
+def _in_full(lost: Admitted, now_s: float) -> ChargePosted | Adjusted:
     if lost.body.origin is None:
-        return None
+        return allowance_entry(lost.id, lost.body.claims[0], lost.held.money, now_s, lost.window_at_s)
     return orphan_charge(lost.id, lost.body.origin, now_s, lost.window_at_s, lost.held)
 
 

@@ -144,7 +144,7 @@ class Keeper:
     async def _is_missing_something(self) -> bool:
         """An epoch was made without this gateway: whether it holds anything that nobody has heard of."""
         store = self.store
-        mine = [*store.pending, *(str(args[0]) for args in store.leftovers() if args[4])]
+        mine = [*store.pending, *(ending.reservation for ending in store.leftovers() if ending.charge)]
         return bool(mine and await self.gateways.unknown(mine)) or bool(store.changed_runs)
 
     # --- a new one ---
@@ -212,12 +212,12 @@ class Keeper:
             pending.append(Admitted(name, store.owner, at_s, at_s, granted.strict, granted.calibrated, body))
         charges: list[ChargePosted] = []
         released: list[str] = []
-        for reservation, _, _, counted, charge in store.leftovers():
-            if isinstance(charge, bytes) and charge:
+        for reservation, counted, charge in store.leftovers():
+            if charge:
                 resolution = "settled" if counted else "released"
                 charges.append(charge_of_body(charge)._replace(resolution=resolution))
             else:
-                released.append(str(reservation))
+                released.append(reservation)
         now_s = store.now_s()
         runs = {run.id: RunChanged(run, now_s) for _, run, _ in store.changed_runs}
         carves = [

@@ -42,6 +42,23 @@ _ANSWER_LENGTH: Final = 4
 class _Kept(NamedTuple):
     script: Script
     args: tuple[Part, ...]
+    done: Callable[[], None]
+    """Called when the journal has it: it need not be told again, whatever happens."""
+
+
+class Ending(NamedTuple):
+    """How an attempt ended, as the store was told."""
+
+    reservation: str
+    counted: bool
+    """False: released."""
+    charge: bytes
+    """As `codec.charge_body` made it; empty for none."""
+
+
+def _bytes(part: Part) -> bytes:
+    assert isinstance(part, bytes)  # noqa: S101 -- the arguments that we have put together
+    return part
 
 
 class Link:
@@ -125,10 +142,13 @@ class Link:
         """Settlements and releases that the server has not confirmed."""
         return len(self._kept)
 
-    def keep(self, script: Script, args: tuple[Part, ...]) -> None:
-        """Have the server apply this in the end, whatever happens meanwhile. It must be idempotent."""
+    def keep(self, script: Script, args: tuple[Part, ...], done: Callable[[], None] = lambda: None) -> None:
+        """Have the server apply this in the end, whatever happens meanwhile. It must be idempotent.
+
+        `done` is called when its event is in the journal.
+        """
         number = next(self._numbers)
-        self._kept[number] = _Kept(script, args)
+        self._kept[number] = _Kept(script, args, done)
         if self.halted is None:
             self.client.post(script, self.keys.meta, (self.epoch, *args), partial(self._acknowledge, number))
 
@@ -160,20 +180,25 @@ class Link:
         """Everything that is not acknowledged, in order. What was applied already changes nothing."""
         self._retry = None
         if self.halted is None and self.client.connected:
-            for number, (script, args) in list(self._kept.items()):
+            for number, (script, args, _) in list(self._kept.items()):
                 self.client.post(script, self.keys.meta, (self.epoch, *args), partial(self._acknowledge, number))
 
     # --- what the journal may not have yet ---
 
-    def leftovers(self) -> list[tuple[Part, ...]]:
-        """Settlements and releases that the journal may lack: reservation, money, tokens, counted, charge."""
-        kept = [kept for _, kept in self._recent] + list(self._kept.values())
-        return [each.args for each in kept if each.script is scripts.SETTLE]
+    def leftovers(self) -> list[Ending]:
+        """Settlements and releases that the journal may lack."""
+        found = []
+        for script, args, _ in [kept for _, kept in self._recent] + list(self._kept.values()):
+            if script is scripts.SETTLE:
+                found.append(Ending(str(args[0]), bool(args[3]), _bytes(args[4])))
+            elif script is scripts.DRAW:
+                found.append(Ending(str(args[0]), True, _bytes(args[3])))
+        return found
 
     def journalled(self, seq: int) -> None:
         """The journal has this epoch's events up to number `seq`."""
         while self._recent and self._recent[0][0] <= seq:
-            self._recent.popleft()
+            self._recent.popleft()[1].done()
         while self.changed_runs and self.changed_runs[0][0] <= seq:
             self.changed_runs.popleft()
 
@@ -182,16 +207,20 @@ class Link:
         self.changed_runs.append((self._seq, run, opening))
         return run
 
-    def hand_over(self, reservations: Collection[Part]) -> None:
+    def hand_over(self, reservations: Collection[str]) -> None:
         """The journal has the ends of these reservations: the store need not be told of them (any more)."""
+        everything = [kept for _, kept in self._recent] + list(self._kept.values())
         self._kept = {number: kept for number, kept in self._kept.items() if kept.args[0] not in reservations}
         self._recent = deque(each for each in self._recent if each[1].args[0] not in reservations)
+        for kept in everything:
+            if kept.args[0] in reservations:
+                kept.done()
 
     def tell_again(self) -> None:
         """What was acknowledged in an epoch that is lost goes to the one that holds now."""
         recent, self._recent = self._recent, deque()
         for _, kept in recent:
-            self.keep(kept.script, kept.args)
+            self.keep(kept.script, kept.args, kept.done)
 
     # --- epochs ---
 

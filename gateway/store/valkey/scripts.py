@@ -55,6 +55,7 @@ EPOCH: Final = _script("epoch")
 RESTORE: Final = _script("restore", *_RESERVATIONS)
 RESTORE_RUN: Final = _script("restore_run", *_RESERVATIONS)
 SETTLE_CARVE: Final = _script("settle_carve", *_RESERVATIONS)
+DRAW: Final = _script("draw", *_RESERVATIONS)
 SWEEP: Final = _script("sweep", "clock")
 
 ALL: Final = (
@@ -73,5 +74,6 @@ ALL: Final = (
     RESTORE,
     RESTORE_RUN,
     SETTLE_CARVE,
+    DRAW,
     SWEEP,
 )

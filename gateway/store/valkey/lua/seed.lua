@@ -69,6 +69,14 @@ local function post_more(claim, amount, at_us)
   end
 end
 
+local function post_by_key(held, entry, money)
+  for _, claim in ipairs(fresh) do
+    if held[1][KEY] == claim[KEY] then
+      post_more(claim, money, tonumber(string.match(entry.n, '^%S+')))
+    end
+  end
+end
+
 -- Counts in an event that the journal does not know yet.
 local function replay(fields)
   local entry = {}
@@ -81,7 +89,11 @@ local function replay(fields)
   local money, tokens, requests = string.match(entry.m, '^(%S+) (%S+) (%S+)$')
   local labels
   if entry.k == 'orphan' or entry.k == 'void' then
-    labels = labelled(cmsgpack.unpack(entry.b)[2], ORIGIN)
+    local body = cmsgpack.unpack(entry.b)
+    if not body[2] then -- a gateway's allowance: nobody's attempt
+      return post_by_key(body[1], entry, money)
+    end
+    labels = labelled(body[2], ORIGIN)
   elseif entry.k ~= 'release' then
     labels = labelled(cjson.decode(entry.b), CHARGE)
   else

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.config.snapshot import StorageSettings
 from gateway.journal.database import Database
-from gateway.journal.tables import charges, stores
+from gateway.journal.tables import adjustments, charges, stores
 from gateway.ledger.budgets import Budget
 from gateway.ledger.operations import Amounts, Bid, Claim, Granted, Origin, Refused, Ticket, Unit
 from gateway.ledger.scopes import Scope
@@ -107,7 +107,9 @@ class Fleet:
         """What the journal says was spent."""
         async with self.engine.connect() as connection:
             query = select(func.coalesce(func.sum(charges.c.cost_nano_usd), 0))
-            return int(await connection.scalar(query.where(charges.c.resolution != "released")) or 0)
+            spent = await connection.scalar(query.where(charges.c.resolution != "released"))
+            entries = await connection.scalar(select(func.coalesce(func.sum(adjustments.c.amount_nano_usd), 0)))
+        return int(spent or 0) + int(entries or 0)
 
     async def rows(self, sql: str) -> list[Any]:
         async with self.engine.connect() as connection:
