@@ -145,7 +145,7 @@ def _free_port() -> int:
 def start_valkey(data_dir: Path | None = None, port: int | None = None) -> ValkeyServer:
     """A Valkey that keeps what it was told (append-only file) and never evicts, as `check` demands it."""
     settings = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction", "save": ""}
-    server = ValkeyServer(port=port, data_dir=data_dir, config=settings, persist=data_dir is not None)
+    server = ValkeyServer(port=port or _free_port(), data_dir=data_dir, config=settings, persist=data_dir is not None)
     server.start()
     return server
 
