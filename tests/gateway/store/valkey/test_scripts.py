@@ -100,6 +100,12 @@ def test_money_is_exact_beyond_the_doubles(bench: Bench) -> None:
     assert bench.state("b|big||total") == (2**60 - 1, 1)
 
 
+def test_amounts_of_different_lengths_are_told_apart_though_their_doubles_are_equal(bench: Bench) -> None:
+    claims = (money("b|big||total", 10**17 - 1),)
+    assert isinstance(bench.admit(ticket("over", claims, Amounts(10**17, 0))), Refused)
+    assert isinstance(bench.admit(ticket("fits", claims, Amounts(10**17 - 1, 0))), Granted)
+
+
 @given(
     limit=st.integers(0, 2**61),
     steps=st.lists(st.tuples(st.integers(0, 2**60), st.integers(0, 2**60)), max_size=6),
