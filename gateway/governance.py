@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 from gateway.config.snapshot import Snapshot
 from gateway.errors import InvalidField
+from gateway.identity.keys import Principal
 from gateway.journal.spend import RunSpend
 from gateway.ledger.operations import Run
 from gateway.ledger.report import BudgetLine
+from gateway.ledger.scopes import Labels
 from gateway.reports.budgets import Asked, Books, Entry, adjust, budget_lines, reset
 from gateway.reports.runs import used
 from gateway.reports.verify import Verification, verify
@@ -43,6 +45,12 @@ class Governance:
     async def budgets(self, budget: str | None = None, scope: str | None = None) -> list[BudgetLine]:
         """Every counter of the present windows, or those of one budget or scope."""
         return await budget_lines(self._books, self._snapshot(), budget, scope)
+
+    async def covering(self, principal: Principal) -> list[BudgetLine]:
+        """The counters of budgets that cover all that a principal does: global, its org's, team's and agent's."""
+        labels = Labels(principal.org, principal.team, principal.agent, "", "")
+        lines = await self.budgets()
+        return [line for line in lines if line.value in (line.budget.scope.values(labels) or ())]
 
     async def adjust(self, asked: Asked, amount: int, *, reason: str, entry_id: str | None = None) -> Entry:
         """Count `amount` nano-USD as spent; negative gives money back. Once for each entry id."""

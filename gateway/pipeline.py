@@ -20,6 +20,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from gateway.admission.governor import Governor
+from gateway.admission.labels import check_labels
 from gateway.config.snapshot import Snapshot
 from gateway.context import RequestContext
 from gateway.errors import (
@@ -130,6 +131,7 @@ class Pipeline:
         request = context.request = read_request(context.api, context.body)
         agent = snapshot.agents[principal.agent]
         context.attribution, context.forwarded = attribute(call.headers, request.fields, agent.trust)
+        check_labels(agent, context.attribution)
         await self._watch.look(context, request, call.headers)
         context.route = self._route(snapshot, principal, request)
         context.permit = await self._admission.admit(context, request, reply, FIRST_ATTEMPT)

@@ -19,6 +19,8 @@ from gateway.journal.keystore import KeyStore
 from gateway.journal.keysync import KeySync
 from gateway.journal.queries import AgentTotal, RequestCost, request_cost, totals
 from gateway.journal.writer import Journal
+from gateway.ledger.budgets import Quota, RateLimit
+from gateway.ledger.scopes import Labels
 from gateway.pipeline import Pipeline, may_use
 from gateway.telemetry.events import ChargePosted
 from gateway.telemetry.metrics import Metrics
@@ -106,18 +108,23 @@ class Services:
         return None if found is None else cost_object(found)
 
     def me(self, principal: Principal) -> dict[str, Any]:
-        """Who a key is, what it may call, and its limits."""
+        """Who a key is, what it may call, and its limits; its budgets are `governance.covering(principal)`."""
         snapshot = self.snapshot
         record = self._parts.keyring.record(principal.key_id)
         names = [*snapshot.catalog.models, *snapshot.catalog.aliases]
+        labels = Labels(principal.org, principal.team, principal.agent, "", "")
         return {
             "object": "principal",
             "org": principal.org,
             "team": principal.team,
             "agent": principal.agent,
+            "run": principal.run,
             "key": None if record is None else key_object(record),
             "models": [name for name in names if may_use(snapshot, principal, name)],
-            "limits": {"max_body_bytes": snapshot.server.max_body_bytes, "budgets": [], "rates": []},
+            "limits": {
+                "max_body_bytes": snapshot.server.max_body_bytes,
+                "rates": [rate_object(limit) for limit in snapshot.rate_limits if limit.scope.values(labels)],
+            },
         }
 
     def health(self) -> tuple[int, dict[str, Any]]:
@@ -258,4 +265,20 @@ def totals_object(total: AgentTotal) -> dict[str, Any]:
         "output_tokens": total.output_tokens,
         "cost_usd": format_usd(total.cost_nano_usd),
         "estimated_usd": format_usd(total.estimated_nano_usd),
+    }
+
+
+def rate_object(limit: RateLimit) -> dict[str, Any]:
+    """A rate limit as people may see it."""
+
+    def quota(of: Quota | None) -> dict[str, Any] | None:
+        return None if of is None else {"limit": of.limit, "per_s": of.period_s, "burst": of.burst}
+
+    return {
+        "id": limit.id,
+        "scope": str(limit.scope),
+        "mode": "enforce" if limit.enforce else "shadow",
+        "requests": quota(limit.requests),
+        "tokens": quota(limit.tokens),
+        "concurrency": limit.concurrency,
     }

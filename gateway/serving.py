@@ -35,7 +35,7 @@ async def run(snapshot: Snapshot, options: Options) -> int:
     def stop() -> None:
         (hurry if stopping.is_set() else stopping).set()
 
-    for line in snapshot.left_out:
+    for line in (*snapshot.left_out, *snapshot.warnings):
         log.info("%s", line)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

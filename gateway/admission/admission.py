@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Sequence
 
 from gateway.admission.bids import Asked, Offer, is_meterable, offer
 from gateway.admission.claims import LabelMissing, Rulebook, carve_id
+from gateway.admission.labels import describe, header_of
 from gateway.admission.permit import Learner, Permit
 from gateway.admission.queue import FairQueue, QueueFull
 from gateway.admission.refusals import error_for, rate_headers, soonest, waits
@@ -24,8 +25,6 @@ from gateway.telemetry.recorder import Recorder
 from gateway.wire.requests import ModelRequest
 from routing.catalog import Deployment
 from routing.money import NanoUsd, format_usd
-
-_HEADER_OF = {"run": "x-farebox-run", "user": "x-farebox-user", "session": "x-farebox-session"}
 
 
 class _Demand:
@@ -289,10 +288,9 @@ def _origin(context: RequestContext, agent: Agent, deployment: Deployment, path:
 
 
 def _label_error(missing: LabelMissing) -> MissingField:
-    header = _HEADER_OF.get(missing.label, "x-farebox-tags")
-    what = f"the tag `{missing.label.removeprefix('tag:')}`" if header == "x-farebox-tags" else f"a {missing.label}"
+    header = header_of(missing.label)
     return MissingField(
-        f"The budget `{missing.rule}` counts each {what.removeprefix('a ')}'s spend, and the request names none. "
-        f"Send {what} in the header `{header}`.",
+        f"The budget `{missing.rule}` needs {describe(missing.label)}, and the request has none: add the header "
+        f"`{header}`.",
         param=header,
     )

@@ -13,6 +13,7 @@ from gateway.guard.memory import RunMemories, look
 from gateway.guard.settings import LoopRule
 from gateway.ledger.operations import Run
 from gateway.reply import Headers
+from gateway.store.protocol import StoreUnavailable
 from gateway.telemetry.events import LoopFound
 from gateway.telemetry.recorder import Recorder
 from gateway.wire.requests import CHAT, ModelRequest
@@ -76,8 +77,11 @@ class Watch:
         advice = "Change what it does next: other arguments, another tool, or an end."
         if run is not None:
             agent = snapshot.agents[principal.agent]
-            await self._runs.path_of(snapshot, agent, principal, context.attribution)
-            await self._store.pause_run(run, f"loop: {finding.detail}")
+            try:
+                await self._runs.path_of(snapshot, agent, principal, context.attribution)
+                await self._store.pause_run(run, f"loop: {finding.detail}")
+            except StoreUnavailable:
+                log.warning("the run %s could not be paused; its request is refused all the same", run)
             self._memories.of(run).forgive(request.profile.messages)
             advice = f"The run is paused; an operator can let it go on: `farebox runs resume {run}`."
         raise LoopDetected(

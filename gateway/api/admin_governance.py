@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt
 
+from gateway.api.budgets import budget_object
 from gateway.api.runs import moment, run_object, used_object
 from gateway.errors import InvalidField
 from gateway.governance import MAX_RUNS, Governance
 from gateway.ledger.operations import Unit
-from gateway.ledger.report import BudgetLine
 from gateway.reports.budgets import MAX_VALUE_CHARS, Asked, Entry
 from gateway.reports.verify import Verification
 from routing.money import NANO_PER_USD, NanoUsd, format_usd, parse_usd
@@ -122,29 +122,6 @@ def _amount(written: str | float) -> NanoUsd:
     if not 0 < abs(amount) <= MAX_USD * NANO_PER_USD:
         raise InvalidField(f"`amount_usd` must not be 0, and at most {MAX_USD} USD.", param="amount_usd")
     return amount
-
-
-def budget_object(line: BudgetLine) -> dict[str, Any]:
-    """A budget's counter as people may see it."""
-    budget, resets_at_s, burn = line.budget, line.resets_at_s, line.burn_rate
-    return {
-        "id": budget.id,
-        "object": "budget",
-        "scope": line.scope,
-        "value": line.value,
-        "mode": "enforce" if budget.enforce else "shadow",
-        "window": line.span.id,
-        "period": budget.window.period,
-        "starts_at": moment(line.span.start_s) if resets_at_s is not None else None,
-        "resets_at": None if resets_at_s is None else moment(resets_at_s),
-        "limit_usd": format_usd(NanoUsd(line.limit)),
-        "posted_usd": format_usd(NanoUsd(line.posted)),
-        "reserved_usd": format_usd(NanoUsd(line.reserved)),
-        "remaining_usd": format_usd(line.remaining),
-        "used_ratio": round(line.used_ratio, 6),
-        "burn_rate": None if burn is None else round(burn, 4),
-        "projected_usd": None if line.projected is None else format_usd(line.projected),
-    }
 
 
 def entry_object(entered: Entry) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from gateway.api.answers import answer_error, answer_json
 from gateway.api.asgi import AsgiApp, AsgiCall, AsgiReply, Receive, Scope, Send
+from gateway.api.budgets import budget_object
 from gateway.api.operations import OPERATIONS
 from gateway.api.runs import PATH as RUNS
 from gateway.api.runs import serve_runs
@@ -113,7 +114,10 @@ def _model_object(name: str, model: Model) -> dict[str, Any]:
 
 
 async def _me(services: Services, scope: Scope, reply: AsgiReply) -> None:
-    await answer_json(reply, 200, services.me(await _principal(services, scope)))
+    principal = await _principal(services, scope)
+    found = services.me(principal)
+    found["limits"]["budgets"] = [budget_object(line) for line in await services.governance.covering(principal)]
+    await answer_json(reply, 200, found)
 
 
 async def _request(services: Services, scope: Scope, reply: AsgiReply) -> None:

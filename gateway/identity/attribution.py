@@ -28,6 +28,8 @@ MAX_VALUE = NanoUsd(1_000_000_000 * NANO_PER_USD)
 """The most a request may claim to be worth; it must fit the journal's 64 bits."""
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_PARENT = re.compile(r"([A-Za-z0-9._:-]{1,128}/)?[A-Za-z0-9._:-]{1,128}")
+"""A parent may be named with its agent: `planner/nightly`."""
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _SDK = re.compile(r"[A-Za-z0-9._/ -]{1,64}")
 _BAGGAGE_LABELS = {
@@ -146,7 +148,7 @@ def _adapt_value(text: str) -> str:
 
 def _read_id(labels: _Labels, role: Role, name: str, text: str) -> None:
     if role.strict:
-        if not _ID.fullmatch(text):
+        if not (_PARENT if role.kind == "parent_run" else _ID).fullmatch(text):
             raise InvalidHeader(
                 f"The header `{name}` must be 1 to {MAX_ID_CHARS} characters of A-Z a-z 0-9 . _ : -", param=name
             )
