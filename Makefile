@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 FAREBOX_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long lint format lock schema bench-overhead clean
+.PHONY: help run test test-long lint format lock schema bench-overhead bench-burst clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ schema: $(VENV)/.dev ## regenerate the JSON Schemas that editors use
 
 bench-overhead: $(VENV)/.dev ## what the gateway costs per request (docs/performance.md)
 	$(BIN)/python -m benchmarks.overhead --json
+
+bench-burst: $(VENV)/.dev ## 200 agents at once against budgets, judged by the provider's bill (docs/performance.md)
+	$(BIN)/python -m benchmarks.burst --json
 
 clean: ## remove the environment and caches, never .farebox
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

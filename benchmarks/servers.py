@@ -124,7 +124,7 @@ def paced_upstream(folder: Path, *, events: int, interval_ms: float) -> Iterator
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.upstream", "--port", str(port), "--events", str(events)]
     command += ["--interval-ms", str(interval_ms)]
-    with _process(command, folder / f"upstream-{port}.log", lambda: _accepts(port)) as (pid, start_s):
+    with _process(command, folder / f"upstream-{port}.log", lambda: accepts(port)) as (pid, start_s):
         yield Server(pid, port, port, start_s)
 
 
@@ -155,7 +155,7 @@ def gateway(folder: Path, storage: Path, plain_port: int, stream_port: int) -> I
         )
     )
     command = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(config)]
-    with _process(command, folder / "gateway.log", lambda: _is_ready(port)) as (pid, start_s):
+    with _process(command, folder / "gateway.log", lambda: is_ready(port)) as (pid, start_s):
         yield Server(pid, port, port, start_s)
 
 
@@ -165,7 +165,7 @@ def _nginx(folder: Path, name: str, http_part: str, port: int) -> contextlib.Abs
     config = home / "nginx.conf"
     config.write_text(_NGINX.format(folder=home, http=http_part))
     command = [shutil.which("nginx") or "nginx", "-p", str(home), "-c", str(config), "-e", "stderr"]
-    return _process(command, folder / f"{name}.log", lambda: _accepts(port))
+    return _process(command, folder / f"{name}.log", lambda: accepts(port))
 
 
 @contextlib.contextmanager
@@ -192,13 +192,15 @@ def _process(command: list[str], log: Path, is_up: Callable[[], bool]) -> Iterat
                 process.kill()
 
 
-def _accepts(port: int) -> bool:
+def accepts(port: int) -> bool:
+    """Whether something listens on a port of loopback."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _is_ready(port: int) -> bool:
-    if not _accepts(port):
+def is_ready(port: int) -> bool:
+    """Whether the gateway on a port says that it serves."""
+    if not accepts(port):
         return False
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:

@@ -1,0 +1,85 @@
+"""What the burst says: its JSON, and a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from rich.table import Table
+
+from benchmarks.burst_client import Seen
+from benchmarks.burst_judge import Judge, quantile, usd
+
+Json = dict[str, Any]
+_ROWS = (
+    ("overspend", "overspend_usd", "USD"),
+    ("utilisation, worst scope", "utilisation", ""),
+    ("false denials", "false_denial_ratio", ""),
+    ("ledger - bill", "ledger_minus_bill_usd", "USD"),
+    ("wait, p99", "wait_p99_s", "s"),
+    ("differences found by verify", "verify_differences", ""),
+)
+
+
+class Course(Protocol):
+    """How a burst went."""
+
+    restart_s: float
+    elapsed_s: float
+
+    @property
+    def time_scale(self) -> float:
+        """How much longer everything took."""
+        ...
+
+
+def burst_report(
+    judge: Judge, seen: Sequence[Seen], arrivals: Mapping[str, float], verified: Json, course: Course
+) -> Json:
+    """One burst's figures. Times are given at the real pace, unless their name says otherwise."""
+    ledger, denials, literally = judge.ledger_minus_bill(), judge.denials(), judge.denials(orphans=False)
+    utilisation, waits = judge.utilisation(), judge.waits(arrivals)
+    orphaned = judge.orphaned()
+    return {
+        "overspend_usd": usd(judge.overspend()),
+        "utilisation": round(min(utilisation.values()), 4) if utilisation else None,
+        "false_denial_ratio": round(denials["ratio"], 4),
+        "ledger_minus_bill_usd": usd(sum(ledger.values())),
+        "wait_p99_s": round(quantile(waits, 0.99) / course.time_scale, 3),
+        "verify_differences": len(verified["differences"]),
+        "verify_compared": verified["compared"],
+        "utilisation_by_scope": {scope: round(share, 4) for scope, share in sorted(utilisation.items())},
+        "false_denials": denials["false"],
+        "requests": denials["requests"],
+        "fitted": denials["fitted"],
+        "false_denial_ratio_without_orphans": round(literally["ratio"], 4),
+        "ledger_minus_bill_usd_by_row": {kind: usd(amount) for kind, amount in ledger.items()},
+        "orphaned": {"rows": orphaned["rows"], "excess_usd": usd(orphaned["excess"])},
+        "outcomes": dict(sorted(Counter(one.outcome for one in seen).items())),
+        "refusals": dict(
+            sorted(Counter(f"{one.reason} {one.scope}" for one in seen if one.outcome == "refused").items())
+        ),
+        "failures": dict(Counter(f"{one.status} {one.reason}" for one in seen if one.outcome == "failed")),
+        "unknown_generations": len(judge.unknown),
+        "wait_p50_s": round(quantile(waits, 0.5) / course.time_scale, 3),
+        "restart_real_s": round(course.restart_s, 2),
+        "elapsed_real_s": round(course.elapsed_s, 1),
+    }
+
+
+def table(report: Json) -> Table:
+    """The same for people."""
+    found = Table(title="200 agents at once, judged by the provider's bill")
+    for column in ("", "calibrated", "strict", "cold"):
+        found.add_column(column, justify="right")
+    bursts = [report, report.get("strict", {}), report.get("cold", {})]
+    for title, key, unit in _ROWS:
+        found.add_row(title, *(_text(burst.get(key), unit) for burst in bursts))
+    for title, key in (("requests", "requests"), ("of these fitted on arrival", "fitted")):
+        found.add_row(title, *(_text(burst.get(key), "") for burst in bursts))
+    return found
+
+
+def _text(value: float | None, unit: str) -> str:
+    return "-" if value is None else f"{value:g} {unit}".strip()
