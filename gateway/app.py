@@ -28,6 +28,7 @@ from gateway.journal.keysync import KeySync
 from gateway.journal.writer import Journal
 from gateway.learned.learned import Learned
 from gateway.pipeline import Pipeline
+from gateway.reports.alerts import BudgetAlerts
 from gateway.reports.budgets import Books
 from gateway.runs import RunParts, RunService
 from gateway.services import CatalogModels, Door, Parts, Services
@@ -56,6 +57,7 @@ class App:
     def __init__(self, snapshot: Snapshot, journal: Journal, *, host: str, access_log: bool) -> None:
         self._journal = journal
         self._store: MemoryStore | None = None
+        self._alerts: BudgetAlerts | None = None
         self._learned = Learned(journal.database.engine)
         self._transport = Pool()
         self._metrics = Metrics(
@@ -149,6 +151,8 @@ class App:
         await self._learned.load()
         self._learned.start()
         self.services = self._assemble(store)
+        self._alerts = BudgetAlerts(self.services.governance.alerting, self._recorder.record)
+        self._alerts.start()
         self._listeners = self._make_listeners(host, port)
         if snapshot.auth:
             self.development_key = await ensure_development_key(self._keystore, snapshot)
@@ -216,6 +220,8 @@ class App:
         await self._snapshots.close()
         await self._stop_listeners(hurry or asyncio.Event())
         await self._keysync.close()
+        if self._alerts is not None:
+            await self._alerts.close()
         self._recorder.flush()
         await self._transport.close()
         await self._learned.close()

