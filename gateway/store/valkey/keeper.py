@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -20,7 +21,7 @@ from gateway.store.valkey.codec import Admitted, Body, charge_of_body
 from gateway.store.valkey.drain import Drain
 from gateway.store.valkey.gateways import Declaration, Gateways
 from gateway.store.valkey.locks import holding
-from gateway.store.valkey.position import NOWHERE, Standing, Superseded
+from gateway.store.valkey.position import NOWHERE, Position, Standing, Superseded
 from gateway.store.valkey.rebuild import CARVE, Rebuild, latest_us, remains
 from gateway.store.valkey.store import ValkeyStore
 from gateway.telemetry.events import ChargePosted, RunChanged
@@ -51,12 +52,16 @@ class Keeper:
         """Why the latest round failed; None when it did not."""
         self.rebuilt = 0
         """Epochs that this gateway has filled."""
+        self.settled = asyncio.Event()
+        """Set once it is known that the counters are complete, or that the store or the journal does not answer."""
         self._engine = engine
         self._installation = installation
         self._beat_s = beat_s
         self._wake = asyncio.Event()
         self._suspected: int | None = None
         self._declared = 0
+        self._goal = (time.monotonic(), Position(0, 0))
+        self._behind_since_s: float | None = None
         self._task: asyncio.Task[None] | None = None
         store.on_suspect = self._suspect
 
@@ -79,6 +84,20 @@ class Keeper:
             except Exception as error:  # noqa: BLE001 -- whatever a driver raises: they will find out by themselves
                 _log.warning("the others were not told that this gateway has ended: %s", error)
 
+    @property
+    def lag_s(self) -> float:
+        """For how long something that the store has told has not reached the journal, as far as is known."""
+        return 0.0 if self._behind_since_s is None else time.monotonic() - self._behind_since_s
+
+    def _measure(self, drained: Position) -> None:
+        since_s, goal = self._goal
+        if drained < goal:
+            self._behind_since_s = since_s
+            return
+        self._behind_since_s = None
+        store = self.store
+        self._goal = (time.monotonic(), Position(int(store.epoch or 0), store.seq))
+
     def _suspect(self, _reason: str) -> None:
         self._suspected = int(self.store.epoch or 0)
         self._wake.set()
@@ -92,9 +111,15 @@ class Keeper:
                     pause_s = BUSY_S
                 self.last_error = None
             except Exception as error:  # noqa: BLE001 -- whatever a driver raises: the task must live on
+                if isinstance(error, StoreUnavailable):
+                    self._behind_since_s = None  # what the store does not tell the journal cannot lack
+                elif self._behind_since_s is None and not isinstance(error, Superseded):
+                    self._behind_since_s = self._goal[0]
                 if self.last_error is None and not isinstance(error, (Superseded, StoreUnavailable)):
                     _log.error("the store cannot be looked after: %s", error)
                 self.last_error = str(error) or type(error).__name__
+                if not isinstance(error, Superseded):
+                    self.settled.set()
                 pause_s = min(self._beat_s, 0.5)
             try:
                 async with asyncio.timeout(pause_s):
@@ -106,7 +131,8 @@ class Keeper:
         """Do what is to be done now. True when all is well; False when the next round should come soon."""
         standing = await self.gateways.beat()
         client = self.store.client
-        if not client.connected or client.greeting is None or client.greeting.role != "master":
+        await client.ready()
+        if client.greeting is None or client.greeting.role != "master":
             return False
         if standing == NOWHERE or (standing.ready and not await self._holds(standing)):
             await self._propose(standing)
@@ -127,6 +153,7 @@ class Keeper:
     async def _go_on(self, standing: Standing) -> bool:
         store = self.store
         if store.halted is None and store.epoch == str(standing.epoch):
+            self._measure(standing.drained)
             if standing.drained.epoch == standing.epoch:
                 store.journalled(standing.drained.seq)
             return True
@@ -138,6 +165,7 @@ class Keeper:
             return False
         self._suspected = None
         store.resume(str(standing.epoch))
+        self.settled.set()
         store.tell_again()
         return True
 

@@ -95,6 +95,11 @@ class Link:
         client.on_reply = self._observe
         self._heart = self._loop.call_later(BEAT_S, self._beat)
 
+    @property
+    def seq(self) -> int:
+        """How many events the epoch has, as far as this process was told."""
+        return self._seq
+
     # --- time and waiters ---
 
     def now_s(self) -> float:
