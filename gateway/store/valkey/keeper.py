@@ -14,7 +14,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from gateway.ledger.operations import Amounts
+from gateway.ledger.operations import Amounts, Opening, Run
 from gateway.store.protocol import StoreUnavailable
 from gateway.store.valkey import scripts
 from gateway.store.valkey.codec import Admitted, Body, charge_of_body
@@ -24,7 +24,7 @@ from gateway.store.valkey.locks import holding
 from gateway.store.valkey.position import NOWHERE, Position, Standing, Superseded
 from gateway.store.valkey.rebuild import CARVE, Rebuild, latest_us, remains
 from gateway.store.valkey.store import ValkeyStore
-from gateway.telemetry.events import ChargePosted, RunChanged
+from gateway.telemetry.events import ChargePosted
 
 _log = logging.getLogger("farebox.store")
 
@@ -246,20 +246,11 @@ class Keeper:
                 charges.append(charge_of_body(charge)._replace(resolution=resolution))
             else:
                 released.append(reservation)
-        now_s = store.now_s()
-        runs = {run.id: RunChanged(run, now_s) for _, run, _ in store.changed_runs}
+        runs = {change.run.id: change for _, change, _ in store.changed_runs}
         carves = [
-            Admitted(
-                CARVE + run.id,
-                "",
-                run.opened_at_s,
-                run.opened_at_s,
-                Amounts(run.carve, 0),
-                Amounts(run.carve, 0),
-                Body(opening.carve_claims, opening.carve_origin, opening.carve_via, ()),
-            )
-            for _, run, opening in store.changed_runs
-            if opening is not None and run.carve
+            _carve(change.run, opening)
+            for _, change, opening in store.changed_runs
+            if opening is not None and change.run.carve
         ]
         return Declaration(pending, charges, released, list(runs.values()), carves)
 
@@ -284,3 +275,9 @@ class Keeper:
         _log.warning("the store's counters are complete in epoch %d", epoch)
         self._wake.set()
         return False
+
+
+def _carve(run: Run, opening: Opening) -> Admitted:
+    body = Body(opening.carve_claims, opening.carve_origin, opening.carve_via, ())
+    amounts = Amounts(run.carve, 0)
+    return Admitted(CARVE + run.id, "", run.opened_at_s, run.opened_at_s, amounts, amounts, body)

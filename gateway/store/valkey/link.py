@@ -27,6 +27,7 @@ from gateway.store.valkey import scripts
 from gateway.store.valkey.client import Client, Greeting, Part
 from gateway.store.valkey.keys import Keys
 from gateway.store.valkey.scripts import Script
+from gateway.telemetry.events import RunChanged
 
 _log = logging.getLogger("farebox.store")
 
@@ -79,7 +80,7 @@ class Link:
         self._kept: dict[int, _Kept] = {}
         self._recent: deque[tuple[int, _Kept]] = deque()
         """What was acknowledged, by the number of events by then, until the journal has it."""
-        self.changed_runs: deque[tuple[int, Run, Opening | None]] = deque()
+        self.changed_runs: deque[tuple[int, RunChanged, Opening | None]] = deque()
         """Likewise runs that this process has opened or changed."""
         self._numbers = count()
         self._seq = 0
@@ -209,7 +210,7 @@ class Link:
 
     def note_run(self, run: Run, opening: Opening | None = None) -> Run:
         """This process has opened or changed a run, as of the latest answer."""
-        self.changed_runs.append((self._seq, run, opening))
+        self.changed_runs.append((self._seq, RunChanged(run, self.now_s()), opening))
         return run
 
     def hand_over(self, reservations: Collection[str]) -> None:

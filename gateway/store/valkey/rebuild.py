@@ -59,7 +59,17 @@ async def remains(engine: AsyncEngine, now_s: float) -> Remains:
         spent = await run_spent(connection, set(carved))
     pending = [each for each in held if each.owner]
     carves = {run: (each, spent[run].cost_nano_usd) for run, each in carved.items()}
-    return Remains(open_runs, carves, pending, orphaned)
+    return Remains(_closed_with_their_parents(open_runs), carves, pending, orphaned)
+
+
+def _closed_with_their_parents(parents_first: Sequence[Run]) -> list[Run]:
+    """The entries of sub-runs that were closed with their parent may be lost, the parent's being kept."""
+    found: dict[str, Run] = {}
+    for run in parents_first:
+        parent = found.get(run.path[1]) if len(run.path) > 1 else None
+        closed = parent is not None and parent.state == "closed" and run.state != "closed"
+        found[run.id] = run._replace(state="closed", reason=parent.reason) if closed and parent is not None else run
+    return list(found.values())
 
 
 async def _held(connection: AsyncConnection, *, orphaned: bool) -> list[Admitted]:
