@@ -17,8 +17,8 @@
     ├── RunNotAllowed               403 run_not_allowed
     ├── BudgetExceeded              402 budget_exceeded (`budget_status` may make it 422 or 429)
     ├── LimitReached                429 rate_limit_exceeded
-    │   ├── BudgetReserved          reason budget_reserved
-    │   └── RateExceeded            reason requests, tokens or concurrency; with x-ratelimit-* headers
+    │   ├── BudgetReserved          429 reason budget_reserved
+    │   └── RateExceeded            429 reason requests, tokens or concurrency; with x-ratelimit-* headers
     ├── RunLimitExceeded            422 run_limit_exceeded
     │   └── LoopDetected            422 loop_detected
     ├── ServiceUnavailable          503 service_unavailable: draining, or a limit of the process itself
