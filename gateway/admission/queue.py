@@ -45,9 +45,10 @@ class FairQueue:
 
     def line_of(self, keys: Iterable[str]) -> str | None:
         """The first of these counters that somebody waits for."""
-        if not self._lines:
+        lines = self._lines
+        if not lines:
             return None
-        return next((key for key in keys if key in self._lines), None)
+        return next((key for key in keys if key in lines), None)
 
     def wake(self) -> None:
         """Room may have come back: the head of every line asks again."""
@@ -63,9 +64,11 @@ class FairQueue:
         wait is over, wherever it stands: nobody is refused who fits. It gives None to wait on, and may raise. Raises
         QueueFull.
         """
-        line = self._lines.setdefault(key, deque())
-        if len(line) >= max_waiting:
+        line = self._lines.get(key)
+        if (0 if line is None else len(line)) >= max_waiting:
             raise QueueFull
+        if line is None:
+            line = self._lines[key] = deque()
         waiter = _Waiter()
         line.append(waiter)
         self.waiting += 1

@@ -99,6 +99,14 @@ async def test_a_line_is_bounded(queue: FairQueue) -> None:
     assert await waiting == "a"
 
 
+async def test_a_line_that_may_hold_nobody_is_none(queue: FairQueue) -> None:
+    pot = Pot(queue)
+    with pytest.raises(QueueFull):
+        await pot.take("a", 1, max_waiting=0)
+    assert queue.line_of(["pot"]) is None
+    pot.add(1)  # nobody to wake
+
+
 async def test_a_failing_attempt_frees_the_line(queue: FairQueue) -> None:
     async def fail() -> str | None:
         raise OSError("store")
