@@ -207,6 +207,22 @@ class StoreMachine(RuleBasedStateMachine):
             self.model.orphan(id)
             self.store.orphan(id)
 
+    @precondition(lambda self: self.tickets)
+    @rule(index=st.integers(0, 50), billed=st.booleans())
+    def come_back(self, index: int, billed: bool) -> None:
+        """A gateway that missed its heartbeats settles or releases after all."""
+        id = self._ticket(index).id
+        now_s = self.store.now_s()
+        self.may_exceed = True
+        self.model.orphan(id)
+        self.store.orphan(id)
+        if billed:
+            self.model.settle(id, Amounts(7, 7), now_s)
+            self.store.settle(id, Amounts(7, 7))
+        else:
+            self.model.release(id, now_s)
+            self.store.release(id)
+
     @rule()
     def lose_heartbeat(self) -> None:
         """All that is pending loses its owner."""
@@ -246,6 +262,16 @@ class StoreMachine(RuleBasedStateMachine):
         for reason in ("done", "done again")[: 1 + again]:
             self.model.close_run(run, reason)
             self.store.close_run(run, reason)
+
+    @precondition(lambda self: self.tickets)
+    @rule(index=st.integers(0, 50), more=amounts)
+    def close_run_under_way(self, index: int, more: Amounts) -> None:
+        """Its attempts go on, but are not extended, and what they have reserved of a carve stays reserved."""
+        ticket = self._ticket(index)
+        if ticket.runs:
+            self.model.close_run(ticket.runs[-1 - index % len(ticket.runs)], "stop")
+            self.store.close_run(ticket.runs[-1 - index % len(ticket.runs)], "stop")
+            self.extend(index, more)
 
     @precondition(lambda self: self.model.runs)
     @rule(index=st.integers(0, 7), again=st.booleans())
