@@ -216,10 +216,16 @@ async def test_an_allowance_that_others_charged_in_full(own: Fleet, tmp_path: Pa
     one, two = await own.start("g1"), Gateway(await own.start("g2"), tmp_path / "g2")
     await two.holding()
     await own.drained()
+    for node in own.nodes:
+        await node.keeper.drain.close()
     two.node.store._heart.cancel()
     await one.client.command("ZADD", "{test}:owners", 0, "g2")
     one.store._beat()
     await until(lambda: one.store.orphaned == 1)
+    await one.client.command("DEL", f"{{test}}:c:{KEY}")
+    assert isinstance(await one.admit("c", LIMIT - 350 + 1), Refused)  # the journal has not heard of it yet
+    (state,) = await one.store.counters([KEY])
+    assert (state.posted, state.reserved) == (350, 0)
     await own.audit(one)
     assert await own.rows("SELECT budget, value, amount_nano_usd FROM adjustments") == [("team", "research", 300)]
     assert await own.posted() == 350

@@ -277,3 +277,23 @@ async def test_a_gateway_that_nobody_had_heard_of(world: Fleet) -> None:
     assert await world.posted() == 60
     two.settle("a", 150)
     await world.audit(one, reserved=100)
+
+
+async def test_a_settlement_that_the_lost_store_had_confirmed(world: Fleet) -> None:
+    """Others know only that it was pending, and charge it in full before its gateway is back to tell."""
+    one, two = await world.start("g1", 1.0), await world.start("g2", 1.0)
+    assert isinstance(await two.admit("a", 200), Granted)
+    await world.drained()
+    for node in (one, two):
+        await node.keeper.drain.close()
+    two.settle("a", 150)
+    await two.applied()
+    await fall_silent(two)
+    await one.client.command("FLUSHALL")
+    one.keeper.drain.start()
+    assert isinstance(await one.admit("b"), Granted)
+    assert await world.posted() == 200
+    two.keeper.start()
+    await until(lambda: two.store.epoch == one.store.epoch == "2" and two.store.halted is None)
+    await world.audit(one, reserved=100)
+    assert await world.posted() == 150
