@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from gateway.admission.governor import Governor
-from gateway.admission.labels import check_labels
+from gateway.admission.labels import check_labels, in_run_of
 from gateway.config.snapshot import Snapshot
 from gateway.context import RequestContext
 from gateway.errors import (
@@ -130,7 +130,8 @@ class Pipeline:
         context.body = await call.body(snapshot.server.max_body_bytes)
         request = context.request = read_request(context.api, context.body)
         agent = snapshot.agents[principal.agent]
-        context.attribution, context.forwarded = attribute(call.headers, request.fields, agent.trust)
+        attribution, context.forwarded = attribute(call.headers, request.fields, agent.trust)
+        context.attribution = in_run_of(principal, attribution)
         check_labels(agent, context.attribution)
         await self._watch.look(context, request, call.headers)
         context.route = self._route(snapshot, principal, request)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from typing import Final
 
 from gateway.admission.bids import Asked, Offer, is_meterable, offer
 from gateway.admission.claims import LabelMissing, Rulebook, carve_id
-from gateway.admission.labels import describe, header_of
+from gateway.admission.labels import describe, header_of, label_of
 from gateway.admission.permit import Learner, Permit
 from gateway.admission.queue import FairQueue, QueueFull
 from gateway.admission.refusals import error_for, rate_headers, soonest, waits
@@ -25,6 +26,9 @@ from gateway.telemetry.recorder import Recorder
 from gateway.wire.requests import ModelRequest
 from routing.catalog import Deployment
 from routing.money import NanoUsd, format_usd
+
+WINDOWS: Final = 3
+"""So many windows may end, one after the other, while one admission is asked for."""
 
 
 class _Demand:
@@ -85,9 +89,13 @@ class Admission:
             ) from None
         except LabelMissing as missing:
             raise _label_error(missing) from None
-        permit = self._permit(demand, granted, runs)
-        if permit.clamped or granted.over:
-            self._notice_permit(context, permit)
+        try:
+            permit = self._permit(demand, granted, runs)
+            if permit.clamped or granted.over:
+                self._notice_permit(context, permit)
+        except BaseException:
+            self._store.release(demand.ticket.id)
+            raise
         return permit
 
     def _permit(self, demand: _Demand, granted: Granted, runs: Sequence[Run]) -> Permit:
@@ -182,12 +190,13 @@ class Admission:
 
     async def _enter(self, context: RequestContext, demand: _Demand, reply: Reply) -> Granted:
         """Ask the store; wait where only money under way is missing, behind those who wait already."""
-        line = self.queue.line_of(claim.key for bid in demand.ticket.bids for claim in bid.claims)
-        if line is None:
-            answer = await self._ask(demand)
+        line, free = self._ahead(demand.ticket) if self.queue.waiting else (None, None)
+        if line is None or free:
+            answer = await self._ask(demand, free)
             if isinstance(answer, Granted):
                 return answer
-            line = self._line_for(context, answer)
+            if line is None:
+                line = self._line_for(context, answer)
             if line is None:
                 raise await self._error(context, demand, answer.denials)
         answer = await self._wait(context, demand, line, reply)
@@ -195,19 +204,31 @@ class Admission:
             return answer
         raise await self._error(context, demand, answer.denials)
 
+    def _ahead(self, ticket: Ticket) -> tuple[str | None, tuple[int, ...]]:
+        """A line that stands before one of a ticket's bids, if any does, and the bids that none stands before."""
+        lines = [self.queue.line_of([claim.key for claim in bid.claims]) for bid in ticket.bids]
+        return next(filter(None, lines), None), tuple(at for at, line in enumerate(lines) if line is None)
+
     def _line_for(self, context: RequestContext, refused: Refused) -> str | None:
         denial = waits(refused.denials)
         return None if denial is None or context.snapshot.queue.wait_s <= 0 else denial.key
 
-    async def _ask(self, demand: _Demand) -> Granted | Refused:
+    async def _ask(self, demand: _Demand, only: Sequence[int] | None = None) -> Granted | Refused:
+        """Ask for all bids, or for some `only`."""
         ticket = demand.at(self._store.now_s())
         try:
-            return await self._store.admit(ticket)
-        except OutsideWindow:  # a window has ended between the two lines above: once more, in the next one
-            return await self._store.admit(demand.again())
+            for _ in range(WINDOWS):
+                try:
+                    if only is None or len(only) == len(ticket.bids):
+                        return await self._store.admit(ticket)
+                    answer = await self._store.admit(ticket._replace(bids=tuple(ticket.bids[at] for at in only)))
+                    return answer._replace(bid=only[answer.bid]) if isinstance(answer, Granted) else answer
+                except OutsideWindow:  # one has ended since the ticket was made
+                    ticket = demand.again()
         except asyncio.CancelledError:
             self._store.release(ticket.id)  # it may have been applied all the same
             raise
+        raise StoreUnavailable("its clock does not stand still")
 
     async def _wait(self, context: RequestContext, demand: _Demand, line: str, reply: Reply) -> Granted | Refused:
         last: Refused | None = None
@@ -229,9 +250,9 @@ class Admission:
         try:
             answer = await waiting
         except asyncio.CancelledError:
+            self._store.release(demand.ticket.id)  # it may have been served in this very moment
             if waiting.cancelled() and not _is_cancelled():
                 raise ClientGone from None
-            waiting.cancel()
             raise
         except QueueFull:
             answer = await self._ask(demand)
@@ -276,7 +297,7 @@ def _origin(context: RequestContext, agent: Agent, deployment: Deployment, path:
         agent.org,
         agent.team,
         agent.id,
-        ">".join(reversed(path)),
+        ">".join(reversed(path)) if path else label_of(agent, context.attribution),
         context.attribution.user,
         context.attribution.tags,
         route.model.name,

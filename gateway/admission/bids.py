@@ -34,6 +34,8 @@ class Offer(NamedTuple):
     """Whether its answer's size is worth remembering."""
     tokens_per_byte: float = 1.0
     """What a metered one expects of its input."""
+    cap: int | None = None
+    """The longest answer that the agent may have, where there is no bound to say so."""
 
     def meter(self, granted: NanoUsd, max_output_tokens: int | None) -> Meter | None:
         """The meter of its stream, for `granted` nano-USD; None when it is not metered."""
@@ -107,10 +109,10 @@ def _least(limits: Bound, output_tokens: int, tokens_per_byte: float, claims: Se
 def _unbounded(asked: Asked, deployment: Deployment, coverage: Coverage, origin: Origin) -> Offer:
     profile, price = asked.request.profile, deployment.price
     assert isinstance(price, Price), "a deployment without a price is never called"  # noqa: S101 -- the pipeline refuses it
-    output = profile.max_output_tokens
-    output = (UNBOUNDED_OUTPUT_TOKENS if output is None else output) * profile.answers
+    bounds = [most for most in (profile.max_output_tokens, asked.agent.max_output_tokens) if most is not None]
+    output = min(bounds, default=UNBOUNDED_OUTPUT_TOKENS) * profile.answers
     usage = Usage(profile.input_tokens, output)
     point = price.at(usage.input_tokens, asked.now_s, profile.service_tier)
     amounts = Amounts(cost(usage, point), usage.input_tokens + output)
     bid = Bid(coverage.claims, coverage.rates, amounts, amounts, amounts, amounts.tokens, origin)
-    return Offer(deployment, bid, None, False, False)
+    return Offer(deployment, bid, None, False, False, cap=asked.agent.max_output_tokens)

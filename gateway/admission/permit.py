@@ -56,7 +56,7 @@ class Permit:
         """The most it may cost: what its tightest claims hold."""
         self.clamped = granted.strict != offer.bid.strict and offer.bound is not None
         """Whether its answer is bounded lower than the client asked for, for want of room."""
-        self.max_output_tokens: int | None = None
+        self.max_output_tokens: int | None = offer.cap
         """The bound to write into the request; None leaves the client's own."""
         if offer.bound is not None:
             self.max_output_tokens = (

@@ -127,10 +127,10 @@ def _rate_error(denial: Denial, bid: Bid) -> RateExceeded:
 
 
 def rate_headers(states: Sequence[RateState]) -> tuple[tuple[bytes, bytes], ...]:
-    """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, of the tightest rate of each kind."""
+    """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, of the tightest enforced rate of each kind."""
     headers: list[tuple[bytes, bytes]] = []
     for unit, name in ((Unit.REQUESTS, b"requests"), (Unit.TOKENS, b"tokens")):
-        of_unit = [state for state in states if state.rate.unit is unit]
+        of_unit = [state for state in states if state.rate.unit is unit and state.rate.enforced]
         if not of_unit:
             continue
         state = min(of_unit, key=lambda found: found.remaining)

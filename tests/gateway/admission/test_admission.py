@@ -1,0 +1,265 @@
+"""The stage `admit`, on a real book: nothing it reserves is lost, whoever leaves and whenever."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from gateway.admission.permit import Permit
+from gateway.config.snapshot import QueueSettings
+from gateway.errors import BudgetExceeded, BudgetReserved, CostUnbounded, MissingField
+from gateway.ledger.budgets import Quota, RateLimit
+from gateway.ledger.operations import Granted, OutsideWindow, Refused, Ticket
+from gateway.ledger.scopes import Scope
+from gateway.reply import ClientGone
+from gateway.telemetry.events import LimitNoticed
+from gateway.wire.requests import ModelRequest
+from routing.money import Usage
+from tests.gateway.admission.world import METERED, BookStore, Client, Stage, budget, deployment, turns
+
+INPUT_TOKENS = 500
+"""More than any of these requests counts for."""
+
+
+async def admit(
+    stage: Stage, request: ModelRequest | None = None, client: Client | None = None, **labels: Any
+) -> Permit:
+    context = stage.context(**labels)
+    permit = await stage.admission.admit(context, request or stage.request(), client or Client(), 1)
+    assert permit is not None
+    return permit
+
+
+async def full(*budgets: Any, **more: Any) -> tuple[Stage, Permit]:
+    """A stage whose budget is taken by one request under way."""
+    stage = Stage(*(budgets or (budget("all", 1_000 + INPUT_TOKENS),)), **more)
+    permit = await admit(stage, stage.request(1_000))
+    return stage, permit
+
+
+# --- leaks ---
+
+
+async def test_a_grant_that_comes_with_the_gateways_end_is_given_back() -> None:
+    """The waiter is served, and before its request goes on the request is cancelled."""
+    stage, first = await full()
+    waiting = asyncio.create_task(admit(stage, stage.request(600)))
+    await turns()
+    assert stage.admission.queue.waiting == 1
+    first.release()
+    while stage.admission.queue.waiting:
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert stage.store.reserved == 0
+
+
+async def test_a_grant_that_comes_with_the_clients_leaving_is_used_or_given_back() -> None:
+    stage, first = await full()
+    client = Client()
+    waiting = asyncio.create_task(admit(stage, stage.request(600), client))
+    await turns()
+    first.release()
+    while stage.admission.queue.waiting:
+        await asyncio.sleep(0)
+    client.leave()
+    (await waiting).release()  # the exchange hears of it at once
+    assert stage.store.reserved == 0
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_a_waiter_leaves_no_trace_whenever_it_is_cancelled(steps: int) -> None:
+    stage, first = await full()
+    waiting = asyncio.create_task(admit(stage, stage.request(600)))
+    await turns()
+    first.release()
+    await turns(steps)
+    waiting.cancel()
+    done = (await asyncio.gather(waiting, return_exceptions=True))[0]
+    if isinstance(done, Permit):
+        done.release()
+    assert stage.store.reserved == 0
+    assert stage.admission.queue.waiting == 0
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_a_client_that_waits_may_leave_at_any_moment(steps: int) -> None:
+    stage, first = await full()
+    client = Client()
+    waiting = asyncio.create_task(admit(stage, stage.request(600), client))
+    await turns()
+    first.release()
+    await turns(steps)
+    client.leave()
+    done = (await asyncio.gather(waiting, return_exceptions=True))[0]
+    if isinstance(done, Permit):
+        done.release()
+    else:
+        assert isinstance(done, ClientGone)
+    assert stage.store.reserved == 0
+
+
+class EndedWindow(BookStore):
+    """A window ends between the gateway's look at the clock and the store's; the second answer takes its time."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self._times = times
+
+    async def admit(self, ticket: Ticket) -> Granted | Refused:
+        if self._times:
+            self._times -= 1
+            raise OutsideWindow("b|all")
+        return await super().admit(ticket)
+
+
+def stage_on(store: BookStore) -> Stage:
+    return Stage(budget("all", 2_000), store=store)
+
+
+async def test_an_admission_that_is_cancelled_in_its_second_try_is_given_back() -> None:
+    store = EndedWindow(1)
+    store.gate = asyncio.Event()
+    stage = stage_on(store)
+    asking = asyncio.create_task(admit(stage))
+    await turns()
+    assert store.reserved > 0
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert store.reserved == 0
+
+
+async def test_a_window_may_end_twice() -> None:
+    assert await admit(stage_on(EndedWindow(2))) is not None
+
+
+# --- candidates ---
+
+
+async def test_the_second_candidate_is_taken_when_the_first_ones_provider_has_spent_its_budget() -> None:
+    stage = Stage(
+        budget("one", 10, Scope("provider", "one")),
+        budget("two", 5_000, Scope("provider", "two")),
+        deployments=(deployment("one"), deployment("two")),
+    )
+    permit = await admit(stage)
+    assert permit.deployment.provider == "two"
+    assert [state.key for state in stage.store.book.counters(None, 0) if state.reserved] == ["b|two|two|total"]
+
+
+async def test_nobody_waits_for_one_candidate_while_another_is_free() -> None:
+    """Somebody waits for the first provider's money, with a model that only that one has; this one has another."""
+    stage, _ = await full(
+        budget("one", 1_000 + INPUT_TOKENS, Scope("provider", "one")), deployments=(deployment("one"),)
+    )
+    waiting = asyncio.create_task(admit(stage, stage.request(900)))
+    await turns()
+    both = stage.context()
+    route = both.route
+    assert route is not None
+    both.route = route._replace(candidates=(deployment("one"), deployment("two")))
+    permit = await asyncio.wait_for(stage.admission.admit(both, stage.request(1), Client(), 1), 1)
+    assert permit is not None
+    assert permit.deployment.provider == "two", "and it does not overtake the one that waits"
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_who_comes_later_stands_behind() -> None:
+    stage, first = await full(budget("all", 1_000 + 2 * INPUT_TOKENS))
+    stage.store.asked.clear()
+    large = asyncio.create_task(admit(stage, stage.request(900)))
+    await turns()
+    small = asyncio.create_task(admit(stage, stage.request(1)))
+    await turns()
+    assert not small.done(), "though it would fit"
+    first.release()
+    await asyncio.gather(large, small)
+    wanted = [ticket.bids[0].strict.money for ticket in stage.store.asked]
+    assert wanted == sorted(wanted, reverse=True)
+
+
+# --- what a permit says ---
+
+
+async def test_an_agents_longest_answer_holds_without_any_budget() -> None:
+    stage = Stage(max_output_tokens=50, limits=(RateLimit("fair", Scope("global"), requests=Quota(10, 60.0, 10)),))
+    permit = await admit(stage, stage.request(None, web_search_options={"size": "large"}))
+    assert permit.offer.bound is None
+    assert permit.max_output_tokens == 50
+
+
+async def test_a_run_that_is_a_mere_label_is_on_the_charge_all_the_same() -> None:
+    stage = Stage(budget("all", 5_000))
+    permit = await admit(stage, run="nightly")
+    assert permit.offer.bid.origin.run_path == "tester/nightly"
+
+
+async def test_shadow_rates_are_nobodys_business() -> None:
+    stage = Stage(limits=(RateLimit("try", Scope("global"), requests=Quota(1, 60.0, 1), enforce=False),))
+    assert (await admit(stage)).headers == ()
+    assert (await admit(stage)).headers == ()
+
+
+async def test_a_shadow_budget_admits_and_is_noticed() -> None:
+    stage = Stage(budget("try", 10, enforce=False))
+    permit = await admit(stage)
+    assert permit.granted.over == ("b|try|tester|total",)
+    (notice,) = [event for event in stage.noticed() if isinstance(event, LimitNoticed)]
+    assert (notice.kind, notice.rule, notice.agent) == ("shadow", "try", "tester")
+
+
+# --- refusals ---
+
+
+async def test_a_refusal_is_noticed_with_its_rule() -> None:
+    stage = Stage(budget("all", 10))
+    with pytest.raises(BudgetExceeded):
+        await admit(stage)
+    (notice,) = [event for event in stage.noticed() if isinstance(event, LimitNoticed)]
+    assert (notice.kind, notice.rule, notice.reason) == ("refused", "all", "budget_exceeded")
+
+
+@pytest.mark.parametrize("settings", [QueueSettings(wait_s=0), QueueSettings(max_waiting=0)])
+async def test_without_a_queue_it_is_refused_at_once(settings: QueueSettings) -> None:
+    stage, first = await full(queue=settings)
+    with pytest.raises(BudgetReserved):
+        await admit(stage)
+    first.release()
+    assert stage.store.reserved == 0
+
+
+async def test_a_missing_label_is_named_with_its_header() -> None:
+    stage = Stage(budget("each", 5_000, Scope("user", "*")))
+    with pytest.raises(MissingField, match="x-farebox-user"):
+        await admit(stage)
+    assert await admit(stage, user="ann")
+
+
+async def test_what_nothing_bounds_is_refused_only_if_no_candidate_bounds_it() -> None:
+    endless = deployment("one", context_tokens=None, max_output_tokens=None)
+    stage = Stage(budget("all", 5_000), deployments=(endless,))
+    with pytest.raises(CostUnbounded):
+        await admit(stage, stage.request(None))
+    stage = Stage(budget("all", 5_000), deployments=(endless, deployment("two")))
+    assert (await admit(stage, stage.request(None))).deployment.provider == "two"
+
+
+# --- learning ---
+
+
+async def test_a_metered_offer_reserves_what_was_learned() -> None:
+    stage = Stage(budget("all", 50_000), deployments=(deployment("one", **METERED),), reserve="calibrated")
+    for _ in range(50):
+        stage.learned.observe("tester", "gpt", 0, Usage(10, 20), truncated=False)
+    permit = await admit(stage, stage.request(1_000, stream=True))
+    assert permit.offer.metered
+    assert permit.granted.calibrated.money < permit.granted.strict.money
+    assert permit.reserved == permit.granted.calibrated.money
+    permit.release()
+    assert stage.store.reserved == 0
