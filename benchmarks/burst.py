@@ -21,10 +21,12 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import uvloop
 from rich.console import Console
 from rich.progress import Progress, TaskID
@@ -42,7 +44,6 @@ from benchmarks.burst_servers import (
     Shared,
     gateway,
     key_of,
-    paced,
     shared_store,
     sharing_gateway,
     simulator,
@@ -93,7 +94,7 @@ class Burst:
     def run(self, setting: Setting, learned: list[tuple[Any, ...]], progress: Progress, task: TaskID) -> dict[str, Any]:
         """Run it and judge it. Raises StartError."""
         scale = self._options.time_scale
-        with simulator(self._folder, "burst", paced(scale)) as (port, bill):
+        with simulator(self._folder, "burst") as (port, bill):
             try:
                 self._start(port, setting, learned)
                 seen = uvloop.run(self._drive(bill, progress, task))
@@ -102,6 +103,7 @@ class Burst:
             finally:
                 for process, _ in self._gateways:
                     process.stop()
+        (self._folder / "seen.jsonl").write_bytes(b"".join(map(_line, seen)))
         records = [json.loads(line) for line in bill.read_text().splitlines()]
         journal = self._journal()
         charges = read_charges(journal.rows(_CHARGES))
@@ -116,7 +118,7 @@ class Burst:
 
     def learn(self, setting: Setting) -> list[tuple[Any, ...]]:
         """What is known of the agents after some calls of each, plain and without waiting, on other budgets."""
-        with simulator(self._folder, "warm", 0.0) as (port, _):
+        with simulator(self._folder, "warm") as (port, _):
             limits = {GLOBAL: 1_000 * NANO_PER_USD}
             process, gateway_port = gateway(self._folder, "warm", port, self._plan, replace(setting, limits=limits))
             process.start()
@@ -132,7 +134,7 @@ class Burst:
         each = replace(size, clients=len(size.agents), calls=calls, agents=_evenly(size))
         drawn = scenario(each, self._options.seed + 1, lambda _: 1)
         plain = [[replace(call, stream=False, leaves_at=None, status=None) for call in of] for of in drawn.calls]
-        fleet = Fleet([port], key_of, 1.0, goes_on=True, on_end=lambda _: None)
+        fleet = Fleet([port], key_of, 0.0, goes_on=True, on_end=lambda _: None)
         await fleet.run(plain, 0.0)
 
     def _start(self, upstream_port: int, setting: Setting, learned: list[tuple[Any, ...]]) -> None:
@@ -190,27 +192,41 @@ class Burst:
         self.restart_s = time.monotonic() - began_s
 
 
+def _line(seen: Seen) -> bytes:
+    return msgspec.json.encode(seen) + b"\n"
+
+
 def _evenly(size: Size) -> dict[str, tuple[str, float, float]]:
     share = 1 / len(size.agents)
     return {name: (team, share, worth) for name, (team, _, worth) in size.agents.items()}
 
 
-def measure(options: Options, runs: tuple[str, ...], progress: Progress) -> dict[str, Any]:
+def measure(options: Options, runs: Sequence[str], keep: Path | None, progress: Progress) -> dict[str, Any]:
     """Run the bursts that `runs` names: `calibrated`, `cold`, `strict`. Raises StartError."""
     plan = scenario(options.size, options.seed, _token_counter())
     calls = options.size.clients * options.size.calls
     report: dict[str, Any] = {}
     for name in runs:
         task = progress.add_task(name, total=calls)
-        with tempfile.TemporaryDirectory(prefix="farebox-burst-") as folder, contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as stack:
+            folder = _folder(stack, keep, name)
             shared = stack.enter_context(shared_store()) if options.store == "valkey" else None
             reserve = "strict" if name == "strict" else "calibrated"
             setting = Setting(reserve, plan.limits, options.time_scale, options.queue_s, options.min_output_tokens)
-            burst = Burst(Path(folder), options, plan, shared)
+            burst = Burst(folder, options, plan, shared)
             learned = burst.learn(setting) if name == "calibrated" else []
             report[name] = burst.run(setting, learned, progress, task)
         progress.update(task, completed=calls)
     return {"plan": plan, **report}
+
+
+def _folder(stack: contextlib.ExitStack, keep: Path | None, name: str) -> Path:
+    """Where a burst's processes keep everything; it stays if that was asked for."""
+    if keep is None:
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="farebox-burst-")))
+    folder = keep / name
+    folder.mkdir(parents=True)
+    return folder
 
 
 def _token_counter() -> Any:
@@ -240,6 +256,7 @@ def _arguments() -> argparse.Namespace:
         "--goes-on", action="store_true", help="a refused client makes its next call instead of stopping"
     )
     parser.add_argument("--no-kill", action="store_true", help="leave the gateway alive: to compare")
+    parser.add_argument("--keep", type=Path, help="a new folder for journals, bills, logs and what clients saw")
     parser.add_argument("--runs", default="calibrated,strict,cold", help="which bursts, comma-separated")
     arguments = parser.parse_args()
     if arguments.gateways > 1 and arguments.store == "memory":
@@ -259,7 +276,7 @@ def main() -> None:
     console = Console(stderr=True)
     try:
         with Progress(console=console) as progress:
-            found = measure(options, tuple(asked.runs.split(",")), progress)
+            found = measure(options, asked.runs.split(","), asked.keep, progress)
     except StartError as error:
         sys.exit(f"benchmark failed: {error}")
     report = summary(found, options)

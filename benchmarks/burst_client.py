@@ -16,7 +16,7 @@ from typing import Any, cast
 import httptools
 
 from benchmarks.answers import PATH
-from benchmarks.burst_plan import MAX_TOKENS, TOKENS_PER_S, Call
+from benchmarks.burst_plan import FIRST_TOKEN_S, LINGER_S, MAX_TOKENS, TOKENS_PER_S, Call
 
 MODEL = "sim-small"
 _REFUSALS = ("budget_exceeded", "budget_reserved")
@@ -88,7 +88,8 @@ class Fleet:
             break
         leaving: asyncio.TimerHandle | None = None
         if call.leaves_at is not None and not call.stream:  # it cannot count what it does not see
-            leaving = loop.call_later(call.leaves_at / TOKENS_PER_S * self.time_scale, exchange.leave)
+            leaves_s = FIRST_TOKEN_S + call.leaves_at / TOKENS_PER_S
+            leaving = loop.call_later(leaves_s * self.time_scale, exchange.leave)
         transport.write(self._message(call, port))
         await exchange.done
         if leaving is not None:
@@ -98,9 +99,7 @@ class Fleet:
         return seen
 
     def _message(self, call: Call, port: int) -> bytes:
-        fault = f"length;tokens={call.tokens},single,linger;ms={round(300 * self.time_scale)}"
-        if call.status is not None:
-            fault = str(call.status)
+        fault = fault_of(call, self.time_scale) if call.status is None else str(call.status)
         body = request_body(call)
         head = (
             f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
@@ -108,6 +107,13 @@ class Fleet:
             f"Content-Length: {len(body)}\r\n\r\n"
         )
         return head.encode() + body
+
+
+def fault_of(call: Call, time_scale: float) -> str:
+    """What makes the simulator give the call's true answer at its true pace; at no pace with `time_scale` 0."""
+    first_ms, token_ms = FIRST_TOKEN_S * 1000 * time_scale, 1000 / TOKENS_PER_S * time_scale
+    pace = f"slow;first_ms={first_ms:g};token_ms={token_ms:g},linger;ms={LINGER_S * 1000 * time_scale:g}"
+    return f"length;tokens={call.tokens},single,{pace}"
 
 
 def request_body(call: Call) -> bytes:

@@ -132,6 +132,15 @@ class Judge:
         )
         return found
 
+    def least_surplus(self) -> int | None:
+        """By how much, in nano-USD, our estimates exceed their bills at the least: below 0 would be an overrun."""
+        surplus = [
+            charge.cost - self._bill[charge.request_id].cost
+            for charge in self._charges.values()
+            if charge.estimated and not charge.orphaned and charge.request_id in self._bill
+        ]
+        return min(surplus, default=None)
+
     def orphaned(self) -> dict[str, int]:
         """How many rows were orphaned, and what they hold beyond their bill, in nano-USD."""
         rows = [charge for charge in self._charges.values() if charge.orphaned]

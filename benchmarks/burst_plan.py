@@ -18,6 +18,7 @@ MAX_TOKENS = 16_384
 SHORTEST, LONGEST, MEDIAN, SIGMA = 50, 2_000, 390, 0.8
 """Tokens of a true answer: log-normal, cut at both ends, with a mean of 500."""
 TOKENS_PER_S = 400
+FIRST_TOKEN_S = 0.1
 LINGER_S = 0.3
 """How long the provider goes on generating, and billing, after its client has left."""
 DISCONNECTS, ERRORS = 0.10, 0.05

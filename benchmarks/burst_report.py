@@ -10,6 +10,7 @@ from rich.table import Table
 
 from benchmarks.burst_client import Seen
 from benchmarks.burst_judge import Judge, quantile, usd
+from benchmarks.burst_plan import OUTPUT_NANO_USD
 
 Json = dict[str, Any]
 _ROWS = (
@@ -40,7 +41,7 @@ def burst_report(
     """One burst's figures. Times are given at the real pace, unless their name says otherwise."""
     ledger, denials, literally = judge.ledger_minus_bill(), judge.denials(), judge.denials(orphans=False)
     utilisation, waits = judge.utilisation(), judge.waits(arrivals)
-    orphaned = judge.orphaned()
+    orphaned, surplus = judge.orphaned(), judge.least_surplus()
     return {
         "overspend_usd": usd(judge.overspend()),
         "utilisation": round(min(utilisation.values()), 4) if utilisation else None,
@@ -55,6 +56,7 @@ def burst_report(
         "fitted": denials["fitted"],
         "false_denial_ratio_without_orphans": round(literally["ratio"], 4),
         "ledger_minus_bill_usd_by_row": {kind: usd(amount) for kind, amount in ledger.items()},
+        "least_estimate_surplus_tokens": None if surplus is None else round(surplus / OUTPUT_NANO_USD, 1),
         "orphaned": {"rows": orphaned["rows"], "excess_usd": usd(orphaned["excess"])},
         "outcomes": dict(sorted(Counter(one.outcome for one in seen).items())),
         "refusals": dict(

@@ -25,12 +25,8 @@ _ADMIN_VARIABLE = "FAREBOX_BURST_ADMIN_KEY"
 _ROOT = Path(__file__).resolve().parents[1]
 _START_S = 60.0
 _STOP_S = 60.0
-_SIMULATOR_TOKENS_PER_S = 150
-"""Of `sim-small` at speed 1."""
-FASTER = 1.1
-"""The provider's pace varies: over any stretch that matters it stays below this multiple of its mean."""
 LATE_S = 0.2
-"""For a connection's end and a token's bytes to arrive. Real time: it does not scale."""
+"""For a connection's end, and a token's bytes, to arrive at a busy process. Real time: it does not stretch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +94,16 @@ def key_of(agent: str) -> str:
 
 
 @contextlib.contextmanager
-def simulator(folder: Path, name: str, speed: float) -> Iterator[tuple[int, Path]]:
-    """The simulated provider: its port, and the file of its bill."""
+def simulator(folder: Path, name: str) -> Iterator[tuple[int, Path]]:
+    """The simulated provider: its port, and the file of its bill. Each request says its pace."""
     port, bill = free_port(), folder / f"{name}-bill.jsonl"
-    command = [sys.executable, "-m", "gateway.simulator", "--port", str(port), "--speed", str(speed)]
+    command = [sys.executable, "-m", "gateway.simulator", "--port", str(port), "--speed", "0"]
     process = Process([*command, "--bill", str(bill)], folder / f"{name}-simulator.log", lambda: accepts(port))
     process.start()
     try:
         yield port, bill
     finally:
         process.stop()
-
-
-def paced(time_scale: float) -> float:
-    """The simulator's speed for 400 tokens in a scaled second."""
-    return TOKENS_PER_S / _SIMULATOR_TOKENS_PER_S / time_scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +184,7 @@ def _declared(time_scale: float) -> dict[str, Any]:
         "stops_on_disconnect": True,
         "metering": {
             "tokens_per_event": 1,
-            "tokens_per_s": TOKENS_PER_S * FASTER / time_scale,
+            "tokens_per_s": TOKENS_PER_S / time_scale,
             "cancel_s": LINGER_S * time_scale + LATE_S,
         },
     }
