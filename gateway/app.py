@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from typing import Self
 
 from gateway import __version__
@@ -32,8 +33,8 @@ from gateway.reports.alerts import BudgetAlerts
 from gateway.reports.budgets import Books
 from gateway.runs import RunParts, RunService
 from gateway.services import CatalogModels, Door, Parts, Services
-from gateway.store.memory import MemoryStore
-from gateway.telemetry.events import ConfigLoaded
+from gateway.store.opening import OpenStore, open_store
+from gateway.telemetry.events import ChargePosted, ConfigLoaded, Event
 from gateway.telemetry.log import AccessLog
 from gateway.telemetry.metrics import Gauges, Metrics
 from gateway.telemetry.recorder import Recorder, Sink
@@ -43,10 +44,17 @@ log = logging.getLogger("farebox.app")
 
 
 class JournalSink:
-    """Hands events to the journal."""
+    """Hands events to the journal; not charges, where the store does."""
 
-    def __init__(self, journal: Journal) -> None:
-        self.receive = journal.write
+    def __init__(self, journal: Journal, *, charges: bool) -> None:
+        self._write = journal.write
+        self._charges = charges
+
+    def receive(self, events: Sequence[Event]) -> None:
+        """Take a batch."""
+        if not self._charges:
+            events = [event for event in events if type(event) is not ChargePosted]
+        self._write(events)
 
 
 class App:
@@ -56,7 +64,7 @@ class App:
 
     def __init__(self, snapshot: Snapshot, journal: Journal, *, host: str, access_log: bool) -> None:
         self._journal = journal
-        self._store: MemoryStore | None = None
+        self._store: OpenStore | None = None
         self._alerts: BudgetAlerts | None = None
         self._learned = Learned(journal.database.engine)
         self._transport = Pool()
@@ -65,7 +73,7 @@ class App:
             max_label_values=snapshot.metrics.max_label_values,
             gauges=Gauges(lambda: journal.pending, lambda: journal.lag_s, self._connections),
         )
-        sinks: list[Sink] = [self._metrics, JournalSink(journal)]
+        sinks: list[Sink] = [self._metrics, JournalSink(journal, charges=snapshot.storage.store == "memory")]
         if access_log:
             sinks.append(AccessLog())
         self._recorder = Recorder(sinks)
@@ -105,10 +113,10 @@ class App:
         """Requests being served."""
         return sum(listener.active for listener in self._listeners)
 
-    def _assemble(self, store: MemoryStore) -> Services:
+    def _assemble(self, store: OpenStore) -> Services:
         """The services, on a store whose counters are complete."""
         journal, recorder, models = self._journal, self._recorder, CatalogModels()
-        admission = Admission(store, self._learned, recorder)
+        admission = Admission(store, self._learned, recorder, shared=store.shared)
         pipeline = Pipeline(
             self._keysync,
             models,
@@ -147,7 +155,7 @@ class App:
 
     async def _start(self, host: str, port: int) -> None:
         snapshot = self._snapshots.current
-        store = self._store = await MemoryStore.open(snapshot, self._journal, flush=self.flush)
+        store = self._store = await open_store(snapshot, self._journal, self.flush)
         await self._learned.load()
         self._learned.start()
         self.services = self._assemble(store)

@@ -56,7 +56,8 @@ class Admission:
     """Admits the attempts of one gateway."""
 
     def __init__(self, store: Store, learned: Learner, recorder: Recorder, *, shared: bool = False) -> None:
-        """`shared`: other gateways use the store too."""
+        """`shared`: other gateways use the store too. Then every charge goes through it, governed or not."""
+        self._shared = shared
         self._store = store
         self._learned = learned
         self._recorder = recorder
@@ -146,7 +147,7 @@ class Admission:
             return self._offers(context, request, runs, number)
 
         demand = _Demand(make)
-        governed = runs or any(found.bid.claims or found.bid.rates for found in demand.offers)
+        governed = self._shared or runs or any(found.bid.claims or found.bid.rates for found in demand.offers)
         return demand if governed else None
 
     def _offers(

@@ -49,6 +49,8 @@ UPKEEP_S = 1.0
 class MemoryStore:
     """Budgets, rates and run limits of one process. Made by `await MemoryStore.open(...)`, in its loop."""
 
+    shared = False
+
     def __init__(self, book: LiveBook, clock: Callable[[], float], journal: Journal, force: Force) -> None:
         self._book = book
         self.now_s = clock

@@ -1,0 +1,41 @@
+"""Opens the store that the configuration names."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from gateway.config.snapshot import Snapshot
+from gateway.journal.database import JournalError
+from gateway.journal.writer import Journal
+from gateway.store.memory import MemoryStore
+from gateway.store.protocol import Store
+
+
+class OpenStore(Store, Protocol):
+    """A store, and what its application does with it."""
+
+    shared: bool
+    """Whether other gateways use it too. Then charges reach the journal through it."""
+
+    def use(self, snapshot: Snapshot) -> None:
+        """Put a new configuration's budgets in force."""
+        ...
+
+
+async def open_store(snapshot: Snapshot, journal: Journal, flush: Callable[[], Awaitable[None]]) -> OpenStore:
+    """Open it, its counters complete. `flush` returns when all that was recorded so far is in the journal.
+
+    Raises JournalError, StorageLocked among them.
+    """
+    if snapshot.storage.store == "memory":
+        return await MemoryStore.open(snapshot, journal, flush=flush)
+    from gateway.store.valkey.shared import SharedStore  # and with it the client's parser: only where it is used
+
+    owner = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
+    try:
+        return await SharedStore.open(snapshot, journal.database, owner)
+    except (ValueError, OSError) as error:
+        raise JournalError(f"the store cannot be opened: {error}") from error
