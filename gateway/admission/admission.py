@@ -137,7 +137,9 @@ class Admission:
         assert principal is not None  # noqa: S101 -- guards a programming error
         agent = snapshot.agents[principal.agent]
         if principal.run is None and attribution.parent_run is None and not self.rulebook(snapshot).follows_runs(agent):
-            return ()
+            run = attribution.run
+            if run is None or not await self.runs.exists(f"{agent.id}/{run}"):
+                return ()
         return await self.runs.path_of(snapshot, agent, principal, attribution)
 
     def _demand(

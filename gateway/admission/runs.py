@@ -6,6 +6,7 @@ change of it, whether it is open, every admission looks at anew.
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable
 from typing import Protocol
@@ -18,6 +19,8 @@ from gateway.ledger.budgets import NO_LIMITS
 from gateway.ledger.operations import Opening, Run, RunRefused
 
 KEPT_RUNS = 20_000
+LABEL_S = 10.0
+"""How long another gateway may take to notice that a run, which was only a label until then, was opened."""
 RUN_HEADER = "x-farebox-run"
 PARENT_HEADER = "x-farebox-parent-run"
 
@@ -29,6 +32,10 @@ class RunOpener(Protocol):
         """Open a run, or find it."""
         ...
 
+    def run(self, run: str) -> Awaitable[Run | None]:
+        """A run as it stands, or None."""
+        ...
+
 
 class Runs:
     """The runs that this gateway's requests belong to."""
@@ -36,6 +43,8 @@ class Runs:
     def __init__(self, store: RunOpener) -> None:
         self._store = store
         self._known: OrderedDict[str, Run] = OrderedDict()
+        self._labels: dict[str, float] = {}
+        """Runs that the store does not know, and until when it is not asked again."""
 
     async def path_of(
         self, snapshot: Snapshot, agent: Agent, principal: Principal, attribution: Attribution
@@ -60,8 +69,25 @@ class Runs:
             self._known.move_to_end(own)
         return (run, *[await self._ancestor(snapshot, name) for name in run.path[1:]])
 
+    async def exists(self, run: str) -> bool:
+        """Whether a run that a request names was opened on purpose: its limits hold then. Else it is a label only."""
+        if run in self._known:
+            return True
+        now_s = time.monotonic()
+        if now_s < self._labels.get(run, now_s):
+            return False
+        found = await self._store.run(run)
+        if found is not None:
+            self.remember(found)
+            return True
+        self._labels[run] = now_s + LABEL_S
+        if len(self._labels) > KEPT_RUNS:
+            del self._labels[next(iter(self._labels))]
+        return False
+
     def remember(self, run: Run) -> None:
         """Keep a run that was opened elsewhere in this process."""
+        self._labels.pop(run.id, None)
         known = self._known
         known[run.id] = run
         known.move_to_end(run.id)
