@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 FAREBOX_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long lint format lock schema bench-overhead bench-burst clean
+.PHONY: help run test test-long lint format lock schema bench-overhead bench-governed bench-burst clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -40,6 +40,10 @@ schema: $(VENV)/.dev ## regenerate the JSON Schemas that editors use
 
 bench-overhead: $(VENV)/.dev ## what the gateway costs per request (docs/performance.md)
 	$(BIN)/python -m benchmarks.overhead --json
+
+bench-governed: $(VENV)/.dev ## what budgets and rates add to a request, with either store (docs/performance.md)
+	$(BIN)/python -m benchmarks.overhead --json --governed memory
+	$(BIN)/python -m benchmarks.overhead --json --governed valkey
 
 bench-burst: $(VENV)/.dev ## 200 agents at once against budgets, judged by the provider's bill (docs/performance.md)
 	$(BIN)/python -m benchmarks.burst --json

@@ -41,15 +41,14 @@ from benchmarks.burst_servers import (
     Journal,
     Process,
     Setting,
-    Shared,
     gateway,
     key_of,
-    shared_store,
     sharing_gateway,
     simulator,
     verify,
 )
 from benchmarks.servers import StartError
+from benchmarks.stores import Shared, shared_stores
 
 _CHARGES = "SELECT request_id, agent, window_at_us, cost_nano_usd, resolution, estimated FROM charges ORDER BY at_us"
 _ARRIVALS = "SELECT request_id, at_us FROM requests"
@@ -210,7 +209,7 @@ def measure(options: Options, runs: Sequence[str], keep: Path | None, progress: 
         task = progress.add_task(name, total=calls)
         with contextlib.ExitStack() as stack:
             folder = _folder(stack, keep, name)
-            shared = stack.enter_context(shared_store()) if options.store == "valkey" else None
+            shared = stack.enter_context(shared_stores("burst"))[0] if options.store == "valkey" else None
             reserve = "strict" if name == "strict" else "calibrated"
             setting = Setting(reserve, plan.limits, options.time_scale, options.queue_s, options.min_output_tokens)
             burst = Burst(folder, options, plan, shared)

@@ -18,6 +18,7 @@ from typing import Any
 from benchmarks.burst_client import MODEL
 from benchmarks.burst_plan import LINGER_S, MAX_TOKENS, NANO_PER_USD, TOKENS_PER_S, Scenario
 from benchmarks.servers import StartError, accepts, free_port, is_ready
+from benchmarks.stores import Shared
 from gateway.journal.database import FILE_NAME
 
 ADMIN_KEY = "burst-admin-key-that-opens-nothing"
@@ -27,14 +28,6 @@ _START_S = 60.0
 _STOP_S = 60.0
 LATE_S = 0.2
 """For a connection's end, and a token's bytes, to arrive at a busy process. Real time: it does not stretch."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """Where gateways keep what they share."""
-
-    valkey_url: str
-    journal_url: str
 
 
 class Process:
@@ -193,21 +186,6 @@ def _declared(time_scale: float) -> dict[str, Any]:
 def usd(nano_usd: int) -> str:
     """Nano-USD as a decimal."""
     return f"{nano_usd // NANO_PER_USD}.{nano_usd % NANO_PER_USD:09d}"
-
-
-@contextlib.contextmanager
-def shared_store() -> Iterator[Shared]:
-    """A Valkey and a PostgreSQL for the block, from the wheels that the tests use."""
-    from tests.servers import DATABASE, Postgres, start_valkey
-
-    valkey = start_valkey()
-    postgres = Postgres.start()
-    try:
-        postgres.run(f"CREATE DATABASE {DATABASE}")
-        yield Shared(f"valkey://{valkey.host}:{valkey.port}/0", postgres.url(DATABASE))
-    finally:
-        postgres.destroy()
-        valkey.stop()
 
 
 def verify(folder: Path, name: str, port: int) -> dict[str, Any]:

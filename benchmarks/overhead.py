@@ -22,11 +22,11 @@ from statistics import median
 from rich.console import Console
 from rich.progress import Progress
 
-from benchmarks import servers
+from benchmarks import governed, servers
 from benchmarks.cpu import rss_bytes
 from benchmarks.load import LoadError, generator_name
 from benchmarks.measure import FULL, QUICK, Plan, plain_rounds, stream_rounds
-from benchmarks.report import Findings, as_json, table
+from benchmarks.report import Findings, as_json, governed_json, governed_table, table
 from benchmarks.servers import StartError
 
 _MB = 1_000_000
@@ -34,7 +34,7 @@ _MB = 1_000_000
 
 def measure(plan: Plan, generator: str, progress: Progress) -> Findings:
     """Run the whole plan. Raises StartError and LoadError."""
-    with_nginx = shutil.which("nginx") is not None
+    with_nginx = servers.has_nginx()
     with tempfile.TemporaryDirectory(prefix="farebox-bench-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         paced = stack.enter_context(servers.paced_upstream(folder, events=plan.events, interval_ms=plan.interval_ms))
@@ -88,6 +88,9 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, help="rounds per target; medians are taken over them")
     parser.add_argument("--generator", choices=("auto", "wrk", "own"), default="auto", help="what makes the load")
+    parser.add_argument(
+        "--governed", choices=("memory", "valkey"), help="only what budgets and rates add, with this store"
+    )
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else FULL
     if arguments.rounds:
@@ -96,14 +99,19 @@ def main() -> None:
     console = Console(stderr=True)
     try:
         with Progress(console=console) as progress:
-            found = measure(plan, generator_name(arguments.generator), progress)
+            generator = generator_name(arguments.generator)
+            if arguments.governed:
+                with _task(progress, f"governed, {arguments.governed}", plan.rounds * 2) as tick:
+                    costs = governed.measure(arguments.governed, plan, generator, tick)
+            else:
+                found = measure(plan, generator, progress)
     except (StartError, LoadError) as error:
         sys.exit(f"benchmark failed: {error}")
-    report = as_json(found)
+    report = as_json(found) if not arguments.governed else governed_json(arguments.governed, costs, plan, generator)
     if arguments.json:
         print(json.dumps(report))
     else:
-        console.print(table(report))
+        console.print(governed_table(report) if arguments.governed else table(report))
 
 
 if __name__ == "__main__":

@@ -44,8 +44,30 @@ def as_json(found: Findings) -> Json:
         "rss_start_mb": round(found.rss_start_mb, 1),
         "rounds": found.plan.rounds,
         "tools": dict(found.tools),
-        "machine": {"cpu": _cpu_model(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "machine": _machine(),
     }
+
+
+def governed_json(store: str, costs: Json, plan: Plan, generator: str) -> Json:
+    """What budgets and rates add, by store."""
+    return {"governed": {store: costs}, "rounds": plan.rounds, "tools": {"load": generator}, "machine": _machine()}
+
+
+def governed_table(report: Json) -> Table:
+    """The same for people."""
+    found = Table(title="six enforced scopes and two rates, strict; 16 connections, medians")
+    columns = ("store", "CPU µs added", "with", "without", "+p50 µs", "+p99 µs")
+    for column in columns:
+        found.add_column(column, justify="right")
+    keys = ("cpu_us", "governed_cpu_us", "ungoverned_cpu_us", "added_p50_us", "added_p99_us")
+    for store, row in report["governed"].items():
+        found.add_row(store, *(_text(row[key]) for key in keys))
+    return found
+
+
+def _machine() -> Json:
+    load = [round(each, 1) for each in os.getloadavg()]
+    return {"cpu": _cpu_model(), "cores": os.cpu_count(), "python": platform.python_version(), "load": load}
 
 
 def _plain(samples: Mapping[str, Sample]) -> Json:

@@ -68,7 +68,7 @@ _NGINX_PROXY = """
 """
 _GATEWAY = """
 server: {{port: {port}}}
-storage: {{dir: {storage}}}
+storage: {{dir: {storage}{store}}}
 providers:
   plain: {{base_url: "http://127.0.0.1:{plain_port}/v1", proxy: none}}
   paced: {{base_url: "http://127.0.0.1:{stream_port}/v1", proxy: none}}
@@ -80,6 +80,18 @@ agents:
 keys:
   bench: {{agent: bench, key: "${{{variable}}}"}}
 """
+GOVERNED = """
+budgets:
+  everything: {scope: global, limit_usd: "1000000", window: month}
+  the-org: {scope: "org:default", limit_usd: "1000000", window: month}
+  the-team: {scope: "team:default", limit_usd: "1000000", window: week}
+  the-agent: {scope: "agent:bench", limit_usd: "1000000", window: day}
+  the-model: {scope: "model:bench", limit_usd: "1000000", window: day}
+  the-provider: {scope: "provider:plain", limit_usd: "1000000", window: total}
+limits:
+  rates: {scope: "agent:bench", requests: 100_000_000/min, tokens: 100_000_000_000/min}
+"""
+"""Six enforced scopes and two rates on every plain request; none is ever reached."""
 
 
 class StartError(Exception):
@@ -139,23 +151,30 @@ def nginx_proxy(folder: Path, plain_port: int, stream_port: int) -> Iterator[Ser
 
 
 @contextlib.contextmanager
-def gateway(folder: Path, storage: Path, plain_port: int, stream_port: int) -> Iterator[Server]:
-    """The gateway as people run it: identity, journal and metrics on."""
+def gateway(
+    folder: Path, storage: Path, plain_port: int, stream_port: int, *, store: str = "", rules: str = ""
+) -> Iterator[Server]:
+    """The gateway as people run it: identity, journal and metrics on.
+
+    `store`: more settings of its storage; `rules`: more sections of its configuration.
+    """
     port = free_port()
-    config = folder / "config.yaml"
+    config = folder / f"{storage.name}.yaml"
     config.write_text(
         _GATEWAY.format(
             port=port,
             storage=storage,
+            store=store,
             plain_port=plain_port,
             stream_port=stream_port,
             plain_model=PLAIN_MODEL,
             stream_model=STREAM_MODEL,
             variable=KEY_VARIABLE,
         )
+        + rules
     )
     command = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(config)]
-    with _process(command, folder / "gateway.log", lambda: is_ready(port)) as (pid, start_s):
+    with _process(command, folder / f"{storage.name}.log", lambda: is_ready(port)) as (pid, start_s):
         yield Server(pid, port, port, start_s)
 
 
@@ -190,6 +209,11 @@ def _process(command: list[str], log: Path, is_up: Callable[[], bool]) -> Iterat
                 process.wait(timeout=40)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+def has_nginx() -> bool:
+    """Whether nginx is installed."""
+    return shutil.which("nginx") is not None
 
 
 def accepts(port: int) -> bool:

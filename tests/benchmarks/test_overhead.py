@@ -43,3 +43,24 @@ def test_quick_run_ends_with_the_promised_object(tools: bool, tmp_path: Path) ->
     if not tools:
         assert report["tools"] == {"load": "own", "nginx": None}
         assert report["plain"]["c16"]["nginx_ratio"] is None
+
+
+@pytest.mark.parametrize("store", ["memory", pytest.param("valkey", marks=pytest.mark.long)])
+def test_what_governing_adds_is_told_by_store(store: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.overhead", "--json", "--quick", "--governed", store],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=180)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            out, err = process.communicate()
+    assert process.returncode == 0, err
+    costs = json.loads(out.splitlines()[-1])["governed"][store]
+    assert isinstance(costs["cpu_us"], float)
+    assert costs["governed_cpu_us"] > 0
+    assert costs["ungoverned_cpu_us"] > 0
