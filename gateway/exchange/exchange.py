@@ -12,7 +12,7 @@ import time
 from gateway.context import RequestContext
 from gateway.errors import UpstreamFailure
 from gateway.exchange.events import Events
-from gateway.exchange.head import answer_headers, as_json, is_event_stream
+from gateway.exchange.head import answer_headers, as_json, is_event_stream, is_readable
 from gateway.exchange.metered import MeteredReader
 from gateway.exchange.outbox import ClientTooSlow, Outbox
 from gateway.exchange.settlement import Settlement
@@ -21,13 +21,13 @@ from gateway.reply import Reply
 from gateway.telemetry.recorder import Recorder
 from gateway.upstream.attempt import NOTHING, Attempt, client_error, outcome_of
 from gateway.upstream.dialects import openai as dialect
-from gateway.upstream.refusals import failed_answer, may_be_billed, refusal
+from gateway.upstream.refusals import credentials_refused, failed_answer, may_be_billed, names_our_account, refusal
 from gateway.upstream.secrets import mask
 from gateway.upstream.transport import ConnectionBroken, Response, Transport, TransportError
 from gateway.wire.answers import MalformedAnswer, read_answer
 from gateway.wire.assemble import Assembler
 from gateway.wire.ending import Stream, length_ending
-from gateway.wire.requests import ModelRequest
+from gateway.wire.requests import EMBEDDINGS, ModelRequest
 from gateway.wire.sse import EventSplitter, EventTooLarge
 from routing.money import NanoUsd, format_usd
 
@@ -81,18 +81,26 @@ class Exchange:
             dialect.body(
                 self._request,
                 deployment.upstream_model,
-                max_tokens=None if permit is None else permit.max_output_tokens,
+                max_tokens=self._longest() if permit is None else permit.max_output_tokens,
                 max_tokens_field=deployment.max_tokens_field,
                 stream=permit is not None and permit.offer.metered,
             ),
         )
         return Attempt(FIRST_ATTEMPT, deployment, call)
 
+    def _longest(self) -> int | None:
+        """The agent's bound on answers, which holds without any budget too."""
+        context = self._context
+        assert context.principal is not None, "an exchange begins after authentication"  # noqa: S101 -- as above
+        if context.api == EMBEDDINGS:
+            return None
+        return context.snapshot.agents[context.principal.agent].max_output_tokens
+
     async def run(self) -> None:
         """Serve the request to its end. Raises FareboxError when the answer failed; the client is not told here."""
         reply = self._reply
-        reply.on_disconnect(self._leave)
         try:
+            reply.on_disconnect(self._leave)
             await self._serve()
         except TransportError as error:
             self._broken(error)
@@ -152,10 +160,11 @@ class Exchange:
         if answer.failed:
             settlement.settle("error", usage or NOTHING, estimated=False, service_tier=answer.service_tier)
             raise failed_answer(attempt.deployment.provider, response.status)
-        estimated = usage is None
         if usage is None:
-            usage = attempt.estimate(self._request.profile, 0, answer.text_bytes)
-        bill = settlement.settle("ok", usage, estimated=estimated, service_tier=answer.service_tier)
+            bill = settlement.size("ok", 0, answer.text_bytes, service_tier=answer.service_tier)
+        else:
+            tier = answer.service_tier
+            bill = settlement.settle("ok", usage, estimated=False, service_tier=tier, cut=answer.cut)
         context.outcome = "ok"
         await self._whole(response, body, bill.cost)
 
@@ -214,10 +223,9 @@ class Exchange:
         outbox = Outbox(reply)
         await self._start_stream(response)
         try:
-            rest = await self._reader().read(response, ClientSink(events, outbox), LATE_USAGE_S)
-            if rest is not None:
-                await outbox.sent()
-                await self._end_stream(events, rest)
+            rest = await self._reader(response).read(response, ClientSink(events, outbox), LATE_USAGE_S)
+            if rest is not None or settlement.observer.failed:
+                await self._end_stream(events, rest or b"", outbox)
                 return
             ending = self._shortened(include_usage=self._request.include_usage)
             if context.recorded_answer is not None:
@@ -228,6 +236,11 @@ class Exchange:
         except ClientTooSlow:
             self._leave()
             self._interrupt("cancelled")
+        except TransportError as error:
+            if not self._client_left:
+                self._settle_broken(error)
+                await outbox.sent()  # what came before it broke
+            raise
         finally:
             outbox.drop()
 
@@ -236,8 +249,8 @@ class Exchange:
         context, settlement, attempt = self._context, self._settlement, self._attempt
         observer, assembler = settlement.observer, Assembler(context.api)
         sink = AnswerSink(observer, assembler)
-        rest = await self._reader().read(response, sink, LATE_USAGE_S)
-        if rest is None:
+        rest = await self._reader(response).read(response, sink, LATE_USAGE_S)
+        if rest is None and not observer.failed:
             for event in self._shortened(include_usage=True):
                 assembler.feed(event)
         else:
@@ -246,17 +259,21 @@ class Exchange:
             if observer.failed or not observer.complete or assembler.malformed:
                 settlement.observed("cut")
                 if observer.failed:
-                    raise failed_answer(attempt.deployment.provider, response.status)
+                    blame = credentials_refused if names_our_account(sink.failure) else failed_answer
+                    raise blame(attempt.deployment.provider, response.status)
                 raise self._cut_short()
             settlement.observed("ok")
             context.outcome = "ok"
         context.first_byte_s = time.monotonic()
         await self._whole(response, assembler.body(), context.cost)
 
-    def _reader(self) -> MeteredReader:
+    def _reader(self, response: Response) -> MeteredReader:
         permit, settlement = self._context.permit, self._settlement
         assert permit is not None, "only permits are metered"  # noqa: S101 -- guards a programming error
         assert settlement.meter is not None  # noqa: S101 -- as above
+        if not is_readable(response):
+            self._attempt.call.abort()
+            raise ConnectionBroken("its stream is compressed in a way that cannot be read", sent=True)
         return MeteredReader(self._context, permit, settlement, settlement.meter)
 
     def _shortened(self, *, include_usage: bool) -> list[bytes]:
@@ -274,14 +291,16 @@ class Exchange:
         )
         return length_ending(stream, self._settlement.observer, bill.usage, bill.cost)
 
-    async def _end_stream(self, events: Events, rest: bytes) -> None:
-        """The upstream has nothing more to say."""
+    async def _end_stream(self, events: Events, rest: bytes, outbox: Outbox | None = None) -> None:
+        """The upstream has nothing more to say. It is settled before a slow client has been sent everything."""
         observer, context = self._settlement.observer, self._context
         if rest:  # a last event without its blank line
             rest = events.pass_on([rest])
         if not observer.complete:
             self._settlement.observed("cut")
             context.outcome = "cut"
+            if outbox is not None:
+                await outbox.sent()
             if observer.failed:  # the client has seen the provider's own error event, or sees it now
                 context.error_code = "upstream_error"
                 if rest:
@@ -291,6 +310,8 @@ class Exchange:
             raise self._cut_short()
         self._settlement.observed("ok")
         context.outcome, context.error_code = "ok", ""
+        if outbox is not None:
+            await outbox.sent()
         if rest:
             await self._reply.send(rest)
         await self._reply.finish()
@@ -306,15 +327,24 @@ class Exchange:
         if self._client_left:
             self._interrupt("cancelled")
             return
-        outcome = outcome_of(error)
-        if not attempt.settled:
-            if not error.sent:
-                self._settlement.nothing(outcome)
-            elif attempt.status is not None and not 200 <= attempt.status < 300:
-                self._settlement.nothing("error")
-            else:
-                self._settlement.observed(outcome)
+        self._settle_broken(error)
         raise client_error(attempt.deployment.provider, error) from None
+
+    def _settle_broken(self, error: TransportError) -> None:
+        if self._attempt.settled:
+            return
+        outcome = outcome_of(error)
+        if not error.sent:
+            self._settlement.nothing(outcome)
+        elif self._is_refused():
+            self._settlement.nothing("error")
+        else:
+            self._settlement.observed(outcome)
+
+    def _is_refused(self) -> bool:
+        """Whether the provider's status says that nothing was generated."""
+        status = self._attempt.status
+        return status is not None and not 200 <= status < 300 and not may_be_billed(status)
 
     def _leave(self) -> None:
         """The client is gone: tell the upstream at once, unless its stream has ended and only late usage may follow."""
@@ -334,7 +364,7 @@ class Exchange:
             context.status = context.status if self._reply.started else CLIENT_CLOSED_REQUEST
         if attempt.settled:
             return
-        if not attempt.call.sent or (attempt.status is not None and attempt.status >= 300):
+        if not attempt.call.sent or self._is_refused():
             self._settlement.nothing(outcome)
         else:
             self._settlement.observed(outcome)

@@ -49,6 +49,11 @@ def labels_of(deployment: Deployment, route: Route) -> tuple[tuple[bytes, bytes]
     return _labels(route.model.name, deployment.id, route.rule, route.reason)
 
 
+def is_readable(response: Response) -> bool:
+    """Whether its events can be read: what compression the transport knows, it has undone."""
+    return all(name != b"content-encoding" or value.lower() == b"identity" for name, value in response.headers)
+
+
 def is_event_stream(response: Response) -> bool:
     """Whether the answer is a stream; one that does not tell its type is taken for what was asked for."""
     types = [value for name, value in response.headers if name == b"content-type"]

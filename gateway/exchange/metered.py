@@ -35,7 +35,7 @@ class Sink(Protocol):
 class MeteredReader:
     """Reads one stream."""
 
-    __slots__ = ("_context", "_extension", "_gone", "_meter", "_permit", "_settlement")
+    __slots__ = ("_behind", "_context", "_extension", "_gone", "_meter", "_permit", "_settlement")
 
     def __init__(self, context: RequestContext, permit: Permit, settlement: Settlement, meter: Meter) -> None:
         self._context = context
@@ -45,6 +45,8 @@ class MeteredReader:
         self._extension: asyncio.Task[None] | None = None
         self._gone = False
         """The reservation is not ours any more: the stream has to end."""
+        self._behind: int | None = None
+        """Bytes that had come when the money ended, and are still to be read."""
 
     async def read(self, response: Response, sink: Sink, late_usage_s: float) -> bytes | None:
         """Read to the end, and give what was left unfinished of it; None when the money ended first.
@@ -58,8 +60,9 @@ class MeteredReader:
             while chunk := await response.next_chunk():
                 if attempt.first_byte_s is None:
                     attempt.first_byte_s = self._context.first_byte_s = time.monotonic()
+                attempt.body_bytes += len(chunk)
                 await sink.take(splitter.feed(chunk))
-                if not observer.complete and self._is_over():
+                if not observer.complete and self._is_over() and self._has_caught_up(len(chunk)):
                     attempt.call.abort()
                     return None
                 if observer.done and ending is None:
@@ -89,6 +92,16 @@ class MeteredReader:
             return True
         self._extension = asyncio.get_running_loop().create_task(self._extend(answer), name="extension")
         return self._gone
+
+    def _has_caught_up(self, read: int) -> bool:
+        """Whether all is counted that had come when the money ended.
+
+        After a stop of the process that may be a lot. It is generated, so it is owed: it is passed on and recorded in
+        full, with the provider's own usage if that is in it.
+        """
+        arrived = self._settlement.attempt.call.arrived()
+        self._behind = arrived if self._behind is None else self._behind - read
+        return arrived == 0 or self._behind <= 0
 
     async def _extend(self, money: NanoUsd) -> None:
         meter = self._meter

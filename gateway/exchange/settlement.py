@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 
+from gateway.admission.permit import Permit
 from gateway.context import RequestContext
 from gateway.telemetry.events import ChargePosted
 from gateway.telemetry.recorder import Recorder
@@ -13,6 +14,8 @@ from gateway.wire.answers import StreamObserver
 from gateway.wire.requests import ModelRequest
 from routing.money import NanoUsd, Usage
 
+_UNREAD_BYTES = 4_096
+"""More than the events of a moment."""
 _PURPOSES = {"ok": "useful", "shortened": "useful", "cancelled": "cancelled", "drained": "cancelled"}
 
 
@@ -50,10 +53,10 @@ class Settlement:
         usage = self._most() or self.attempt.estimate_unseen(self._request.profile)
         return self.settle(outcome, usage, estimated=True)
 
-    def size(self, outcome: str, content_events: int, text_bytes: int) -> None:
-        """An answer that said nothing of its usage: estimated from its size."""
-        usage = self.attempt.estimate(self._request.profile, content_events, text_bytes)
-        self.settle(outcome, usage, estimated=True)
+    def size(self, outcome: str, content_events: int, text_bytes: int, *, service_tier: str | None = None) -> Bill:
+        """An answer that said nothing of its usage: estimated from its size, where no budget asks for the most."""
+        usage = self._most() or self.attempt.estimate(self._request.profile, content_events, text_bytes)
+        return self.settle(outcome, usage, estimated=True, service_tier=service_tier)
 
     def shortened(self) -> Bill:
         """The stream was ended because its money was."""
@@ -64,14 +67,16 @@ class Settlement:
         bill = self.settle("shortened", usage, estimated=True)
         permit = self._context.permit
         if permit is not None:
-            permit.learn(usage, shortened=True)
+            seen = min(usage.output_tokens, 0 if self.meter is None else self.meter.seen)
+            permit.learn(usage._replace(output_tokens=seen), shortened=True)
         return bill
 
     def observed(self, outcome: str) -> Bill:
         """Settle with the provider's usage where it came, else with an estimate of what was seen, or may have been."""
         observer, attempt = self.observer, self.attempt
         if observer.usage is not None and (observer.complete or not observer.outdated):
-            return self.settle(outcome, observer.usage, estimated=False, service_tier=observer.service_tier)
+            tier = observer.service_tier
+            return self.settle(outcome, observer.usage, estimated=False, service_tier=tier, cut=observer.cut)
         if observer.content_events:
             usage = self._most() or attempt.estimate(
                 self._request.profile, observer.content_events, observer.text_bytes
@@ -88,17 +93,17 @@ class Settlement:
         and how soon it stops, is what its operator declares; without that all that was reserved may have been used.
         """
         permit = self._context.permit
-        if permit is None or permit.offer.bound is None:
+        if permit is None or permit.offer.bound is None or not permit.offer.is_budgeted:
             return None
         if self.meter is not None:
-            self.meter.count(self.observer.counted_tokens(permit.tokens_per_event))
+            self.meter.count(self.observer.counted_tokens(permit.tokens_per_event) + self._unread_tokens(permit))
             return Usage(permit.offer.expected_input.tokens, self.meter.spent_tokens())
-        bound, metering = permit.offer.bound, permit.deployment.metering
+        bound, metering = permit.offer.bound, permit.deployment.metering if self._request.countable else None
         longest = bound.output_tokens
         if permit.max_output_tokens is not None:
             longest = min(longest, permit.max_output_tokens + bound.predicted_tokens)
         most = longest * bound.answers
-        if metering is not None:
+        if metering is not None and self.attempt.call.unread <= _UNREAD_BYTES:  # else it was not read as it came
             elapsed_s = time.monotonic() - self.attempt.sent_s
             generated = math.ceil(elapsed_s * metering.tokens_per_s) * bound.answers
             if self.observer.content_events:
@@ -106,8 +111,20 @@ class Settlement:
             most = min(most, generated + metering.margin_tokens * bound.answers)
         return Usage(bound.input_tokens, most)
 
-    def settle(self, outcome: str, usage: Usage, *, estimated: bool, service_tier: str | None = None) -> Bill:
-        """Post the charge. Whoever finds the attempt settled must not call this."""
+    def _unread_tokens(self, permit: Permit) -> int:
+        """What a metered stream had sent when it was given up, unseen: at the size of the events that were seen."""
+        attempt, events = self.attempt, self.observer.content_events
+        if not attempt.call.unread or not events:
+            return 0
+        return math.ceil(attempt.call.unread * events / attempt.body_bytes) * permit.tokens_per_event
+
+    def settle(
+        self, outcome: str, usage: Usage, *, estimated: bool, service_tier: str | None = None, cut: bool = False
+    ) -> Bill:
+        """Post the charge. Whoever finds the attempt settled must not call this.
+
+        `cut`: the answer reached a bound on its length.
+        """
         attempt, context = self.attempt, self._context
         assert not attempt.settled, "an attempt is settled once"  # noqa: S101 -- guards a programming error
         attempt.settled = True
@@ -117,8 +134,8 @@ class Settlement:
         permit = context.permit
         if permit is not None:
             permit.settle(charge)
-            if not estimated:
-                permit.learn(usage)
+            if outcome == "ok" and not estimated:
+                permit.learn(usage, cut=cut)
         self._recorder.record(charge)
         return bill
 

@@ -27,14 +27,18 @@ class ClientSink:
 class AnswerSink:
     """Into a whole answer."""
 
-    __slots__ = ("_assembler", "_observer")
+    __slots__ = ("_assembler", "_observer", "failure")
 
     def __init__(self, observer: StreamObserver, assembler: Assembler) -> None:
         self._observer = observer
         self._assembler = assembler
+        self.failure = b""
+        """The event in which the provider reported an error."""
 
     async def take(self, events: list[bytes]) -> None:
         """Put events together."""
         for event in events:
             self._observer.observe(event)
+            if self._observer.failed and not self.failure:
+                self.failure = event
             self._assembler.feed(event)

@@ -66,6 +66,7 @@ class Meter:
         "_ask_tokens",
         "_asked",
         "_asks_at",
+        "_burst",
         "_ends_at",
         "_lookahead",
         "_margin",
@@ -81,6 +82,8 @@ class Meter:
         self._step = _step(metering) * terms.answers
         self._margin = metering.margin_tokens * terms.answers
         self._lookahead = _lookahead(metering) * terms.answers
+        # What may be counted at once: all that was held back, one token an event, and some delay of our own.
+        self._burst = self._step * metering.tokens_per_event + self._margin // 2
         self._asked = False
         self._ask_tokens = EXTENSION_TOKENS
         self._asks_at: float = 0
@@ -135,19 +138,25 @@ class Meter:
         if self.reserved >= terms.most or terms.output_rate == 0:
             self._asks_at = self._ends_at = math.inf
             return
-        self._ends_at = self._paid_tokens() - self._step - self._margin
+        self._ends_at = self._tokens_of(self.reserved) - self._step - self._margin
         self._asks_at = self._ends_at - self._lookahead
 
-    def _paid_tokens(self) -> int:
-        return (self.reserved - self._terms.input_money) * PICO_PER_NANO // self._terms.output_rate
-
     def spent_tokens(self) -> int:
-        """Output tokens that a stream which is cut off now may have generated: never more than were reserved for."""
+        """Output tokens that a stream which is cut off now may have generated.
+
+        Never more than were reserved for, unless so many came at once that the process must have been stopped for a
+        while: that is an overrun, and only the stream's bound is its limit.
+        """
         tokens = self.seen + self._margin
-        return tokens if self._terms.output_rate == 0 else max(0, min(tokens, self._paid_tokens()))
+        if self._terms.output_rate == 0:
+            return tokens
+        late = self.seen > self._ends_at + self._burst
+        return max(0, min(tokens, self._tokens_of(self._terms.most if late else self.reserved)))
 
     def spent(self) -> NanoUsd:
-        """What to charge for a stream that was cut off without its usage; at most `reserved`."""
+        """What to charge for a stream that was cut off without its usage; at most `reserved`, but for an overrun."""
         terms = self._terms
-        money = terms.input_money - (-self.spent_tokens() * terms.output_rate // PICO_PER_NANO)
-        return NanoUsd(min(self.reserved, money))
+        return NanoUsd(terms.input_money - (-self.spent_tokens() * terms.output_rate // PICO_PER_NANO))
+
+    def _tokens_of(self, money: NanoUsd) -> int:
+        return (money - self._terms.input_money) * PICO_PER_NANO // self._terms.output_rate

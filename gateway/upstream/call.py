@@ -34,6 +34,7 @@ class HttpCall:
         "opening",
         "sent",
         "total_at",
+        "unread",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, head: bytes, body: bytes) -> None:
@@ -51,6 +52,7 @@ class HttpCall:
         self.connection_reused = False
         self.sent = False
         """Whether a connection took the request: from then on it may be billed."""
+        self.unread = 0
         self.total_at = loop.time() + endpoint.timeouts.total_s
         """When the total time-out runs out, in the loop's time."""
         self._connect_timer: asyncio.TimerHandle | None = None
@@ -83,6 +85,11 @@ class HttpCall:
             self._connection.fail(failure)
         else:
             self.fail(failure)
+
+    def arrived(self) -> int:
+        """Bytes of the answer that nobody has looked at: those in our buffer and those in the socket's."""
+        waiting = 0 if self._response is None else self._response.buffered
+        return waiting if self._connection is None else waiting + self._connection.unread()
 
     def fail(self, failure: TransportError) -> None:
         """It ends without an answer, or with a broken one. Called by whoever holds it: the queue or the connection."""

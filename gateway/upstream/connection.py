@@ -13,8 +13,11 @@ request is still unsent. Whatever arrives on an idle connection condemns it: the
 
 from __future__ import annotations
 
+import array
 import asyncio
+import fcntl
 import select
+import termios
 from typing import TYPE_CHECKING, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -151,10 +154,23 @@ class Connection(asyncio.Protocol):
     def fail(self, failure: TransportError) -> None:
         """Break off: the call gets `failure`, the upstream sees its client leave."""
         call = self._call
+        if call is not None:
+            call.unread = call.arrived()
         self._call = self._response = None
         self.close()
         if call is not None:
             call.fail(failure)
+
+    def unread(self) -> int:
+        """How many bytes wait in the socket: many when we were late, by a stop of the process for example."""
+        if self._fileno < 0 or self._transport.is_closing():
+            return 0
+        count = array.array("i", (0,))
+        try:
+            fcntl.ioctl(self._fileno, termios.FIONREAD, count)
+        except OSError:  # no socket any more
+            return 0
+        return count[0]
 
     # --- asyncio.Protocol ---
 
@@ -333,6 +349,9 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         timeouts = self._timeouts
+        if self._phase in ("first_byte", "idle") and self.unread():
+            self._enter(self._phase, timeouts.idle_s)  # it came in time, and we are late
+            return
         if self._phase == "sending":
             unsent = self._transport.get_write_buffer_size()
             if unsent < self._unsent:

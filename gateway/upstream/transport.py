@@ -68,6 +68,12 @@ class Call(Protocol):
     connection_reused: bool
     sent: bool
     """Whether any byte of the request was handed to the operating system: from then on it may be billed."""
+    unread: int
+    """Bytes of the answer that had arrived when it was given up, and that nobody has looked at."""
+
+    def arrived(self) -> int:
+        """Bytes of the answer that have arrived by now, and that nobody has looked at."""
+        ...
 
     async def response(self) -> Response:
         """Wait for the answer's head. Raises TransportError."""

@@ -87,9 +87,21 @@ def test_what_a_cut_stream_is_charged() -> None:
     watched.count(100)
     assert watched.spent_tokens() == 301
     assert watched.spent() == money(301, 1_000)
-    watched.count(950)
+    watched.count(850)
     assert watched.spent_tokens() == 1_000
     assert watched.spent() == watched.reserved
+
+
+def test_more_at_once_than_can_be_is_an_overrun_and_charged_in_full() -> None:
+    watched = meter(1_000, most_tokens=5_000)
+    watched.count(700)
+    watched.count(950)
+    assert watched.spent_tokens() == 950 + 201
+    watched.count(1_500)
+    assert watched.spent_tokens() == 1_500 + 201
+    assert watched.spent() == money(1_701, 1_000)
+    watched.count(10**6)
+    assert watched.spent_tokens() == 5_000, "the strict bound holds all the same"
 
 
 def test_less_than_the_opening_ends_at_once() -> None:

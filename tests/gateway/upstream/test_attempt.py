@@ -37,11 +37,15 @@ class NoCall:
 
     connection_reused = False
     sent = True
+    unread = 0
 
     async def response(self) -> Any:
         raise AssertionError
 
     def abort(self) -> None:
+        raise AssertionError
+
+    def arrived(self) -> int:
         raise AssertionError
 
 

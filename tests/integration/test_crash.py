@@ -1,0 +1,152 @@
+"""kill -9 at any point: nothing over the limit, nothing that the provider bills is lost, and the next start mends it.
+
+Judged by the bill of the simulated provider, a process that outlives the gateway.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.callers import Crowd, governed
+from tests.integration.processes import Billed, Gateway, Provider
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+async def provider(tmp_path: Path) -> AsyncIterator[Provider]:
+    provider = Provider(tmp_path)
+    await provider.start()
+    yield provider
+    await provider.stop()
+
+
+def judge(gateway: Gateway, billed: list[Billed], served: set[str]) -> Counter[str]:
+    """Each generation has its charge, of at least its cost; the resolutions there are."""
+    charges = {row["request_id"]: row for row in gateway.rows("charges")}
+    for each in billed:
+        assert each.request_id in charges, f"nobody is charged for {each}"
+        charge = charges[each.request_id]
+        assert charge["cost_nano_usd"] >= each.cost, (each, charge)
+        if not charge["estimated"]:
+            assert charge["cost_nano_usd"] == each.cost, (each, charge)
+    assert served <= charges.keys(), "somebody saw a byte of an answer that has no charge"
+    assert all(row["cost_nano_usd"] <= row["reserved_nano_usd"] for row in charges.values()), "an overrun"
+    requests = {row["request_id"] for row in gateway.rows("requests")}
+    assert charges.keys() <= requests
+    return Counter(row["resolution"] for row in charges.values())
+
+
+async def crash(provider: Provider, folder: Path, seed: int, kills: int, limit_usd: str) -> Counter[str]:
+    """A crowd calls; the gateway is killed again and again."""
+    dice = random.Random(seed)
+    gateway = Gateway(folder, governed(provider.url, folder, limit_usd))
+    await gateway.start()
+    try:
+        async with Crowd(gateway, seed) as crowd:
+            for _ in range(kills):
+                await crowd.pieces_more(dice.randrange(1, 600))
+                crowd.up.clear()
+                await gateway.kill()
+                billed = await provider.at_rest()
+                await gateway.start()
+                lines = await gateway.budgets()
+                for name, line in lines.items():
+                    assert sum(each.cost for each in billed) <= line.posted + line.reserved <= line.limit, (name, line)
+                crowd.up.set()
+            await crowd.pieces_more(dice.randrange(1, 600))
+        billed = await provider.at_rest()
+        for line in (await gateway.settled()).values():
+            assert sum(each.cost for each in billed) <= line.posted <= line.limit
+        await gateway.verify()
+        return judge(gateway, billed, crowd.served())
+    finally:
+        await gateway.kill()
+
+
+async def test_a_gateway_that_is_killed_again_and_again(provider: Provider, tmp_path: Path) -> None:
+    resolutions = await crash(provider, tmp_path, seed=1, kills=3, limit_usd="0.01")
+    assert resolutions["orphaned"]
+    assert resolutions["settled"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(2, 7))
+async def test_many_kills(provider: Provider, tmp_path: Path, seed: int) -> None:
+    resolutions = await crash(provider, tmp_path, seed=seed, kills=5, limit_usd="0.03")
+    assert resolutions["orphaned"]
+
+
+SUICIDE = """
+import os, signal, sys
+left = int(os.environ["DIE_AFTER"])
+def count(event, arguments):
+    global left
+    if left < 0:
+        return
+    if event == "fcntl.flock" or armed:
+        armed.append(event)
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+armed = []
+sys.addaudithook(count)
+"""
+"""Kills its own process after so many steps (files opened, renamed or deleted, threads, connections: whatever Python
+audits) since it took the lock of the storage folder."""
+
+
+async def test_kills_while_a_killed_one_is_mended(provider: Provider, tmp_path: Path) -> None:
+    """Each start dies at another step of its recovery; the last one finds everything as the first would have."""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(SUICIDE)
+    dice = random.Random(7)
+    gateway = Gateway(tmp_path, governed(provider.url, tmp_path, "0.01"))
+    await gateway.start()
+    try:
+        async with Crowd(gateway, 7) as crowd:
+            await crowd.pieces_more(400)
+            crowd.up.clear()
+            await gateway.kill()
+        billed = await provider.at_rest()
+        died = 0
+        for steps in (2, 30, dice.randrange(50, 180), dice.randrange(180, 330)):
+            await gateway.spawn(PYTHONPATH=os.pathsep.join((str(site), str(CHECKOUT))), DIE_AFTER=str(steps))
+            died += not await gateway.is_up()
+            await gateway.kill()
+        assert died
+        await gateway.start()
+        for line in (await gateway.settled()).values():
+            assert sum(each.cost for each in billed) <= line.posted <= line.limit
+        await gateway.verify()
+        assert judge(gateway, billed, crowd.served())["orphaned"]
+    finally:
+        await gateway.kill()
+
+
+async def test_one_gateway_per_storage_folder(tmp_path: Path) -> None:
+    config = governed("http://127.0.0.1:9/v1", tmp_path, "1")
+    first, second = Gateway(tmp_path, config), Gateway(tmp_path, config)
+    await first.start()
+    try:
+        await second.spawn()
+        assert not await second.is_up()
+        assert second.process.returncode == 1
+        last = second.words().splitlines()[-1]
+        assert last.startswith(f"farebox: another gateway (process {first.process.pid}) serves from {first.state}")
+        assert "storage.dir" in last, "it says what to do"
+        assert "Traceback" not in second.words()
+        assert (await first.ready())["status"] == "ready", "the first one serves on"
+        await first.kill()
+        await second.start()
+        await second.verify()
+    finally:
+        await first.kill()
+        await second.kill()
