@@ -52,6 +52,11 @@ class Offer(NamedTuple):
         return Meter(metering, terms, granted)
 
     @property
+    def is_budgeted(self) -> bool:
+        """Whether anything counts its money or tokens: then its charge must not fall short of its bill."""
+        return any(claim.unit is Unit.MONEY or claim.unit is Unit.TOKENS for claim in self.bid.claims)
+
+    @property
     def expected_input(self) -> Amounts:
         """The fee and the input as it is expected."""
         assert self.bound is not None  # noqa: S101 -- only of metered offers
@@ -115,4 +120,5 @@ def _unbounded(asked: Asked, deployment: Deployment, coverage: Coverage, origin:
     point = price.at(usage.input_tokens, asked.now_s, profile.service_tier)
     amounts = Amounts(cost(usage, point), usage.input_tokens + output)
     bid = Bid(coverage.claims, coverage.rates, amounts, amounts, amounts, amounts.tokens, origin)
-    return Offer(deployment, bid, None, False, False, cap=asked.agent.max_output_tokens)
+    cap = None if asked.request.api == EMBEDDINGS else asked.agent.max_output_tokens
+    return Offer(deployment, bid, None, False, False, cap=cap)

@@ -100,17 +100,16 @@ class Permit:
             tokens = charge.usage.input_tokens + charge.usage.output_tokens
             self._store.settle(self.id, Amounts(charge.cost_nano_usd, tokens), charge)
 
-    def learn(self, usage: Usage, *, shortened: bool = False) -> None:
+    def learn(self, usage: Usage, *, cut: bool = False, shortened: bool = False) -> None:
         """The provider has told what a whole answer took: remember it for the next one like it.
 
-        One that was `shortened`, or reached its bound, would have taken at least so much.
+        One that was `cut` at a bound, whoever's, or `shortened` for want of money, would have taken at least so much;
+        of the latter's input nothing was told.
         """
         offer = self.offer
         if offer.learns and offer.bound is not None:
             origin, bound = offer.bid.origin, offer.bound
             text_bytes = bound.text_bytes if bound.text_tokens == bound.input_tokens and not shortened else 0
             longest = bound.output_tokens if self.max_output_tokens is None else self.max_output_tokens
-            truncated = shortened or usage.output_tokens >= longest * bound.answers
-            self._learner.observe(
-                origin.agent, origin.model, text_bytes, usage, truncated=truncated, answers=bound.answers
-            )
+            cut = cut or shortened or usage.output_tokens >= longest * bound.answers
+            self._learner.observe(origin.agent, origin.model, text_bytes, usage, truncated=cut, answers=bound.answers)

@@ -1,0 +1,139 @@
+"""What an attempt is charged: never less than it can have cost where a budget counts it, and what is learned of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from gateway.config.snapshot import Endpoint
+from gateway.exchange.settlement import Settlement
+from gateway.learned.expectations import START
+from gateway.ledger.budgets import Quota, RateLimit
+from gateway.ledger.scopes import Scope
+from gateway.telemetry.events import ChargePosted
+from gateway.upstream.attempt import Attempt
+from gateway.upstream.call import HttpCall
+from gateway.wire.requests import ModelRequest
+from routing.catalog import Metering
+from routing.money import Usage
+from tests.gateway.admission.world import TOKEN_NANO, Client, Stage, budget, deployment
+
+METERED = {"metering": Metering(tokens_per_event=2, tokens_per_s=10, cancel_s=1)}
+MARGIN_TOKENS = 12
+RATES = (RateLimit("fair", Scope("global"), requests=Quota(10, 60.0, 10)),)
+
+
+def event(text: str | None = "word", **fields: Any) -> bytes:
+    choices = [] if text is None else [{"index": 0, "delta": {"content": text}}]
+    return b"data: " + json.dumps({"choices": choices, **fields}).encode() + b"\n\n"
+
+
+async def begin(stage: Stage, request: ModelRequest | None = None) -> Settlement:
+    """An attempt that was sent."""
+    request = request or stage.request(100)
+    context = stage.context()
+    context.permit = await stage.admission.admit(context, request, Client(), 1)
+    assert context.permit is not None
+    call = HttpCall(asyncio.get_running_loop(), Endpoint("one", "http://localhost", ()), b"", b"")
+    attempt = Attempt(1, context.permit.deployment, call)
+    return Settlement(context, request, attempt, stage.recorder)
+
+
+def charge_of(stage: Stage) -> ChargePosted:
+    (charge,) = [event for event in stage.noticed() if isinstance(event, ChargePosted)]
+    assert stage.store.reserved == 0
+    return charge
+
+
+async def test_what_was_never_seen_costs_all_that_was_reserved() -> None:
+    stage = Stage(budget("all", 5_000))
+    settlement = await begin(stage)
+    settlement.unseen("timeout")
+    charge = charge_of(stage)
+    assert charge.cost_nano_usd == charge.reserved_nano_usd > 100 * TOKEN_NANO
+
+
+async def test_where_only_rates_count_it_is_an_estimate_as_ever() -> None:
+    stage = Stage(limits=RATES)
+    settlement = await begin(stage)
+    settlement.unseen("timeout")
+    assert charge_of(stage).usage.output_tokens == 1, "the time it took, at a fast model's pace"
+
+
+async def test_a_declared_pace_bounds_what_was_never_seen() -> None:
+    stage = Stage(budget("all", 5_000), deployments=(deployment("one", **METERED),))
+    settlement = await begin(stage)
+    settlement.unseen("timeout")
+    assert charge_of(stage).usage.output_tokens == 1 + MARGIN_TOKENS
+
+
+@pytest.mark.parametrize("hidden", [{"best_of": 3}, {"prediction": {"type": "content", "content": "x" * 90}}])
+async def test_a_declared_pace_says_nothing_of_what_a_stream_does_not_show(hidden: dict[str, Any]) -> None:
+    stage = Stage(budget("all", 50_000), deployments=(deployment("one", **METERED),))
+    settlement = await begin(stage, stage.request(100, **hidden))
+    settlement.unseen("timeout")
+    charge = charge_of(stage)
+    assert charge.cost_nano_usd == charge.reserved_nano_usd
+
+
+async def test_a_broken_strict_stream_costs_what_was_seen_and_the_margin() -> None:
+    stage = Stage(budget("all", 5_000), deployments=(deployment("one", **METERED),))
+    settlement = await begin(stage, stage.request(100, stream=True))
+    for _ in range(3):
+        settlement.observer.observe(event())
+    settlement.observed("cut")
+    assert charge_of(stage).usage.output_tokens == 3 * 2 + MARGIN_TOKENS
+
+
+async def test_a_whole_answer_without_usage_may_have_cost_all_that_was_reserved() -> None:
+    stage = Stage(budget("all", 5_000))
+    settlement = await begin(stage)
+    settlement.size("ok", 0, 30)
+    charge = charge_of(stage)
+    assert (charge.cost_nano_usd, charge.estimated) == (charge.reserved_nano_usd, True)
+
+
+async def test_without_a_budget_its_size_is_the_estimate() -> None:
+    stage = Stage(limits=RATES)
+    settlement = await begin(stage)
+    settlement.size("ok", 0, 30)
+    assert charge_of(stage).usage.output_tokens == 10
+
+
+async def test_what_was_not_billed_teaches_nothing() -> None:
+    stage = Stage(budget("all", 5_000), reserve="calibrated")
+    settlement = await begin(stage)
+    settlement.nothing("error")
+    assert charge_of(stage).resolution == "released"
+    assert stage.learned.expect("tester", "gpt") == START
+    assert len(stage.learned) == 0
+
+
+@pytest.mark.parametrize("outcome", ["cancelled", "cut", "drained", "error", "timeout"])
+async def test_half_an_answer_teaches_nothing(outcome: str) -> None:
+    stage = Stage(budget("all", 5_000), reserve="calibrated")
+    settlement = await begin(stage)
+    settlement.settle(outcome, Usage(10, 3), estimated=False)
+    assert len(stage.learned) == 0
+
+
+async def test_a_whole_answer_teaches() -> None:
+    stage = Stage(budget("all", 50_000), reserve="calibrated")
+    for _ in range(30):
+        (await begin(stage)).settle("ok", Usage(10, 3), estimated=False)
+    assert stage.learned.expect("tester", "gpt").output_tokens < 10
+
+
+async def test_an_answer_that_reached_a_bound_would_have_become_longer() -> None:
+    """The provider's own bound, which nobody here knows of: only the finish reason tells."""
+    stage = Stage(budget("all", 50_000), reserve="calibrated", deployments=(deployment("one", **METERED),))
+    for _ in range(30):
+        settlement = await begin(stage, stage.request(500, stream=True))
+        usage = {"prompt_tokens": 10, "completion_tokens": 50}
+        cut = {"index": 0, "delta": {"content": "x"}, "finish_reason": "length"}
+        settlement.observer.observe(b"data: " + json.dumps({"choices": [cut], "usage": usage}).encode() + b"\n\n")
+        settlement.observed("ok")
+    assert stage.learned.expect("tester", "gpt").output_tokens > 60
