@@ -16,7 +16,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.burst_client import Seen
 from benchmarks.burst_plan import NANO_PER_USD, OUTPUT_NANO_USD, Scenario
@@ -54,23 +54,42 @@ class Evidence:
     charges: Sequence[Charge]
 
 
+class Denials(NamedTuple):
+    """What was wrongly refused."""
+
+    false: Mapping[str, int]
+    """By reason."""
+    fitted: int
+    """Requests that would have fitted when they arrived."""
+
+    @property
+    def ratio(self) -> float:
+        """False denials over the requests that fitted."""
+        return sum(self.false.values()) / self.fitted if self.fitted else 0.0
+
+
+BILL, ORPHANS, LEDGER = "bill", "orphans", "ledger"
+"""What an ended request counts for: its bill; the same, but an orphaned row what it was charged; what our books say."""
+
+
 @dataclass(slots=True)
 class _Admitted:
-    """One admitted request's cost over time."""
+    """One admitted request's cost over time, in nano-USD."""
 
     admitted_s: float
     ended_s: float
     billed: int
-    """By the provider."""
     held: int
     """What counts in the end: the bill, or what an orphaned row holds in its place."""
+    charged: int
+    """By our books."""
     true: int
     """While it ran: what its whole answer costs, also where we cut it off."""
 
-    def at(self, now_s: float, *, orphans: bool) -> int:
-        if now_s < self.ended_s:
-            return max(self.true, self.held if orphans else self.billed)
-        return self.held if orphans else self.billed
+    def at(self, now_s: float, basis: str) -> int:
+        """What it counts for at a moment."""
+        final = self.billed if basis == BILL else self.held if basis == ORPHANS else self.charged
+        return max(self.true, final) if now_s < self.ended_s else final
 
 
 class Judge:
@@ -85,6 +104,7 @@ class Judge:
         self._agents |= {charge.request_id: charge.agent for charge in evidence.charges}
         self.unknown = [billed for billed in evidence.billed if billed.request_id not in self._agents]
         """Generations that nobody knows of: each would be money without an owner."""
+        self._mine: dict[str, _Admitted] = {}
         self._admitted = self._admissions()
 
     def _admissions(self) -> dict[str, list[_Admitted]]:
@@ -102,8 +122,10 @@ class Judge:
                 true = seen.call.cost
             admitted_s = charge.admitted_s if charge is not None else seen.sent_s if seen is not None else 0.0
             ended_s = billed.at_s if billed is not None else admitted_s
+            charged = cost if charge is None else charge.cost
+            mine = self._mine[request_id] = _Admitted(admitted_s, ended_s, cost, held, charged, true)
             for scope in self._scenario.scopes(agent):
-                found[scope].append(_Admitted(admitted_s, ended_s, cost, held, true))
+                found[scope].append(mine)
         for admitted in found.values():
             admitted.sort(key=lambda each: each.admitted_s)
         return found
@@ -160,40 +182,40 @@ class Judge:
             for scope, at_s in first.items()
         }
 
-    def denials(self, *, orphans: bool = True) -> dict[str, Any]:
-        """False denials by kind, and how many requests fitted on arrival.
+    def denials(self, basis: str = ORPHANS, *, in_turn: bool = False) -> Denials:
+        """False denials, and how many requests fitted on arrival.
 
-        `orphans`: an orphaned row holds what it was charged; without, only what the provider billed for it counts.
+        `basis`: what an ended request counts for. `in_turn`: a falsely denied one counts as admitted for those that
+        were denied after it, so that the same room is not missed twice.
         """
         false: Counter[str] = Counter()
-        fitted = total = 0
-        for seen in self._seen:
-            total += 1
-            fitted += self._fits(seen, seen.sent_s, orphans=orphans)
-            if seen.outcome == "refused" and self._fits(seen, seen.ended_s, orphans=orphans):
-                false[seen.reason] += 1
-            elif seen.outcome == "short" and self._fits(seen, seen.ended_s, orphans=orphans, admitted=True):
-                false["shortened"] += 1
-        ratio = sum(false.values()) / fitted if fitted else 0.0
-        return {"ratio": ratio, "false": dict(false), "fitted": fitted, "requests": total}
+        given = dict.fromkeys(self._scenario.limits, 0)
+        for seen in sorted(self._seen, key=lambda each: each.ended_s):
+            shortened = seen.outcome == "short"
+            if not (shortened or seen.outcome == "refused"):
+                continue
+            extra = self._fits(seen, seen.ended_s, basis, given)
+            if extra is not None:
+                false["shortened" if shortened else seen.reason] += 1
+                for scope in self._scenario.scopes(seen.call.agent) if in_turn else ():
+                    given[scope] += extra
+        nothing = dict.fromkeys(given, 0)
+        fitted = sum(self._fits(seen, seen.sent_s, basis, nothing) is not None for seen in self._seen)
+        return Denials(dict(false), fitted)
 
-    def _fits(self, seen: Seen, now_s: float, *, orphans: bool, admitted: bool = False) -> bool:
-        own = seen.call.cost
-        charge, billed = self._charges.get(seen.request_id), self._bill.get(seen.request_id)
-        counted = 0
-        if admitted and charge is not None:  # its own cost so far is among the others'
-            ended_s = billed.at_s if billed is not None else charge.admitted_s
-            cost = 0 if billed is None else billed.cost
-            counted = max(own, cost) if now_s < ended_s else cost
+    def _fits(self, seen: Seen, now_s: float, basis: str, given: Mapping[str, int]) -> int | None:
+        """What the whole answer would have taken beyond what it took; None when that does not fit."""
+        mine = self._mine.get(seen.request_id)
+        extra = seen.call.cost
+        if mine is not None and mine.admitted_s <= now_s:
+            extra = max(0, extra - mine.at(now_s, basis))
         for scope in self._scenario.scopes(seen.call.agent):
             found = self._admitted[scope]
             before = bisect_right(found, now_s, key=lambda each: each.admitted_s)
-            if (
-                sum(each.at(now_s, orphans=orphans) for each in found[:before]) - counted + own
-                > self._scenario.limits[scope]
-            ):
-                return False
-        return True
+            taken = sum(each.at(now_s, basis) for each in found[:before])
+            if taken + given[scope] + extra > self._scenario.limits[scope]:
+                return None
+        return extra
 
     def waits(self, arrivals: Mapping[str, float]) -> list[float]:
         """Seconds that each request waited for room, ascending. `arrivals`: by request id, when the gateway got it."""

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from rich.table import Table
 
 from benchmarks.burst_client import Seen
-from benchmarks.burst_judge import Judge, quantile, usd
+from benchmarks.burst_judge import BILL, LEDGER, ORPHANS, Judge, quantile, usd
 from benchmarks.burst_plan import OUTPUT_NANO_USD
 
 Json = dict[str, Any]
@@ -39,22 +39,22 @@ def burst_report(
     judge: Judge, seen: Sequence[Seen], arrivals: Mapping[str, float], verified: Json, course: Course
 ) -> Json:
     """One burst's figures. Times are given at the real pace, unless their name says otherwise."""
-    ledger, denials, literally = judge.ledger_minus_bill(), judge.denials(), judge.denials(orphans=False)
+    ledger, denials = judge.ledger_minus_bill(), judge.denials()
     utilisation, waits = judge.utilisation(), judge.waits(arrivals)
     orphaned, surplus = judge.orphaned(), judge.least_surplus()
     return {
         "overspend_usd": usd(judge.overspend()),
         "utilisation": round(min(utilisation.values()), 4) if utilisation else None,
-        "false_denial_ratio": round(denials["ratio"], 4),
+        "false_denial_ratio": round(denials.ratio, 4),
         "ledger_minus_bill_usd": usd(sum(ledger.values())),
         "wait_p99_s": round(quantile(waits, 0.99) / course.time_scale, 3),
         "verify_differences": len(verified["differences"]),
         "verify_compared": verified["compared"],
         "utilisation_by_scope": {scope: round(share, 4) for scope, share in sorted(utilisation.items())},
-        "false_denials": denials["false"],
-        "requests": denials["requests"],
-        "fitted": denials["fitted"],
-        "false_denial_ratio_without_orphans": round(literally["ratio"], 4),
+        "false_denials": dict(denials.false),
+        "requests": len(seen),
+        "fitted": denials.fitted,
+        "false_denial_ratios": _ratios(judge),
         "ledger_minus_bill_usd_by_row": {kind: usd(amount) for kind, amount in ledger.items()},
         "least_estimate_surplus_tokens": None if surplus is None else round(surplus / OUTPUT_NANO_USD, 1),
         "orphaned": {"rows": orphaned["rows"], "excess_usd": usd(orphaned["excess"])},
@@ -67,6 +67,14 @@ def burst_report(
         "wait_p50_s": round(quantile(waits, 0.5) / course.time_scale, 3),
         "restart_real_s": round(course.restart_s, 2),
         "elapsed_real_s": round(course.elapsed_s, 1),
+    }
+
+
+def _ratios(judge: Judge) -> Json:
+    """The ratio by what an ended request counts for, each denial for itself, and in turn."""
+    return {
+        name: {basis: round(judge.denials(basis, in_turn=in_turn).ratio, 4) for basis in (BILL, ORPHANS, LEDGER)}
+        for name, in_turn in (("each", False), ("in_turn", True))
     }
 
 

@@ -140,7 +140,8 @@ def configuration(
     calibrated = setting.reserve == "calibrated"
     storage: dict[str, Any] = {"dir": str(state)}
     if shared is not None:
-        storage |= {"store": "valkey", "valkey_url": shared.valkey_url, "journal_url": shared.journal_url}
+        storage |= {"store": "valkey", "valkey_url": f"${{BURST_VALKEY:-{shared.valkey_url}}}"}
+        storage["journal_url"] = f"${{BURST_JOURNAL:-{shared.journal_url}}}"
     agents = {
         name: {
             "team": team,
