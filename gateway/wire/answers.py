@@ -119,6 +119,8 @@ class StreamObserver:
         "_answers",
         "_events_reported",
         "_finished",
+        "_opening_bytes",
+        "_opening_reported",
         "_remember",
         "closings",
         "content_events",
@@ -137,6 +139,9 @@ class StreamObserver:
         self._answers = answers
         self._finished = 0
         self._events_reported = 0
+        self._opening_bytes = 0
+        """Of events that open a tool call: its name and the provider's marks come in one piece, of several tokens."""
+        self._opening_reported = 0
         self._remember = remember
         self.sample = b""
         """The payload of the latest event with choices."""
@@ -166,6 +171,7 @@ class StreamObserver:
     def counted_tokens(self, tokens_per_event: int) -> int:
         """Output tokens seen so far, at most: those that the provider has reported already, and what came since."""
         unreported = (self.content_events - self._events_reported) * tokens_per_event
+        unreported += self._opening_bytes - self._opening_reported
         return unreported if self.usage is None else self.usage.output_tokens + unreported
 
     def observe(self, event: bytes) -> UsageChunk | None:
@@ -201,6 +207,7 @@ class StreamObserver:
             return None
         self.usage = usage
         self._events_reported = self.content_events
+        self._opening_reported = self._opening_bytes
         self.outdated = False
         return UsageChunk(event, data, standalone=not chunk.choices and not failed)
 
@@ -223,6 +230,9 @@ class StreamObserver:
                     + _text_size(delta.audio)
                     + _text_size(delta.function_call)
                 )
+                calls = memoryview(delta.tool_calls)
+                if len(calls) > 2 and b'"name"' in bytes(calls):
+                    self._opening_bytes += len(calls)
             if size:
                 self.content_events += 1
                 self.text_bytes += size

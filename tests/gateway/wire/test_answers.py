@@ -324,3 +324,16 @@ def test_answers_that_reached_their_bound() -> None:
 
     assert cut("length")
     assert not cut("stop")
+
+
+def test_the_opening_of_a_tool_call_is_several_tokens_in_one_event() -> None:
+    observer = StreamObserver(1)
+    opening = b'[{"index":0,"id":"call_1","type":"function","function":{"name":"look_it_up","arguments":""}}]'
+    observer.observe(data_event(b'{"choices":[{"index":0,"delta":{"tool_calls":%s}}]}' % opening))
+    assert observer.counted_tokens(1) == 1 + len(opening)
+    observer.observe(
+        data_event(b'{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{"}}]}}]}')
+    )
+    assert observer.counted_tokens(1) == 2 + len(opening)
+    observer.observe(data_event(b'{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":9}}'))
+    assert observer.counted_tokens(1) == 9
