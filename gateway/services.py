@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from gateway.errors import ServiceUnavailable
 from gateway.governance import Governance
 from gateway.identity.keyring import KeyRing
 from gateway.identity.keys import KeyRecord, Principal
+from gateway.journal.database import JournalError
 from gateway.journal.keystore import KeyStore
 from gateway.journal.keysync import KeySync
 from gateway.journal.queries import AgentTotal, RequestCost, request_cost, totals
@@ -77,6 +78,9 @@ class Parts(NamedTuple):
     connections: Callable[[], Mapping[str, int]]
     """Upstream connections by state."""
     governance: Governance
+    flush: Callable[[], Awaitable[None]]
+    """Returns when everything recorded so far is in the journal. Raises JournalError."""
+    store_status: Callable[[], dict[str, Any]]
 
 
 class Services:
@@ -103,7 +107,7 @@ class Services:
 
     async def request_cost(self, request_id: str, agent: str | None) -> dict[str, Any] | None:
         """What a request cost, with each of its charges; None when the journal has none, or it is another agent's."""
-        self._parts.recorder.flush()
+        await self._flushed()
         found = await request_cost(self._parts.journal, request_id, agent)
         return None if found is None else cost_object(found)
 
@@ -149,6 +153,7 @@ class Services:
             "config_version": self.snapshot.version,
             "journal": "ok" if journal.healthy else "failing",
             "journal_pending_rows": journal.pending,
+            **self._parts.store_status(),
             "models": len(self.snapshot.catalog.models),
         }
         if reason is not None:
@@ -172,6 +177,10 @@ class Services:
         """Read the configuration again; why it was refused, or None."""
         await self._snapshots.reload()
         return self._snapshots.stale_reason
+
+    async def principal(self, key: bytes) -> Principal | None:
+        """Whose key it is, or None. Raises ServiceUnavailable."""
+        return await self._parts.keysync.principal(key)
 
     async def keys(self) -> list[KeyRecord]:
         """All stored keys, and those of the configuration."""
@@ -200,8 +209,14 @@ class Services:
 
     async def totals(self, since_s: float) -> list[dict[str, Any]]:
         """Calls, tokens, cost and errors per agent since a Unix time."""
-        self._parts.recorder.flush()
+        await self._flushed()
         return [totals_object(row) for row in await totals(self._parts.journal, since_s)]
+
+    async def _flushed(self) -> None:
+        try:
+            await self._parts.flush()
+        except JournalError:
+            pass  # what cannot be written can perhaps be read; what waits is not in the answer
 
 
 def key_object(record: KeyRecord) -> dict[str, Any]:

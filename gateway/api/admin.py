@@ -37,8 +37,8 @@ CENTURY_S = 3_155_760_000
 """The longest that a key may be given: instants beyond cannot be told apart or written as dates."""
 
 
-class ViewersMayNot(FareboxError):
-    """The viewer's key was used for a change."""
+class AdminRoleRequired(FareboxError):
+    """The viewer's key was used for a change, or a key of an agent or run for anything."""
 
     status = 403
     type = "invalid_request_error"
@@ -94,15 +94,17 @@ def admin_app(services: Services) -> AsgiApp:
         description="Operate a gateway. Errors have the same shape as on /v1.",
     )
 
-    def viewer(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> str:
+    async def viewer(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> str:
         role = _role(services.snapshot, credentials)
         if role is None:
+            if credentials is not None and await services.principal(credentials.credentials.encode()) is not None:
+                raise AdminRoleRequired("This is an agent's or a run's key; the admin API takes the admin key.")
             raise InvalidKey("This is not an admin key of the gateway. Send it as `Authorization: Bearer <key>`.")
         return role
 
-    def admin(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> None:
-        if viewer(credentials) != "admin":
-            raise ViewersMayNot("The viewer key may look but not change anything; use the admin key.")
+    async def admin(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> None:
+        if await viewer(credentials) != "admin":
+            raise AdminRoleRequired("The viewer key may look but not change anything; use the admin key.")
 
     _add_views(app, services, [Depends(viewer)])
     _add_changes(app, services, [Depends(admin)])

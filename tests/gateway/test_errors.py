@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import gateway
 from gateway import errors
-from gateway.api.admin import ViewersMayNot
+from gateway.api.admin import AdminRoleRequired
 from gateway.api.connection import HeadTooLarge, RequestTooSlow
 from gateway.api.errors import error_body, error_headers
 from gateway.errors import FareboxError, UpstreamFailure
@@ -51,7 +51,7 @@ CONTRACT: dict[type[FareboxError], tuple[int, str, str, str]] = {
     errors.UpstreamTimeout: (504, UPSTREAM, "upstream_timeout", "api_error"),
     HeadTooLarge: (431, INVALID, "request_header_fields_too_large", INVALID),
     RequestTooSlow: (408, INVALID, "request_timeout", INVALID),
-    ViewersMayNot: (403, INVALID, "admin_role_required", "permission_error"),
+    AdminRoleRequired: (403, INVALID, "admin_role_required", "permission_error"),
 }
 
 

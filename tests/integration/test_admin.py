@@ -33,7 +33,7 @@ async def test_roles(administered: GatewayUnderTest) -> None:
     new = {"agent": "tester"}
     async with httpx.AsyncClient(base_url=f"{administered.url}/admin/v1") as client:
         agent = {"authorization": f"Bearer {TESTER_KEY}"}
-        for headers, looking, changing in ((ADMIN, 200, 201), (VIEWER, 200, 403), (agent, 401, 401), ({}, 401, 401)):
+        for headers, looking, changing in ((ADMIN, 200, 201), (VIEWER, 200, 403), (agent, 403, 403), ({}, 401, 401)):
             seen = await client.get("/status", headers=headers)
             made = await client.post("/keys", headers=headers, json=new)
             assert (seen.status_code, made.status_code) == (looking, changing)

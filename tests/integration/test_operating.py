@@ -172,7 +172,7 @@ async def test_only_the_admin_key_changes_anything(governed: GatewayUnderTest) -
         "budgets/testing/adjust": {"reason": "x", "amount_usd": "1"},
         "budgets/testing/reset": {"reason": "x"},
     }
-    for headers, status, looking in ((VIEWER, 403, 200), (TESTER, 401, 401), (bound, 401, 401), ({}, 401, 401)):
+    for headers, status, looking in ((VIEWER, 403, 200), (TESTER, 403, 403), (bound, 403, 403), ({}, 401, 401)):
         async with client(governed, headers) as asking:
             for path, body in changes.items():
                 assert (await asking.post(f"/admin/v1/{path}", json=body)).status_code == status, path
