@@ -150,6 +150,8 @@ class App:
                 self._metrics,
                 self._connections,
                 Governance(books, runs, lambda: self._snapshots.current),
+                self.flush,
+                store.status,
             ),
         )
 
@@ -213,6 +215,8 @@ class App:
         """Return when everything that has happened so far is in the journal, on disk."""
         self._recorder.flush()
         await self._journal.flush()
+        if self._store is not None:
+            await self._store.flush()
 
     async def reload(self) -> None:
         """Read the configuration again; a bad one is logged and refused."""

@@ -162,6 +162,9 @@ class StorageSettings:
     """Names the keys of this installation in a Valkey that others use too."""
     store_timeout_s: float = 1.0
     """The longest a request waits for the store before it counts as unreachable."""
+    gateway_timeout_s: float = 10.0
+    """A gateway that shares the store and was not heard of for so long is given up; it says that it lives five times
+    as often."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Self
+from typing import Any, Self
 
 from gateway.config.snapshot import Snapshot
 from gateway.journal.database import JournalError
@@ -117,6 +117,15 @@ class MemoryStore:
             self._directory = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
             self._sync = GroupSync(self._log, self._directory)
         self._upkeep = asyncio.create_task(self._keep_up(), name="store upkeep")
+
+    async def flush(self) -> None:
+        """Nothing to do: charges reach the journal without the store."""
+
+    def status(self) -> dict[str, Any]:
+        """How it stands, for people: `store` is `ok`, or `unavailable` and `store_error` says why."""
+        if self._failing:
+            return {"store": "unavailable", "store_error": "the log of reservations cannot be written"}
+        return {"store": "ok"}
 
     def on_room(self, callback: Callable[[], None]) -> None:
         """Call this whenever room may have come back, at most once per turn of the loop."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.config.snapshot import Snapshot
 from gateway.journal.database import JournalError
@@ -22,6 +22,14 @@ class OpenStore(Store, Protocol):
 
     def use(self, snapshot: Snapshot) -> None:
         """Put a new configuration's budgets in force."""
+        ...
+
+    async def flush(self) -> None:
+        """Return when the charges of everything that was settled so far are in the journal, if they go through it."""
+        ...
+
+    def status(self) -> dict[str, Any]:
+        """How it stands, for people."""
         ...
 
 

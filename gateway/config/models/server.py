@@ -87,6 +87,11 @@ class Storage(Written):
     store_timeout_s: Seconds = Field(
         1.0, description="The longest that a request waits for the store before it counts as unreachable."
     )
+    gateway_timeout_s: Seconds = Field(
+        10.0,
+        description="For `store: valkey`: a gateway that was not heard of for so long is given up, and what it had "
+        "reserved is charged in full. The same in every gateway.",
+    )
 
 
 class Simulator(Written):

@@ -54,6 +54,7 @@ class Drain:
         self._events = Keys.of(installation).events
         self._writer = BatchWriter(engine.dialect)
         self._position: Position | None = None
+        self._stepping = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self.active = False
         """Whether it is this gateway that drains."""
@@ -79,6 +80,10 @@ class Drain:
 
         Raises Superseded when another gateway was quicker, StoreUnavailable, or what the database's driver raises.
         """
+        async with self._stepping:
+            return await self._step(connection)
+
+    async def _step(self, connection: AsyncConnection) -> int:
         start = self._position
         if start is None:
             async with connection.begin():
@@ -154,7 +159,10 @@ class Drain:
     async def _drain(self, connection: AsyncConnection) -> None:
         """Carry over entries until something fails. Holding the lock is holding the connection."""
         while True:
-            count = await self.step(connection)
+            try:
+                count = await self.step(connection)
+            except Superseded:  # somebody wanted the journal to be complete at once, and was quicker
+                continue
             if self.last_error is not None:
                 _log.warning("the store's events reach the journal again")
                 self.last_error = None
@@ -164,8 +172,8 @@ class Drain:
 
     def _failed(self, error: Exception) -> None:
         self._position = None
-        if isinstance(error, (Superseded, StoreUnavailable)):
-            return  # the one is another gateway's success, the other is told by the store itself
+        if isinstance(error, StoreUnavailable):
+            return  # told by the store itself
         if self.last_error is None:
             _log.error("the store's events do not reach the journal: %s", error)
         self.last_error = str(error) or type(error).__name__

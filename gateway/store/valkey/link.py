@@ -33,7 +33,9 @@ _log = logging.getLogger("farebox.store")
 
 RETRY_S: Final = 0.5
 """After an error of the server (out of memory, read-only, loading) what is kept is sent again so much later."""
-BEAT_S: Final = 2.0
+LOST_AFTER_S: Final = 10.0
+BEATS: Final = 5
+"""Heartbeats of which not one must arrive before a gateway is given up."""
 MOST_ORPHANS: Final = 200
 """Of one heartbeat, so that Valkey is never held up for long."""
 _MICRO: Final = 1e-6
@@ -65,8 +67,11 @@ def _bytes(part: Part) -> bytes:
 class Link:
     """Sends operations under an epoch. Made halted: whoever looks after epochs calls `resume`."""
 
-    def __init__(self, client: Client, installation: str, owner: str) -> None:
-        """`owner` names this process among all that ever run: its pending reservations are found by it."""
+    def __init__(self, client: Client, installation: str, owner: str, lost_after_s: float = LOST_AFTER_S) -> None:
+        """`owner` names this process among all that ever run: its pending reservations are found by it.
+
+        A gateway that the server has not heard of for `lost_after_s` is given up.
+        """
         self.client = client
         self.keys = Keys.of(installation)
         self.owner = owner
@@ -94,7 +99,8 @@ class Link:
         self._drained: asyncio.Future[None] | None = None
         client.on_connected = self._connected
         client.on_reply = self._observe
-        self._heart = self._loop.call_later(BEAT_S, self._beat)
+        self._lost_after_s = lost_after_s
+        self._heart = self._loop.call_later(lost_after_s / BEATS, self._beat)
 
     @property
     def seq(self) -> int:
@@ -273,9 +279,9 @@ class Link:
     def _beat(self) -> None:
         """Say that this gateway lives; charge what lost ones had reserved, end runs that are due."""
         self._heart.cancel()
-        self._heart = self._loop.call_later(BEAT_S, self._beat)
+        self._heart = self._loop.call_later(self._lost_after_s / BEATS, self._beat)
         if self.halted is None:
-            args = (self.epoch, self.owner, MOST_ORPHANS)
+            args = (self.epoch, self.owner, MOST_ORPHANS, int(self._lost_after_s * 1e6))
             self.client.post(scripts.BEAT, self.keys.meta, args, self._beaten)
 
     def _beaten(self, reply: Any) -> None:

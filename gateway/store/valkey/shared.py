@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from gateway.config.snapshot import Snapshot
 from gateway.journal.database import Database
@@ -25,7 +25,8 @@ from gateway.store.protocol import StoreUnavailable
 from gateway.store.valkey import scripts
 from gateway.store.valkey.allowance import Allowances
 from gateway.store.valkey.client import Client
-from gateway.store.valkey.keeper import Keeper
+from gateway.store.valkey.keeper import BEAT_S, Keeper
+from gateway.store.valkey.link import BEATS
 from gateway.store.valkey.seeder import JournalSeeder
 from gateway.store.valkey.store import ValkeyStore
 from gateway.telemetry.events import ChargePosted
@@ -49,9 +50,16 @@ class SharedStore:
         self._loads: set[asyncio.Task[None]] = set()
         client = Client(storage.valkey_url or "", storage.store_timeout_s, scripts.ALL)
         seeder = JournalSeeder(database.engine, storage.installation, self._budgets.values, lambda: 0.0)
-        self.valkey = ValkeyStore(client, storage.installation, owner, seeder)
+        lost_after_s = storage.gateway_timeout_s
+        self.valkey = ValkeyStore(client, storage.installation, owner, seeder, lost_after_s)
         seeder.now_s = self.now_s = self.valkey.now_s
-        self.keeper = Keeper(self.valkey, database.engine, storage.installation)
+        self.keeper = Keeper(
+            self.valkey,
+            database.engine,
+            storage.installation,
+            beat_s=min(BEAT_S, lost_after_s / BEATS),
+            dead_after_s=lost_after_s,
+        )
         self.allowances = Allowances(self.valkey, storage.dir, lambda: self._budgets)
         self.on_room = self.valkey.on_room
 
@@ -144,6 +152,36 @@ class SharedStore:
     async def counters(self, keys: Sequence[str] | None = None) -> Sequence[CounterState]:
         """Counters by key, or all of them. Raises StoreUnavailable."""
         return await self.valkey.counters(keys)
+
+    async def flush(self) -> None:
+        """Have the journal hold what the store was told so far, as far as either answers within the time-out."""
+        if self.valkey.halted is not None or not self.valkey.client.connected:
+            return
+        try:
+            async with asyncio.timeout(self.valkey.client.timeout_s):
+                await self.valkey.flush()
+                await self.keeper.drain.catch_up()
+        except Exception as error:  # noqa: BLE001 -- whatever a driver raises: who asks gets what the journal has
+            _log.debug("not everything has reached the journal yet: %s", error)
+
+    def status(self) -> dict[str, Any]:
+        """How it stands, for people: `store` is `ok`, or `unavailable` and `store_error` says why."""
+        valkey, keeper = self.valkey, self.keeper
+        error = valkey.halted or (self.allowances.away and valkey.client.last_error) or None
+        if not valkey.client.connected:
+            error = valkey.client.last_error
+        lag_s = keeper.lag_s
+        if error is None and lag_s > self._max_lag_s:
+            error = f"the journal is {lag_s:.0f} s behind the store"
+        state: dict[str, Any] = {
+            "store": "ok" if error is None else "unavailable",
+            "store_epoch": int(valkey.epoch or 0),
+            "store_lag_s": round(lag_s, 3),
+            "store_unacknowledged": valkey.unacknowledged,
+        }
+        if error is not None:
+            state["store_error"] = error
+        return state
 
     async def close(self) -> None:
         """Give allowances back, have Valkey and the journal told of everything, as far as they are there, and stop."""

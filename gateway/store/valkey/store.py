@@ -31,7 +31,7 @@ from gateway.store.valkey import replies, scripts
 from gateway.store.valkey.client import Client, Part
 from gateway.store.valkey.codec import charge_body
 from gateway.store.valkey.encode import Encoder, opening_args
-from gateway.store.valkey.link import Link
+from gateway.store.valkey.link import LOST_AFTER_S, Link
 from gateway.store.valkey.seeding import Seeder as Seeder  # noqa: PLC0414 -- belongs to this module's interface
 from gateway.store.valkey.seeding import Seeds as Seeds  # noqa: PLC0414
 from gateway.store.valkey.seeding import seed_args
@@ -56,9 +56,11 @@ class ValkeyStore(Link):
     shared = True
     """Room may come back without `on_room`: other gateways settle too. Waiters look again now and then."""
 
-    def __init__(self, client: Client, installation: str, owner: str, seeder: Seeder) -> None:
-        """`owner`: see `Link`."""
-        super().__init__(client, installation, owner)
+    def __init__(
+        self, client: Client, installation: str, owner: str, seeder: Seeder, lost_after_s: float = LOST_AFTER_S
+    ) -> None:
+        """`owner`, `lost_after_s`: see `Link`."""
+        super().__init__(client, installation, owner, lost_after_s)
         self.pending: dict[str, tuple[Ticket, Granted]] = {}
         """What this process has reserved and not ended, for a rebuild. Granted amounts include extensions."""
         self._seeder = seeder

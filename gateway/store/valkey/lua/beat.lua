@@ -1,9 +1,9 @@
--- A gateway lives. What belongs to gateways that were not heard of for 10 s is charged in full, so much at a time.
+-- A gateway lives. What belongs to gateways that were not heard of for a while is charged in full, so much at a time.
 --
--- ARGV: 2 owner, 3 how many reservations at most. OK: how many were orphaned, how many runs were closed.
+-- ARGV: 2 owner, 3 how many reservations at most, 4 that while (microseconds). OK: how many were orphaned, how many runs
+-- were closed.
 
-local OWNER, MOST = ARGV[2], tonumber(ARGV[3])
-local LOST_US = 10000000
+local OWNER, MOST, LOST_US = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local FORGET_US = 86400000000
 local OWNERS = PREFIX .. 'owners'
 

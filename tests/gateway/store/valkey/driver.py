@@ -87,7 +87,7 @@ class Driver:
         self.beat()
 
     def beat(self) -> None:
-        self.wait(self.store.call(scripts.BEAT, "gateway", 100))
+        self.wait(self.store.call(scripts.BEAT, "gateway", 100, 10_000_000))
 
     def admit(self, ticket: Ticket) -> Granted | Refused:
         found = self.wait(self.store.admit(ticket))
