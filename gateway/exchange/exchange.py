@@ -220,10 +220,10 @@ class Exchange:
         """As `_relay_stream`, but read at the provider's pace, and ended in time when the money is."""
         context, reply, settlement = self._context, self._reply, self._settlement
         events = Events(context, self._request, self._endpoint, settlement)
-        outbox = Outbox(reply)
+        outbox, reader = Outbox(reply), self._reader(response)
         await self._start_stream(response)
         try:
-            rest = await self._reader(response).read(response, ClientSink(events, outbox), LATE_USAGE_S)
+            rest = await reader.read(response, ClientSink(events, outbox), LATE_USAGE_S)
             if rest is not None or settlement.observer.failed:
                 await self._end_stream(events, rest or b"", outbox)
                 return

@@ -20,8 +20,8 @@ async def endless(exchange: Exchange) -> None:
         await exchange.chunk(EVENT)
 
 
-def ask_and_never_read(url: str) -> socket.socket:
-    body = json.dumps({"model": "sim-small", "messages": [], "stream": True})
+def ask_and_never_read(url: str, model: str = "sim-small") -> socket.socket:
+    body = json.dumps({"model": model, "messages": [], "stream": True})
     host, port = url.removeprefix("http://").split(":")
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
