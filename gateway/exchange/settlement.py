@@ -7,6 +7,7 @@ import time
 
 from gateway.admission.permit import Permit
 from gateway.context import RequestContext
+from gateway.ledger.meter import Meter
 from gateway.telemetry.events import ChargePosted
 from gateway.telemetry.recorder import Recorder
 from gateway.upstream.attempt import NOTHING, Attempt, Bill, ServiceTiers
@@ -96,14 +97,13 @@ class Settlement:
         if permit is None or permit.offer.bound is None or not permit.offer.is_budgeted:
             return None
         if self.meter is not None:
-            self.meter.count(self.observer.counted_tokens(permit.tokens_per_event) + self._unread_tokens(permit))
-            return Usage(permit.offer.expected_input.tokens, self.meter.spent_tokens())
+            return Usage(permit.offer.expected_input.tokens, self._metered(permit, self.meter))
         bound, metering = permit.offer.bound, permit.deployment.metering if self._request.countable else None
         longest = bound.output_tokens
         if permit.max_output_tokens is not None:
             longest = min(longest, permit.max_output_tokens + bound.predicted_tokens)
         most = longest * bound.answers
-        if metering is not None and self.attempt.call.unread <= _UNREAD_BYTES:  # else it was not read as it came
+        if metering is not None and not self._fell_behind:
             elapsed_s = time.monotonic() - self.attempt.sent_s
             generated = math.ceil(elapsed_s * metering.tokens_per_s) * bound.answers
             if self.observer.content_events:
@@ -111,12 +111,19 @@ class Settlement:
             most = min(most, generated + metering.margin_tokens * bound.answers)
         return Usage(bound.input_tokens, most)
 
-    def _unread_tokens(self, permit: Permit) -> int:
-        """What a metered stream had sent when it was given up, unseen: at the size of the events that were seen."""
-        attempt, events = self.attempt, self.observer.content_events
-        if not attempt.call.unread or not events:
-            return 0
-        return math.ceil(attempt.call.unread * events / attempt.body_bytes) * permit.tokens_per_event
+    def _metered(self, permit: Permit, meter: Meter) -> int:
+        """The output tokens of a metered stream that was broken off, at most."""
+        meter.count(self.observer.counted_tokens(permit.tokens_per_event))
+        metering = permit.deployment.metering
+        if metering is None or not (meter.late or self._fell_behind):
+            return meter.spent_tokens()
+        elapsed_s = time.monotonic() - self.attempt.sent_s
+        return meter.generated_tokens(math.ceil(elapsed_s * metering.tokens_per_s))
+
+    @property
+    def _fell_behind(self) -> bool:
+        """Whether it was not read as it came, as after a stop of the process: much may be on the way, unseen."""
+        return self.attempt.call.unread > _UNREAD_BYTES
 
     def settle(
         self, outcome: str, usage: Usage, *, estimated: bool, service_tier: str | None = None, cut: bool = False
@@ -146,6 +153,9 @@ class Settlement:
         assert principal is not None  # noqa: S101 -- guards a programming error
         assert route is not None  # noqa: S101 -- as above
         first_byte_s = attempt.first_byte_s
+        reserved_at_s = 0.0
+        if permit is not None and permit.granted.at_s != permit.window_at_s:
+            reserved_at_s = permit.granted.at_s
         return ChargePosted(
             f"{context.request_id}.{attempt.number}",
             context.request_id,
@@ -179,4 +189,5 @@ class Settlement:
             now_s if permit is None else permit.window_at_s,
             "released" if bill.usage is NOTHING else "settled",
             NanoUsd(0) if permit is None else permit.reserved,
+            reserved_at_s,
         )

@@ -141,17 +141,25 @@ class Meter:
         self._ends_at = self._tokens_of(self.reserved) - self._step - self._margin
         self._asks_at = self._ends_at - self._lookahead
 
-    def spent_tokens(self) -> int:
-        """Output tokens that a stream which is cut off now may have generated.
+    @property
+    def late(self) -> bool:
+        """Whether so many tokens came at once, beyond the stream's end, that the process must have been stopped."""
+        return self.seen > self._ends_at + self._burst
 
-        Never more than were reserved for, unless so many came at once that the process must have been stopped for a
-        while: that is an overrun, and only the stream's bound is its limit.
+    def spent_tokens(self) -> int:
+        """Output tokens that a stream which is cut off now may have generated: never more than were reserved for.
+
+        One that is `late` may have generated more, recorded as an overrun.
         """
+        if self.late:
+            return self.generated_tokens(0)
         tokens = self.seen + self._margin
-        if self._terms.output_rate == 0:
-            return tokens
-        late = self.seen > self._ends_at + self._burst
-        return max(0, min(tokens, self._tokens_of(self._terms.most if late else self.reserved)))
+        return tokens if self._terms.output_rate == 0 else max(0, min(tokens, self._tokens_of(self.reserved)))
+
+    def generated_tokens(self, by_time: int) -> int:
+        """The same, whatever was reserved, of a stream that was not watched: `by_time` each answer can have so many."""
+        tokens = max(self.seen, by_time * self._terms.answers) + self._margin
+        return tokens if self._terms.output_rate == 0 else max(0, min(tokens, self._tokens_of(self._terms.most)))
 
     def spent(self) -> NanoUsd:
         """What to charge for a stream that was cut off without its usage; at most `reserved`, but for an overrun."""

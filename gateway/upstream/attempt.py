@@ -41,7 +41,7 @@ class ServiceTiers(NamedTuple):
 class Attempt:
     """One call to one deployment."""
 
-    __slots__ = ("body_bytes", "call", "deployment", "first_byte_s", "number", "sent_s", "settled", "status")
+    __slots__ = ("call", "deployment", "first_byte_s", "number", "sent_s", "settled", "status")
 
     def __init__(self, number: int, deployment: Deployment, call: Call) -> None:
         self.number = number
@@ -50,8 +50,6 @@ class Attempt:
         self.sent_s = time.monotonic()
         self.first_byte_s: float | None = None
         self.status: int | None = None
-        self.body_bytes = 0
-        """Of a stream that was looked at so far."""
         self.settled = False
         """Set by the one settlement. Whoever finds it set must not settle again."""
 

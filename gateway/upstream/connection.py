@@ -36,6 +36,8 @@ MAX_HEAD_BYTES = 65_536
 MAX_HEADERS = 200
 _JOIN_BYTES = 65_536
 """Bodies up to this size are copied behind their head, for one write; larger ones are not copied."""
+_GRACE_S = 0.05
+"""To read what came while the process was stopped, past the time-out."""
 _TRUSTED_IDLE_S = 0.05
 """A connection idle for longer is checked for a hang-up that the loop has not seen yet."""
 
@@ -83,6 +85,7 @@ class Connection(asyncio.Protocol):
         self._complete = False
         self._surplus = False
         self._body_came = False
+        self._graced = False
         self._overhead = 0
         """Bytes of the head so far, then bytes in a row that were no body (chunk framing, trailers)."""
         self._refusal = ""
@@ -349,8 +352,9 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         timeouts = self._timeouts
-        if self._phase in ("first_byte", "idle") and self.unread():
-            self._enter(self._phase, timeouts.idle_s)  # it came in time, and we are late
+        if self._phase in ("first_byte", "idle") and not self._graced and self.unread():
+            self._graced = True  # it came in time, and it is we who are late
+            self._deadline.set(self.loop.time() + _GRACE_S)
             return
         if self._phase == "sending":
             unsent = self._transport.get_write_buffer_size()

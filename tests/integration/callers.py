@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,14 +57,16 @@ def key_of(agent: str) -> str:
     return f"fb-{agent}-key-0123456789abcdef"
 
 
-def each_its_own(limit_usd: str, agents: Iterable[str], **agent: Any) -> dict[str, Any]:
-    """Sections for agents with the same budget each."""
-    names = list(agents)
+def each_its_own(limits_usd: Mapping[str, str], **agent: Any) -> dict[str, Any]:
+    """Sections for agents with a budget each."""
     each = {"team": "quality", "reserve": "calibrated", "assemble_whole_answers": True, **agent}
     return {
-        "agents": {name: {**each, "clamp": {"min_output_tokens": 16}} for name in names},
-        "keys": {name: {"agent": name, "key": f"${{NONE:-{key_of(name)}}}"} for name in names},
-        "budgets": {"agents": {"scope": "agent:*", "limit_usd": limit_usd, "window": "total"}},
+        "agents": {name: {**each, "clamp": {"min_output_tokens": 16}} for name in limits_usd},
+        "keys": {name: {"agent": name, "key": f"${{NONE:-{key_of(name)}}}"} for name in limits_usd},
+        "budgets": {
+            name: {"scope": f"agent:{name}", "limit_usd": limit, "window": "total"}
+            for name, limit in limits_usd.items()
+        },
     }
 
 

@@ -12,6 +12,7 @@ import re
 import signal
 import sqlite3
 import sys
+from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -219,3 +220,19 @@ class Gateway:
             return [dict(row) for row in database.execute(f"SELECT * FROM {table} ORDER BY rowid")]
         finally:
             database.close()
+
+
+def judge(gateway: Gateway, billed: list[Billed], served: set[str]) -> Counter[str]:
+    """Each generation has its charge, of at least its cost; the resolutions there are."""
+    charges = {row["request_id"]: row for row in gateway.rows("charges")}
+    for each in billed:
+        assert each.request_id in charges, f"nobody is charged for {each}"
+        charge = charges[each.request_id]
+        assert charge["cost_nano_usd"] >= each.cost, (each, charge)
+        if not charge["estimated"]:
+            assert charge["cost_nano_usd"] == each.cost, (each, charge)
+    assert served <= charges.keys(), "somebody saw a byte of an answer that has no charge"
+    assert all(row["cost_nano_usd"] <= row["reserved_nano_usd"] for row in charges.values()), "an overrun"
+    requests = {row["request_id"] for row in gateway.rows("requests")}
+    assert charges.keys() <= requests
+    return Counter(row["resolution"] for row in charges.values())

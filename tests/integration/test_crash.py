@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.callers import Crowd, governed
-from tests.integration.processes import Billed, Gateway, Provider
+from tests.integration.processes import Gateway, Provider, judge
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -25,22 +25,6 @@ async def provider(tmp_path: Path) -> AsyncIterator[Provider]:
     await provider.start()
     yield provider
     await provider.stop()
-
-
-def judge(gateway: Gateway, billed: list[Billed], served: set[str]) -> Counter[str]:
-    """Each generation has its charge, of at least its cost; the resolutions there are."""
-    charges = {row["request_id"]: row for row in gateway.rows("charges")}
-    for each in billed:
-        assert each.request_id in charges, f"nobody is charged for {each}"
-        charge = charges[each.request_id]
-        assert charge["cost_nano_usd"] >= each.cost, (each, charge)
-        if not charge["estimated"]:
-            assert charge["cost_nano_usd"] == each.cost, (each, charge)
-    assert served <= charges.keys(), "somebody saw a byte of an answer that has no charge"
-    assert all(row["cost_nano_usd"] <= row["reserved_nano_usd"] for row in charges.values()), "an overrun"
-    requests = {row["request_id"] for row in gateway.rows("requests")}
-    assert charges.keys() <= requests
-    return Counter(row["resolution"] for row in charges.values())
 
 
 async def crash(provider: Provider, folder: Path, seed: int, kills: int, limit_usd: str) -> Counter[str]:

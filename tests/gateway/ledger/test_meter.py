@@ -104,6 +104,15 @@ def test_more_at_once_than_can_be_is_an_overrun_and_charged_in_full() -> None:
     assert watched.spent_tokens() == 5_000, "the strict bound holds all the same"
 
 
+def test_a_stream_that_nobody_watched_may_have_run_at_its_full_speed() -> None:
+    watched = meter(1_000, most_tokens=5_000)
+    watched.count(100)
+    assert not watched.late
+    assert watched.generated_tokens(50) == 100 + 201
+    assert watched.generated_tokens(3_000) == 3_000 + 201
+    assert watched.generated_tokens(10**6) == 5_000
+
+
 def test_less_than_the_opening_ends_at_once() -> None:
     assert meter(opening_tokens(PLAIN) - 101).count(0) == END
     assert meter(opening_tokens(PLAIN)).count(0) == GO_ON
