@@ -33,10 +33,10 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only
 
 from gateway.config.snapshot import StorageSettings
+from gateway.journal.engine import AsyncConnection, AsyncEngine, create_async_engine
 from gateway.journal.postgres import ValueRefused, connect_postgres, postgres_url, refuses_value, take_lock
 from gateway.journal.tables import HEAD, metadata
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.identity.keys import KEY_PREFIX, KeyRecord, display_id, key_digest
 from gateway.journal.database import Database
+from gateway.journal.engine import AsyncConnection
 from gateway.journal.rows import to_s, to_us
 from gateway.journal.sessions import reading, writing
 from gateway.journal.tables import keys

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, make_url, text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from gateway.journal.engine import AsyncEngine, create_async_engine
 
 CONNECT_TIMEOUT_S: Final = 10.0
 COMMAND_TIMEOUT_S: Final = 30.0

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.journal.database import JournalError, begin_immediate, reason
+from gateway.journal.engine import AsyncConnection, AsyncEngine
 
 
 @asynccontextmanager

@@ -15,10 +15,9 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Self
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from gateway.config.snapshot import StorageSettings
 from gateway.journal.database import Database, JournalError, in_one_transaction, value_errors
+from gateway.journal.engine import AsyncConnection
 from gateway.journal.rows import salvage
 from gateway.journal.statements import Inserts, Mend
 from gateway.telemetry.events import Adjusted, ChargePosted, Event, RequestFinished, RunChanged

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy import bindparam, delete, insert, select
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.journal.database import JournalError
+from gateway.journal.engine import AsyncEngine
 from gateway.journal.rows import to_us
 from gateway.journal.sessions import reading, writing
 from gateway.journal.tables import learned

@@ -14,9 +14,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-
 from gateway.journal.database import in_one_transaction
+from gateway.journal.engine import AsyncConnection, AsyncEngine
 from gateway.journal.postgres import ValueRefused
 from gateway.store.protocol import StoreUnavailable
 from gateway.store.valkey.apply import BatchWriter

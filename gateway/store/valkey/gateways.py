@@ -12,9 +12,9 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.journal.database import in_one_transaction
+from gateway.journal.engine import AsyncEngine
 from gateway.journal.statements import Inserts
 from gateway.store.valkey.apply import ORPHANED, PENDING, admitted_of, write_pending
 from gateway.store.valkey.codec import Admitted, allowance_entry, orphan_charge

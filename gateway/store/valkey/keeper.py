@@ -12,8 +12,7 @@ import logging
 import time
 from typing import Final
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
+from gateway.journal.engine import AsyncEngine
 from gateway.ledger.operations import Amounts, Opening, Run
 from gateway.store.protocol import StoreUnavailable
 from gateway.store.valkey import scripts

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from gateway.journal.engine import AsyncConnection, AsyncEngine
 
 _TRY = text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))")
 

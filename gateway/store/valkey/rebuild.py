@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from gateway.journal.engine import AsyncConnection, AsyncEngine
 from gateway.journal.rows import run_of, to_us
 from gateway.journal.sessions import reading
 from gateway.journal.spend import run_spent

@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.journal.database import JournalError
+from gateway.journal.engine import AsyncConnection, AsyncEngine
 from gateway.journal.rows import to_us
 from gateway.journal.sessions import reading
 from gateway.journal.spend import RunSpend, run_spent, spent
