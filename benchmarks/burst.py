@@ -52,8 +52,10 @@ from benchmarks.stores import Shared, shared_stores
 
 _CHARGES = "SELECT request_id, agent, window_at_us, cost_nano_usd, resolution, estimated FROM charges ORDER BY at_us"
 _ARRIVALS = "SELECT request_id, at_us FROM requests"
-_RAMP_S = 0.5
-"""Over which clients begin, unscaled."""
+_RAMP_S = 1.0
+"""Over which clients begin, and begin again after a kill; unscaled."""
+_STRICT_FASTER = 4
+"""So much less time is stretched in the strict burst: it never has more than some thirty streams."""
 _KILLED_AFTER = 0.35
 """The share of the global budget that has been billed when a gateway is killed."""
 _SETTLE_S = 1.0
@@ -102,10 +104,11 @@ class Burst:
             finally:
                 for process, _ in self._gateways:
                     process.stop()
-        (self._folder / "seen.jsonl").write_bytes(b"".join(map(_line, seen)))
         records = [json.loads(line) for line in bill.read_text().splitlines()]
         journal = self._journal()
         charges = read_charges(journal.rows(_CHARGES))
+        for name, found in (("seen", seen), ("charges", charges)):
+            (self._folder / f"{name}.jsonl").write_bytes(b"".join(map(_line, found)))
         arrivals = {request_id: at_us / 1e6 for request_id, at_us in journal.rows(_ARRIVALS)}
         judge = Judge(self._plan, Evidence(seen, read_bill(records, LINGER_S * scale), charges))
         return burst_report(judge, seen, arrivals, verified, self)
@@ -191,7 +194,7 @@ class Burst:
         self.restart_s = time.monotonic() - began_s
 
 
-def _line(seen: Seen) -> bytes:
+def _line(seen: object) -> bytes:
     return msgspec.json.encode(seen) + b"\n"
 
 
@@ -211,8 +214,9 @@ def measure(options: Options, runs: Sequence[str], keep: Path | None, progress: 
             folder = _folder(stack, keep, name)
             shared = stack.enter_context(shared_stores("burst"))[0] if options.store == "valkey" else None
             reserve = "strict" if name == "strict" else "calibrated"
-            setting = Setting(reserve, plan.limits, options.time_scale, options.queue_s, options.min_output_tokens)
-            burst = Burst(folder, options, plan, shared)
+            scale = options.time_scale if name != "strict" else max(1.0, options.time_scale / _STRICT_FASTER)
+            setting = Setting(reserve, plan.limits, scale, options.queue_s, options.min_output_tokens)
+            burst = Burst(folder, replace(options, time_scale=setting.time_scale), plan, shared)
             learned = burst.learn(setting) if name == "calibrated" else []
             report[name] = burst.run(setting, learned, progress, task)
         progress.update(task, completed=calls)

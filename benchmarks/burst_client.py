@@ -61,8 +61,8 @@ class Fleet:
 
     async def run(self, clients: Sequence[Sequence[Call]], ramp_s: float) -> None:
         """Let all clients make their calls; the first calls are spread over `ramp_s`."""
-        step_s = ramp_s / max(1, len(clients))
-        await asyncio.gather(*(self._client(calls, index * step_s) for index, calls in enumerate(clients)))
+        count = max(1, len(clients))
+        await asyncio.gather(*(self._client(calls, ramp_s * index / count) for index, calls in enumerate(clients)))
 
     async def _client(self, calls: Sequence[Call], delay_s: float) -> None:
         await asyncio.sleep(delay_s)
@@ -72,6 +72,8 @@ class Fleet:
             self.on_end(seen)
             if seen.outcome == "refused" and not self.goes_on:
                 return
+            if seen.outcome == "broken":  # all at once, they would keep the provider from its pace
+                await asyncio.sleep(delay_s)
 
     async def _call(self, call: Call) -> Seen:
         loop = asyncio.get_running_loop()

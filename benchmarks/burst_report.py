@@ -65,6 +65,7 @@ def burst_report(
         "failures": dict(Counter(f"{one.status} {one.reason}" for one in seen if one.outcome == "failed")),
         "unknown_generations": len(judge.unknown),
         "wait_p50_s": round(quantile(waits, 0.5) / course.time_scale, 3),
+        "time_scale": course.time_scale,
         "restart_real_s": round(course.restart_s, 2),
         "elapsed_real_s": round(course.elapsed_s, 1),
     }
