@@ -106,7 +106,8 @@ async def test_idle_begins_anew_when_the_reader_goes_on(pool: Pool) -> None:
         waiting = asyncio.ensure_future(response.next_chunk())
         await warp(59)
         assert not waiting.done()
-        await warp(1.1)
+        await warp(1.1)  # there is something to read: it is looked at once more
+        await warp(0.1)
         with pytest.raises(TimedOut, match="idle"):
             await waiting
 
