@@ -68,7 +68,7 @@ class RequestContext:
         self.prompt: int | None = None
         """Its fingerprint, where its run is watched for prompts that repeat."""
         self.loop: str | None = None
-        """The kind of loop that was found in it."""
+        """The kind of loop that was found in it, and that its client is told of."""
         self.route: Route | None = None
         self.deployment: Deployment | None = None
         """Where the latest attempt went."""

@@ -12,7 +12,7 @@ from gateway.admission.claims import LabelMissing, Rulebook, carve_id
 from gateway.admission.labels import describe, header_of, label_of
 from gateway.admission.permit import Learner, Permit
 from gateway.admission.queue import FairQueue, QueueFull
-from gateway.admission.refusals import error_for, rate_headers, soonest, waits
+from gateway.admission.refusals import error_for, is_too_quick, rate_headers, soonest, waits
 from gateway.admission.runs import Runs
 from gateway.config.snapshot import Agent, Snapshot
 from gateway.context import RequestContext
@@ -102,9 +102,9 @@ class Admission:
     def _permit(self, demand: _Demand, granted: Granted, runs: Sequence[Run]) -> Permit:
         found = demand.offers[granted.bid]
         permit = Permit(self._store, self._learned, demand.ticket.id, found, granted)
-        carved = next((run for run in runs if run.carve), None)
-        if carved is not None:
-            permit.window_at_s = carved.opened_at_s
+        for run in runs:  # up to the root: the outermost carve is the one that holds the parents' money
+            if run.carve:
+                permit.window_at_s = run.opened_at_s
         headers: list[tuple[bytes, bytes]] = []
         if granted.tightest is not None:
             remaining = format_usd(NanoUsd(max(0, granted.tightest[1]))).encode()
@@ -272,7 +272,7 @@ class Admission:
             if denial.cause == "closed":
                 for run in demand.ticket.runs:
                     self.runs.forget(run)
-            elif denial.key.startswith("v|") and denial.cause == "posted":
+            elif is_too_quick(denial):
                 await self._store.pause_run(demand.ticket.runs[0], "velocity")
         error = error_for(denials, demand.ticket.bids, context.snapshot.budget_status)
         _, denial = soonest(denials)

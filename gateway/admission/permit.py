@@ -51,7 +51,7 @@ class Permit:
         """The candidate that fitted."""
         self.granted = granted
         self.window_at_s = granted.at_s
-        """The moment whose windows its charge counts in: the reservation's, or its carve's."""
+        """The moment whose windows its charge counts in: the reservation's, or the outermost carve's that it spends."""
         self.reserved = NanoUsd((granted.calibrated if offer.metered else granted.strict).money)
         """The most it may cost: what its tightest claims hold."""
         self.clamped = granted.strict != offer.bid.strict and offer.bound is not None

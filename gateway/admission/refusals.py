@@ -41,12 +41,7 @@ def error_for(denials: Sequence[Denial], bids: Sequence[Bid], budget_status: int
     if claim.unit is not Unit.MONEY:
         return _run_used_up(denial, claim)
     if claim.key.startswith("v|"):
-        return RunLimitExceeded(
-            f"The run `{_run_of(denial)}` spends too quickly: {_spent_of(denial)} lately. It is paused until an "
-            f"operator lets it go on: `farebox runs resume {_run_of(denial)}`.",
-            reason="velocity",
-            **_figures(denial),
-        )
+        return _velocity_error(denial)
     error = BudgetExceeded(
         f"The budget of {_scope_words(denial.scope)} is spent: {_spent_of(denial)}, and this request may cost more "
         f"than what is left. {_until(claim)}",
@@ -58,6 +53,26 @@ def error_for(denials: Sequence[Denial], bids: Sequence[Bid], budget_status: int
     return error
 
 
+def _velocity_error(denial: Denial) -> RunLimitExceeded:
+    run = _run_of(denial)
+    if is_too_quick(denial):
+        words = (
+            f"The run `{run}` spends too quickly: {_spent_of(denial)} lately. It is paused until an operator lets it "
+            f"go on: `farebox runs resume {run}`."
+        )
+    else:
+        words = (
+            f"This request alone may cost more than the run `{run}` may spend at a time, "
+            f"{format_usd(NanoUsd(denial.limit))} USD. Send a smaller max_tokens."
+        )
+    return RunLimitExceeded(words, reason="velocity", **_figures(denial))
+
+
+def is_too_quick(denial: Denial) -> bool:
+    """Whether a run is refused for what it spent lately, and not for what it asks for now: then it is stopped."""
+    return denial.key.startswith("v|") and denial.cause == "posted" and denial.posted > 0
+
+
 def waits(denials: Sequence[Denial]) -> Denial | None:
     """The refusal to wait for: money that only requests under way hold."""
     _, denial = soonest(denials)
@@ -65,12 +80,28 @@ def waits(denials: Sequence[Denial]) -> Denial | None:
 
 
 def _reserved_error(denial: Denial, claim: Claim) -> BudgetReserved:
+    if claim.unit is not Unit.MONEY:
+        return _tokens_reserved(denial)
     error = BudgetReserved(
         f"What is left of the budget of {_scope_words(denial.scope)} is set aside for requests under way "
         f"({_spent_of(denial)}), and none ended in time. This is no rate limit of a provider: try again in a moment.",
         reason="budget_reserved",
         **_figures(denial),
         reset_at=_reset_at(claim),
+    )
+    error.retry_after_s = 2
+    return error
+
+
+def _tokens_reserved(denial: Denial) -> BudgetReserved:
+    error = BudgetReserved(
+        f"What is left of the {denial.limit} tokens of the run `{_run_of(denial)}` is set aside for its requests under "
+        f"way ({denial.posted} used, {denial.reserved} set aside), and none ended in time. Try again in a moment.",
+        reason="budget_reserved",
+        scope=denial.scope,
+        limit=denial.limit,
+        used=denial.posted,
+        reserved=denial.reserved,
     )
     error.retry_after_s = 2
     return error
@@ -102,12 +133,14 @@ def _run_error(denial: Denial) -> RunLimitExceeded:
 def _rate_error(denial: Denial, bid: Bid) -> RateExceeded:
     scope = _scope_words(denial.scope)
     if denial.cause == "slots":
-        return RateExceeded(
+        error = RateExceeded(
             f"{scope} already has {denial.limit} requests at a time, its limit. Try again when one has ended.",
             reason="concurrency",
             scope=denial.scope,
             limit=denial.limit,
         )
+        error.headers = ((b"retry-after-ms", b"1000"),)
+        return error
     rate = next(rate for rate in bid.rates if rate.key == denial.key)
     unit = "tokens" if rate.unit is Unit.TOKENS else "requests"
     wait_s = max(denial.retry_after_s, 0.001)

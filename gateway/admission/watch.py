@@ -54,7 +54,8 @@ class Watch:
             context.prompt, finding = seen.prompt, seen.finding
         if finding is None:
             return
-        context.loop = finding.kind
+        if rule.action != "observe":
+            context.loop = finding.kind
         self._recorder.record(
             LoopFound(context.arrived_at_s, principal.agent, run, finding.kind, finding.times, rule.action)
         )

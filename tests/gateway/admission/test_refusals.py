@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.admission.refusals import error_for, rate_headers, waits
+from gateway.admission.refusals import error_for, is_too_quick, rate_headers, waits
 from gateway.errors import BudgetExceeded, BudgetReserved, FareboxError, RateExceeded, RunLimitExceeded
 from gateway.ledger.operations import Amounts, Bid, Claim, Denial, Origin, Rate, RateState, Unit
 from gateway.ledger.windows import FOREVER_S
@@ -124,6 +124,28 @@ def test_velocity() -> None:
     error = refused(denial("posted", claim), bids=(bid(claim),))
     assert isinstance(error, RunLimitExceeded)
     assert error.metadata["reason"] == "velocity"
+
+
+def test_a_request_that_is_too_dear_by_itself_is_no_runaway() -> None:
+    """Nothing was spent lately: the run is not to be stopped for what it only asked for."""
+    claim = Claim("v|researcher|researcher/r1|rolling", Unit.MONEY, USD, 0, "run:researcher/r1", bucket_s=1)
+    found = denial("posted", claim, limit=USD, posted=0)
+    error = refused(found, bids=(bid(claim),))
+    assert (error.status, error.metadata["reason"]) == (422, "velocity")
+    assert "alone" in error.message
+    assert not is_too_quick(found)
+    assert is_too_quick(denial("posted", claim))
+    assert not is_too_quick(denial("reserved", claim))
+    assert not is_too_quick(denial("posted"))
+
+
+def test_a_runs_tokens_under_way_are_told_as_tokens() -> None:
+    claim = Claim("r|researcher/r1|tokens", Unit.TOKENS, 1000, 0, "run:researcher/r1")
+    error = refused(denial("reserved", claim, limit=1000, posted=600, reserved=300), bids=(bid(claim),))
+    assert isinstance(error, BudgetReserved)
+    assert "1000 tokens" in error.message
+    assert "USD" not in error.message
+    assert (error.metadata["used"], error.metadata["limit"], error.retry_after_s) == (600, 1000, 2)
 
 
 def test_of_several_candidates_the_one_that_passes_soonest_is_told() -> None:
