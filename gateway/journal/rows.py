@@ -43,7 +43,7 @@ def to_s(at_us: int) -> float:
 
 def charge_row(charge: ChargePosted) -> Row:
     """The row of `charges` for an event."""
-    run_path, tags = charge[22], charge[24]
+    run_path, tags, window_at_s, own_s = charge[22], charge[24], charge[25] or charge[3], charge[28]
     return (
         *charge[:3],
         round(charge[3] * MICROS),
@@ -53,8 +53,9 @@ def charge_row(charge: ChargePosted) -> Row:
         run_path.partition(RUN_SEPARATOR)[0] or None,
         charge[23],
         _encode(dict(tags)).decode() if tags else NO_TAGS,
-        round((charge[25] or charge[3]) * MICROS),
+        round(window_at_s * MICROS),
         *charge[26:28],
+        None if not own_s or own_s == window_at_s else round(own_s * MICROS),
     )
 
 
@@ -119,7 +120,8 @@ def charge_of(row: Sequence[Any]) -> ChargePosted:
             user,
             _tags_of(tags),
             to_s(window_at_us),
-            *tail[15:],
+            *tail[15:17],
+            0.0 if tail[17] is None else to_s(tail[17]),
         )
     )
 

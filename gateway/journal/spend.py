@@ -26,9 +26,9 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.journal.database import Database
+from gateway.journal.engine import AsyncConnection
 from gateway.journal.rows import MICROS, RUN_SEPARATOR, to_s, to_us
 from gateway.journal.sessions import reading
 from gateway.journal.tables import adjustments, charges, runs
@@ -42,6 +42,10 @@ Source = Database | AsyncConnection
 
 COUNTED: Final = ("settled", "orphaned", "correction")
 """Resolutions whose cost counts in budgets."""
+_OF_PARENTS: Final = ("global", "org", "team", "agent")
+"""Scopes that a carve is reserved in: what is spent of it counts in them at the carve's moment."""
+_IDS_AT_A_TIME: Final = 500
+_FOREVER_US: Final = 2**63 - 1
 
 Spent = dict[str, int | dict[int, int]]
 """Nano-USD by value of the scope; of a rolling budget, nano-USD by bucket by value. What is not in there is 0."""
@@ -85,24 +89,27 @@ async def spent(source: Source, budget: Budget, span: Span, now_s: float, value:
         return {}
     label = _label(scope, source.engine.dialect)
     bucket_s = budget.window.bucket_s
+    counted = charges.c.resolution.in_(COUNTED) & (true() if wanted is None else _has_value(label, scope, wanted))
     found: defaultdict[tuple[str, int], int] = defaultdict(int)
     async with _reading(source) as connection:
-        rows = (
-            select(
-                label.label("said"),
-                _bucket(charges.c.window_at_us, bucket_s).label("bucket"),
-                func.sum(charges.c.cost_nano_usd),
+        for moment, there in _moments(budget, span):
+            rows = (
+                select(
+                    label.label("said"),
+                    _bucket(moment, bucket_s).label("bucket"),
+                    func.sum(charges.c.cost_nano_usd),
+                )
+                .where(counted, there, _in_window(moment, span, bucket_s, now_s))
+                .group_by("said", "bucket")
             )
-            .where(
-                charges.c.resolution.in_(COUNTED),
-                _in_window(charges.c.window_at_us, span, bucket_s, now_s),
-                true() if wanted is None else _has_value(label, scope, wanted),
-            )
-            .group_by("said", "bucket")
-        )
-        for said, bucket, cost in await connection.execute(rows):
-            for counter in _counters(budget, said):
-                found[counter, bucket] += int(cost)
+            for said, bucket, cost in await connection.execute(rows):
+                for counter in _counters(budget, said):
+                    found[counter, bucket] += int(cost)
+        if scope.kind == "run" and span.id != "total":
+            first_us, end_us = _limits_us(span, bucket_s, now_s)
+            for run, at_us, cost in await _within_carves(connection, budget, counted, first_us, end_us):
+                if first_us <= at_us < end_us:
+                    found[run, at_us // (bucket_s * MICROS) if bucket_s else 0] += cost
         by_hand = select(
             adjustments.c.value,
             _bucket(adjustments.c.window_at_us, bucket_s),
@@ -149,9 +156,13 @@ async def latest_window_at_s(source: Source) -> float | None:
 
     A store whose clock is behind it has gone back in time.
     """
+    own = charges.c.own_window_at_us
     async with _reading(source) as connection:
         latest = (await connection.execute(select(func.max(charges.c.window_at_us)))).scalar()
-    return None if latest is None else to_s(latest)
+        latest_own = (await connection.execute(select(func.max(own)).where(own.is_not(None)))).scalar()
+    if latest is None:
+        return None
+    return to_s(latest if latest_own is None else max(latest, latest_own))
 
 
 async def irregular(source: Source, since_s: float = 0.0) -> Irregular:
@@ -200,17 +211,62 @@ def _label(scope: Scope, dialect: Dialect) -> ColumnElement[Any]:
     return func.json_extract(charges.c.tags, f'$."{scope.tag}"', type_=String())
 
 
+def _moments(budget: Budget, span: Span) -> list[tuple[ColumnElement[int], ColumnElement[bool]]]:
+    """By which moments a budget's charges count, and which of them by each. For runs, those outside of carves."""
+    window, own = charges.c.window_at_us, charges.c.own_window_at_us
+    if budget.scope.kind in _OF_PARENTS or span.id == "total":
+        return [(window, true())]
+    outside = (window, own.is_(None))
+    return [outside] if budget.scope.kind == "run" else [outside, (own, own.is_not(None))]
+
+
+async def _within_carves(
+    connection: AsyncConnection, budget: Budget, counted: ColumnElement[bool], first_us: int, end_us: int
+) -> list[tuple[str, int, int]]:
+    """What was spent of carves over a budget's runs: counter, moment, nano-USD.
+
+    A run's carve is reserved in the runs above it, up to the one that carved before. So a run counts a charge at the
+    moment of the first carve below it, or at the charge's own. Of the carves' charges that can count in the window;
+    there are few, since most are settled in the window that their run has carved in.
+    """
+    window, own = charges.c.window_at_us, charges.c.own_window_at_us
+    rows = (
+        select(charges.c.run_path, own, func.sum(charges.c.cost_nano_usd))
+        .where(counted, own.is_not(None), own >= first_us, window < end_us)
+        .group_by(charges.c.run_path, own)
+    )
+    spent_there = [(path, own_us, int(cost)) for path, own_us, cost in await connection.execute(rows)]
+    names = sorted({run for path, _, _ in spent_there for run in path.split(RUN_SEPARATOR)})
+    carved: dict[str, int] = {}
+    for at in range(0, len(names), _IDS_AT_A_TIME):
+        some = runs.c.id.in_(names[at : at + _IDS_AT_A_TIME])
+        opened = select(runs.c.id, runs.c.opened_at_us).where(some, runs.c.carve_nano_usd > 0)
+        carved.update((run, opened_us) for run, opened_us in await connection.execute(opened))
+    found = []
+    for path, own_us, cost in spent_there:
+        at_us = own_us
+        for run in reversed(list(_counters(budget, path))):
+            found.append((run, at_us, cost))
+            at_us = carved.get(run, at_us)
+    return found
+
+
 def _bucket(column: ColumnElement[int], bucket_s: int) -> ColumnElement[Any]:
     return column // (bucket_s * MICROS) if bucket_s else literal(0)
 
 
-def _in_window(column: ColumnElement[int], span: Span, bucket_s: int, now_s: float) -> ColumnElement[bool]:
+def _limits_us(span: Span, bucket_s: int, now_s: float) -> tuple[int, int]:
+    """The first moment that counts in a window, and the first that does not any more."""
     if bucket_s:
-        oldest = int(now_s // bucket_s) - ROLLING_BUCKETS
-        return column >= oldest * bucket_s * MICROS
+        return (int(now_s // bucket_s) - ROLLING_BUCKETS) * bucket_s * MICROS, _FOREVER_US
+    return to_us(span.start_s), to_us(span.end_s)
+
+
+def _in_window(column: ColumnElement[int], span: Span, bucket_s: int, now_s: float) -> ColumnElement[bool]:
     if span.id == "total":
         return true()
-    return and_(column >= to_us(span.start_s), column < to_us(span.end_s))
+    first_us, end_us = _limits_us(span, bucket_s, now_s)
+    return column >= first_us if bucket_s else and_(column >= first_us, column < end_us)
 
 
 def _has_value(label: ColumnElement[Any], scope: Scope, value: str) -> ColumnElement[bool]:

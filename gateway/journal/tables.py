@@ -96,6 +96,7 @@ charges = Table(
     _integer("window_at_us"),
     _text("resolution"),
     _integer("reserved_nano_usd"),
+    _integer("own_window_at_us", nullable=True),
 )
 
 adjustments = Table(
@@ -186,6 +187,9 @@ Index(
 Index("charges_by_time", charges.c.at_us)
 # What budgets are seeded from: by the moment that decides which window a charge counts in.
 Index("charges_by_window", charges.c.window_at_us)
+Index("charges_by_own_window", charges.c.own_window_at_us, sqlite_where=charges.c.own_window_at_us.is_not(None)).ddl_if(
+    dialect="sqlite"
+)
 Index("charges_by_agent", charges.c.agent, charges.c.window_at_us)
 Index("charges_by_request", charges.c.request_id)
 Index("charges_by_run", charges.c.root_run, sqlite_where=charges.c.root_run.is_not(None))
@@ -198,6 +202,13 @@ def _on_create(table: Table, sql: str, dialect: str) -> None:
     ddl = DDL(sql)  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
     event.listen(table, "after_create", ddl.execute_if(dialect=dialect))
 
+
+# Nearly no row has it. Not by `postgresql_where`: that loads SQLAlchemy's dialect, which SQLite does not need.
+_on_create(
+    charges,
+    "CREATE INDEX charges_by_own_window ON charges (own_window_at_us) WHERE own_window_at_us IS NOT NULL",
+    "postgresql",
+)
 
 # An entry of the ledger is written once and never changed: corrections are entries of their own.
 for _table in (charges, adjustments):

@@ -252,7 +252,7 @@ class Attempts:
         self._finished.add(id, True)
         reserved = held.charge().money if governed else 0
         overrun = max(0, spent.money - reserved) if governed else 0
-        return Settled("settled", spent, reserved, overrun, held.at_s())
+        return Settled("settled", spent, reserved, overrun, held.at_s(), held.own_at_s())
 
     def release(self, id: str, now_s: float) -> Settled:
         """Give everything back, and what was counted of rates of tokens."""
@@ -263,7 +263,7 @@ class Attempts:
         if held.bid.rates:
             self._correct_rates(held.bid, 0, now_s)
         self._finished.add(id, True)
-        return Settled("released", NOTHING, held.charge().money if governed else 0, 0, held.at_s())
+        return Settled("released", NOTHING, held.charge().money if governed else 0, 0, held.at_s(), held.own_at_s())
 
     def orphan(self, id: str, now_s: float) -> Orphaned | None:
         """Charge a pending reservation in full, for want of anybody who knows better; None when it is not pending."""
@@ -308,7 +308,8 @@ class Attempts:
         if held.carve is not None:
             self._carves.spend(held.carve, change.money, now_s)
         governed = any(claim.unit == Unit.MONEY for claim in held.bid.claims)
-        return Settled("correction", change, charged.money if governed else 0, 0, held.at_s())
+        reserved = charged.money if governed else 0
+        return Settled("correction", change, reserved, 0, held.at_s(), held.own_at_s())
 
     def _correct_rates(self, bid: Bid, tokens: int, now_s: float) -> None:
         for rate in bid.rates:

@@ -24,6 +24,8 @@ class Settled(NamedTuple):
     """Money posted beyond that, in nano-USD; 0 for a correction."""
     at_s: float = 0.0
     """The store's time, in whose windows it counts: when it was reserved, or when the outermost carve it spends was."""
+    reserved_at_s: float = 0.0
+    """When it was reserved, where that is another moment: what no carve holds counts in its windows. Else 0."""
 
 
 class Orphaned(NamedTuple):
@@ -114,6 +116,11 @@ class Held:
         while carve.via is not None:
             carve = carve.via
         return carve.at_s
+
+    def own_at_s(self) -> float:
+        """When it was reserved, where it counts at another moment too; else 0."""
+        reserved_at_s = self.granted.at_s
+        return 0.0 if self.carve is None or reserved_at_s == self.at_s() else reserved_at_s
 
     def pending(self) -> Pending:
         """All that is needed to restore it."""

@@ -144,7 +144,8 @@ class Granted(NamedTuple):
     bid: int
     """Which of the ticket's bids."""
     at_s: float
-    """The store's time: the charge counts in the windows of this moment, whenever it is settled."""
+    """The store's time: the charge counts in the windows of this moment, whenever it is settled, except where it spends
+    what a carve had reserved before."""
     strict: Amounts
     """As granted: less than asked where the room was clamped."""
     calibrated: Amounts

@@ -4,6 +4,8 @@ the wall clock is         the store's time
 up to 60 s ahead          follows at once
 more than 60 s ahead      goes on by the monotonic clock; follows when the wall clock still says so 60 s later
 behind                    goes at half speed until the wall clock has caught up; it never goes back
+
+It is whole microseconds, as the journal keeps it: no moment is in one window here and in the next one there.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ class StoreClock:
         else:
             self._now_s += passed_s
             self._confirm(ahead_s, wall_s)
-        return self._now_s
+        return round(self._now_s * 1e6) / 1e6
 
     @property
     def jump_s(self) -> float:

@@ -16,6 +16,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from gateway.config.snapshot import Snapshot
 from gateway.journal.database import Database, JournalError
@@ -36,13 +37,22 @@ LATE_S = 7_200.0
 _RETRY_S = 0.2
 
 
+class _Posting(NamedTuple):
+    """What a charge posted to one counter."""
+
+    key: str
+    at_s: float
+    """When the money was reserved there: by the attempt, or by the carve that it spends."""
+    cost: int
+
+
 @dataclass(slots=True)
 class _New:
     """A budget whose past is not known yet."""
 
     budget: Budget
-    settled: dict[str, tuple[ChargePosted, tuple[str, ...]]] = field(default_factory=dict)
-    """Charges since the budget is in force, and the counters they are posted to."""
+    settled: dict[str, list[_Posting]] = field(default_factory=dict)
+    """By charge: what was posted since the budget is in force."""
 
 
 _Past = dict[str, tuple[Claim, int | dict[int, int]]]
@@ -121,13 +131,13 @@ class Force:
         """Return when the past of every budget is known."""
         await self._seeded.wait()
 
-    def settled(self, charge: ChargePosted, claims: Iterable[Claim]) -> None:
-        """Note a charge that was just posted to the counters of these claims."""
-        for claim in claims:
-            parts = claim.key.split("|")
-            if parts[0] == "b" and (new := self.new.get(parts[1])) is not None:
-                values = new.settled.get(charge.charge_id, (charge, ()))[1]
-                new.settled[charge.charge_id] = (charge, (*values, parts[2]))
+    def settled(self, charge: ChargePosted, claims: Iterable[tuple[Claim, float]]) -> None:
+        """Note a charge that was just posted to the counters of these claims, each with when it was made."""
+        for claim, at_s in claims:
+            kind, _, rest = claim.key.partition("|")
+            if kind == "b" and (new := self.new.get(rest.partition("|")[0])) is not None:
+                posting = _Posting(claim.key, at_s, charge.cost_nano_usd)
+                new.settled.setdefault(charge.charge_id, []).append(posting)
 
     def cover_late(self, held: Held) -> None:
         """Let an attempt that was just admitted count in the newest budgets too."""
@@ -191,7 +201,7 @@ class Force:
         if self.new.get(new.budget.id) is not new or before != after:
             return  # the journal went on meanwhile, or another configuration came: once more
         for name in after:
-            _take_off(past, new.budget, *new.settled[name])
+            _take_off(past, new.settled[name])
         self._add(past)
         del self.new[new.budget.id]
 
@@ -235,16 +245,15 @@ def _same(one: Budget | None, other: Budget) -> bool:
     )
 
 
-def _take_off(past: _Past, budget: Budget, charge: ChargePosted, values: tuple[str, ...]) -> None:
+def _take_off(past: _Past, postings: Iterable[_Posting]) -> None:
     """Leave out of the past what was counted since."""
-    for value in values:
-        key = claim_of(budget, value, charge.window_at_s, 0).key
+    for key, at_s, cost in postings:
         if key not in past:
             continue
         claim, posted = past[key]
         if isinstance(posted, int):
-            past[key] = claim, posted - charge.cost_nano_usd
+            past[key] = claim, posted - cost
         else:
-            bucket = int(charge.window_at_s // claim.bucket_s)
+            bucket = int(at_s // claim.bucket_s)
             if bucket in posted:
-                posted[bucket] -= charge.cost_nano_usd
+                posted[bucket] -= cost

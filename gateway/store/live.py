@@ -100,12 +100,14 @@ class LiveBook(Book):
             if not carve.closed
         ]
 
-    def claims_of(self, held: Held) -> Iterator[Claim]:
-        """All that an attempt's charge is posted to, through the carves that it spends too."""
-        yield from held.bid.claims
+    def claims_of(self, held: Held) -> Iterator[tuple[Claim, float]]:
+        """All that an attempt's charge is posted to, through the carves that it spends too, and when each was made."""
+        for claim in held.bid.claims:
+            yield claim, held.granted.at_s
         carve = held.carve
         while carve is not None:
-            yield from carve.claims
+            for claim in carve.claims:
+                yield claim, carve.at_s
             carve = carve.via
 
     def set_limits(self, budget: str, limit: int, version: int) -> None:

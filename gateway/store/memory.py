@@ -161,7 +161,7 @@ class MemoryStore:
             except asyncio.CancelledError:
                 self._withdraw(ticket.id)
                 raise
-        return answer if ticket.via is None else answer._replace(at_s=held.at_s())
+        return answer
 
     def _withdraw(self, reservation: str) -> None:
         self._book.undo(reservation, self.now_s())
@@ -192,14 +192,14 @@ class MemoryStore:
     def settle(self, reservation: str, spent: Amounts, charge: ChargePosted) -> None:
         """Post what was spent and give the rest back. The charge is kept in the log until the journal has it."""
         book, force = self._book, self._force
-        claims: list[Claim] = []
+        claims: list[tuple[Claim, float]] = []
         if force.new and reservation in self._log:
             claims = list(book.claims_of(book.held(reservation)))
         done = book.settle(reservation, spent, self.now_s())
         if done.resolution != "settled":
             return
-        if charge.window_at_s != done.at_s:
-            charge = charge._replace(window_at_s=done.at_s)
+        if charge.window_at_s != done.at_s or charge.reserved_at_s != done.reserved_at_s:
+            charge = charge._replace(window_at_s=done.at_s, reserved_at_s=done.reserved_at_s)
         if claims:
             force.settled(charge, claims)
         self._log.settle(reservation, charge)

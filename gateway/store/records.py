@@ -37,7 +37,7 @@ class Reserved(msgspec.Struct, tag=RESERVED, array_like=True):
 
     id: str
     at_s: float
-    """The store's time, whose windows its charge counts in."""
+    """The store's time, whose windows its charge counts in, as far as it does not spend a carve."""
     money: int
     """Nano-USD to charge if its settlement is never written."""
     tokens: int

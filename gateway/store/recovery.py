@@ -92,7 +92,9 @@ def orphan_of(reserved: Reserved, carves: dict[str, float], at_s: float) -> Char
     Nobody knows its input and output apart: all of its tokens stand as output.
     """
     origin = reserved.origin
-    window_at_s = next((carves[run] for run in origin.run_path.split(">") if run in carves), reserved.at_s)
+    window_at_s = reserved.at_s
+    if reserved.via is not None:
+        window_at_s = next((carves[run] for run in origin.run_path.split(">") if run in carves), reserved.at_s)
     return ChargePosted(
         charge_id=reserved.id,
         request_id=origin.request_id,
@@ -119,9 +121,10 @@ def orphan_of(reserved: Reserved, carves: dict[str, float], at_s: float) -> Char
         run_path=origin.run_path,
         user=origin.user,
         tags=origin.tags,
-        window_at_s=window_at_s if reserved.via is not None else reserved.at_s,
+        window_at_s=window_at_s,
         resolution="orphaned",
         reserved_nano_usd=NanoUsd(reserved.money),
+        reserved_at_s=0.0 if reserved.at_s == window_at_s else reserved.at_s,
     )
 
 

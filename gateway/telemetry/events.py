@@ -63,7 +63,8 @@ class ChargePosted(NamedTuple):
     user: str | None = None
     tags: tuple[tuple[str, str], ...] = ()
     window_at_s: float = 0.0
-    """Unix time, the store's, whose budget windows the charge counts in: when it was reserved, or its carve was.
+    """Unix time, the store's, whose budget windows the charge counts in: when it was reserved, or, where it spends what
+    a run carved, when the outermost carve was made.
 
     0 where nothing governed it: it then counts at `at_s`.
     """
@@ -72,6 +73,9 @@ class ChargePosted(NamedTuple):
     charged in full); `correction` (what a late settlement changes of an orphaned charge; may be negative)."""
     reserved_nano_usd: NanoUsd = NanoUsd(0)
     """What was set aside for it in the end. A cost beyond it is an overrun. 0 where nothing governed it."""
+    reserved_at_s: float = 0.0
+    """When it was reserved itself, where that is not `window_at_s`; 0 where it is. The scopes that the carve is not
+    reserved in (user, tag, model, provider, the runs inside it) count it in the windows of this moment."""
 
 
 class RequestFinished(NamedTuple):

@@ -91,6 +91,20 @@ class World:
         await self.store.close()
         await self.journal.close()
 
+    def configure(self, taken: Snapshot) -> None:
+        """Put another configuration in force."""
+        self.snapshot = taken
+        self.rulebook = Rulebook(taken)
+        self.store.use(taken)
+
+    async def restart(self) -> None:
+        """End in order, and begin anew with what is on the disk."""
+        await self.close()
+        clock, journal = self._clock, await Journal.open(self.snapshot.storage)
+        store = await MemoryStore.open(self.snapshot, journal, wall=lambda: clock[0], monotonic=lambda: clock[1])
+        self.journal, self.store = journal, store
+        self.books = Books(store, lambda: journal.database, lambda event: journal.write([event]), journal.flush)
+
     def passes(self, seconds: float) -> None:
         """Time goes by."""
         self._clock[0] += seconds
@@ -120,15 +134,25 @@ class World:
         """The attempt costs `cost`: the counters hear of it, and unless the charge is not `written` the journal."""
         ticket, granted = reserved
         origin = ticket.bids[0].origin
+        window_at_s, own_s = granted.at_s, 0.0
+        if ticket.via is not None:
+            window_at_s = self.carved_at_s(ticket.runs)
+            own_s = granted.at_s if granted.at_s != window_at_s else 0.0
         charge = ChargePosted(
             ticket.id, origin.request_id, 1, granted.at_s, origin.org, origin.team, origin.agent, origin.model,
             origin.deployment, origin.provider, origin.upstream_model, Usage(60, 40), "test", "default", NanoUsd(cost),
-            False, False, "ok", "useful", 200, 1.0, None, origin.run_path, origin.user, origin.tags, granted.at_s,
+            False, False, "ok", "useful", 200, 1.0, None, origin.run_path, origin.user, origin.tags, window_at_s,
+            reserved_at_s=own_s,
         )  # fmt: skip
         self.store.settle(ticket.id, Amounts(cost, 100), charge)
         if written:
             self.journal.write([charge])
         return charge
+
+    def carved_at_s(self, path: tuple[str, ...]) -> float:
+        """When the outermost carve of a path (nearest run first) was made."""
+        found = (self.store._book.known_run(run) for run in reversed(path))
+        return next(run.opened_at_s for run in found if run is not None and run.carve)
 
     async def spend(self, cost: int, **who: Any) -> None:
         """One whole attempt."""

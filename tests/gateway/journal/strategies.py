@@ -67,7 +67,8 @@ charges = st.builds(
     window_at_s=st.integers(1, 4_000_000_000_000_000).map(lambda microseconds: microseconds / 1e6),
     resolution=st.sampled_from(("settled", "released", "orphaned", "correction")),
     reserved_nano_usd=money,
-)
+    reserved_at_s=st.just(0.0) | st.integers(1, 4_000_000_000_000_000).map(lambda microseconds: microseconds / 1e6),
+).map(lambda charge: charge._replace(reserved_at_s=0.0) if charge.reserved_at_s == charge.window_at_s else charge)
 requests = st.builds(
     RequestFinished,
     request_id=text,

@@ -62,6 +62,36 @@ def events(draw: st.DrawFn) -> list[Event]:
     return made
 
 
+OUTER, INNER = "agent/A", "agent/a_"
+"""Two runs that have carved, wherever a test says that there are carves."""
+
+
+@st.composite
+def carved_events(draw: st.DrawFn) -> list[Event]:
+    """Two runs that carve, one inside the other, and what is spent of that, among other events."""
+    made = draw(events())
+    outer_s, inner_s = sorted((draw(moments), draw(moments)))
+    for run, opened_s in ((OUTER, outer_s), (INNER, inner_s)):
+        opened = Run(run, (run,), "o", "agent", RunLimits(), opened_s, opened_s + 9e9, NanoUsd(7))
+        made.append(RunChanged(opened, opened_s))
+    for number in range(draw(st.integers(1, 4))):
+        between = draw(st.sampled_from([[], ["agent/b"]]))
+        inside = draw(st.sampled_from([[], [*between, INNER], [*between, INNER, "agent/c"]]))
+        charge = charged(
+            charge_id=f"k{number}",
+            agent=draw(names),
+            provider=draw(names),
+            cost_nano_usd=NanoUsd(draw(st.integers(-10, 2**45))),
+            run_path=">".join([*draw(st.sampled_from([[], ["agent/a"]])), OUTER, *inside]),
+            user=draw(st.none() | values),
+            tags=(("job", draw(values)),),
+            window_at_s=outer_s,
+            reserved_at_s=max(inner_s, draw(moments)),
+        )
+        made.append(charge if charge.reserved_at_s != outer_s else charge._replace(reserved_at_s=0.0))
+    return made
+
+
 scopes = st.one_of(
     st.just(Scope("global")),
     st.builds(Scope, st.sampled_from(["agent", "provider"]), names | st.just(EACH)),
@@ -86,15 +116,25 @@ def labels_of(charge: ChargePosted) -> Labels:
     )
 
 
+def moment(charge: ChargePosted, budget: Budget, counter: str, carved: dict[str, float]) -> float:
+    """When the money was reserved in a counter: by the attempt itself, or by the carve that it spends there."""
+    if not charge.reserved_at_s or budget.scope.kind in ("global", "org", "team", "agent"):
+        return charge.window_at_s
+    path = charge.run_path.split(">")
+    below = path[path.index(counter) + 1 :] if budget.scope.kind == "run" else []
+    return next((carved[run] for run in below if run in carved), charge.reserved_at_s)
+
+
 def naive(made: list[Event], budget: Budget, value: str | None) -> Spent:
     """What admission would have posted, one event after the other."""
     amounts: list[tuple[str, float, int]] = []
+    carved = {event.run.id: event.run.opened_at_s for event in made if isinstance(event, RunChanged)}
     for event in made:
         if isinstance(event, ChargePosted) and event.resolution in COUNTED:
             counters = budget.scope.values(labels_of(event))
             if counters is None:
                 counters = (SHARED,) if budget.when_missing == "shared" else ()
-            amounts += [(counter, event.window_at_s, event.cost_nano_usd) for counter in counters]
+            amounts += [(name, moment(event, budget, name, carved), event.cost_nano_usd) for name in counters]
         elif isinstance(event, Adjusted) and event.budget == budget.id:
             amounts.append((event.value, event.window_at_s, event.amount_nano_usd))
     own = budget.scope.value
@@ -160,7 +200,10 @@ def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @settings(max_examples=60, deadline=None)
-@given(events(), st.lists(st.tuples(budgets, st.none() | names | values | st.just(SHARED)), min_size=8, max_size=8))
+@given(
+    events() | carved_events(),
+    st.lists(st.tuples(budgets, st.none() | names | values | st.just(SHARED)), min_size=8, max_size=8),
+)
 def test_counters_are_the_sum_of_their_charges(
     bench: Bench, made: list[Event], questions: list[tuple[Budget, str | None]]
 ) -> None:
@@ -200,7 +243,7 @@ def test_runs_include_their_sub_runs(bench: Bench, made: list[Event], ids: set[s
 
 
 @settings(max_examples=30, deadline=None)
-@given(events(), moments)
+@given(events() | carved_events(), moments)
 def test_what_went_otherwise_than_admitted(bench: Bench, made: list[Event], since_s: float) -> None:
     bench.fill(made)
     charges = [event for event in made if isinstance(event, ChargePosted)]
@@ -218,7 +261,7 @@ def test_what_went_otherwise_than_admitted(bench: Bench, made: list[Event], sinc
         len(over),
         NanoUsd(sum(over)),
     )
-    latest = max((charge.window_at_s for charge in charges), default=None)
+    latest = max((max(charge.window_at_s, charge.reserved_at_s) for charge in charges), default=None)
     assert bench.run(latest_window_at_s(bench.journal.database)) == latest
 
 

@@ -57,6 +57,7 @@ async def test_the_usual_questions_are_answered_by_an_index(journal: Journal, ot
         "charges_by_agent": "SELECT sum(cost_nano_usd) FROM charges WHERE agent = 'a' AND window_at_us >= 0",
         "charges_by_window": "SELECT sum(cost_nano_usd) FROM charges WHERE window_at_us >= 0",
         "charges_by_run": "SELECT sum(cost_nano_usd) FROM charges WHERE root_run IN ('a', 'b')",
+        "charges_by_own_window": "SELECT sum(cost_nano_usd) FROM charges WHERE own_window_at_us >= 0",
         "adjustments_by_budget": "SELECT * FROM adjustments WHERE budget = 'b' AND window_at_us >= 0",
         "charges_by_time": "SELECT sum(cost_nano_usd) FROM charges WHERE at_us >= 0",
         "charges_by_request": "SELECT * FROM charges WHERE request_id = 'r'",

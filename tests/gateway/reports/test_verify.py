@@ -9,18 +9,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.guard.settings import VelocityRule
+from gateway.ledger.budgets import Budget
 from gateway.ledger.operations import Opening, Run
+from gateway.ledger.scopes import Scope
+from gateway.ledger.windows import Window
 from gateway.reports.budgets import budget_lines
 from gateway.reports.verify import TRIES, verify
 from routing.money import NanoUsd
 from tests.gateway.books import AGENTS, USD, World, snapshot
 
 
-async def open_run(world: World, name: str, parent: Run | None = None, carve: int = 0) -> Run:
+async def open_run(world: World, name: str, *above: Run, carve: int = 0) -> Run:
     agent = world.snapshot.agents["researcher"]
-    above = () if parent is None else (parent,)
+    parent = above[0] if above else None
     claims, via = world.rulebook.carve_claims(agent, above, world.store.now_s())
-    opening = Opening(f"researcher/{name}", parent and parent.id, "acme", "researcher", agent.run_limits, 3600.0)
+    opening = Opening(f"researcher/{name}", parent and parent.id, "acme", "researcher", agent.run_limits, 200_000.0)
     if carve:
         opening = opening._replace(carve=NanoUsd(carve), carve_claims=claims, carve_via=via)
     run = await world.store.open_run(opening)
@@ -35,7 +38,7 @@ async def test_empty_books_agree(world: World) -> None:
 
 async def test_every_kind_of_counter_is_compared(world: World) -> None:
     root = await open_run(world, "root")
-    carved = await open_run(world, "carved", root, USD)
+    carved = await open_run(world, "carved", root, carve=USD)
     await world.spend(USD // 2, runs=(root,), user="ann")
     await world.spend(USD // 4, runs=(carved, root))
     await world.spend(USD // 8, agent="writer")
@@ -45,6 +48,63 @@ async def test_every_kind_of_counter_is_compared(world: World) -> None:
     kinds = {state.key[0] for state in await world.store.counters()}
     assert kinds == {"b", "r", "k"}
     assert found.compared == len(await world.store.counters())
+
+
+DAILY = (
+    Budget("daily", Scope("agent", "researcher"), NanoUsd(10 * USD), Window("day")),
+    Budget("people", Scope("user", "*"), NanoUsd(10 * USD), Window("day")),
+    Budget("models", Scope("model", "gpt"), NanoUsd(10 * USD), Window("day")),
+    Budget("runs", Scope("run", "*"), NanoUsd(10 * USD), Window("day")),
+    Budget("quick", Scope("run", "*"), NanoUsd(10 * USD), Window("rolling", length_s=7200)),
+    Budget("lately", Scope("user", "*"), NanoUsd(10 * USD), Window("rolling", length_s=7200)),
+)
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_carve_over_midnight_counts_where_each_scope_has_reserved_it(world: World, late: bool) -> None:
+    """Parents have reserved it yesterday, the user, the model and the runs inside only when it was asked for."""
+    configured = replace(world.snapshot, budgets=DAILY, limits_version=2)
+    if not late:
+        world.configure(configured)
+    root = await open_run(world, "root")
+    outer = await open_run(world, "outer", root, carve=2 * USD)
+    middle = await open_run(world, "middle", outer, root)
+    path = (middle, outer, root)
+    world.passes(80_000.0)  # 23:06
+    inner = await open_run(world, "inner", *path, carve=USD)
+    await world.spend(USD // 16, runs=(inner, *path), user="ann")
+    world.passes(6_000.0)  # 00:46
+    await world.spend(USD // 8, runs=(inner, *path), user="ann")
+    await world.spend(USD // 4, runs=path, user="bob")
+    if late:  # budgets that were not there yet: everything is read from the journal
+        world.configure(configured)
+    yesterday, today = "|2026-11-30", "|2026-12-01"
+    expected = {
+        "b|daily|researcher" + yesterday: USD * 7 // 16,
+        "b|people|ann" + yesterday: USD // 16,
+        "b|people|ann" + today: USD // 8,
+        "b|people|bob" + today: USD // 4,
+        "b|models|gpt" + today: USD * 3 // 8,
+        "b|runs|researcher/root" + yesterday: USD * 7 // 16,
+        "b|runs|researcher/outer" + yesterday: USD * 3 // 16,
+        "b|runs|researcher/outer" + today: USD // 4,
+        "b|runs|researcher/middle" + yesterday: USD * 3 // 16,
+        "b|runs|researcher/middle" + today: USD // 4,
+        "b|runs|researcher/inner" + yesterday: USD // 16,
+        "b|runs|researcher/inner" + today: USD // 8,
+        "b|quick|researcher/outer|rolling:7200": USD * 7 // 16,
+        "b|lately|ann|rolling:7200": USD * 3 // 16,
+    }
+    for restarted in (False, True):
+        if restarted:
+            await world.restart()
+        found = await verify(world.books, world.snapshot)
+        assert (found.differences, found.moving) == ((), 0)
+        posted = {state.key: state.posted for state in await world.store.counters()}
+        wrong = {key: posted[key] for key, amount in expected.items() if key in posted and posted[key] != amount}
+        assert wrong == {}
+        assert restarted or late or expected.keys() <= posted.keys()
+        assert {key for key in expected if key.endswith(today)} <= posted.keys()
 
 
 async def test_a_charge_that_the_counters_miss_is_a_difference(world: World) -> None:

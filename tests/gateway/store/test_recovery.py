@@ -219,9 +219,11 @@ def ticket_in(run: Run, request: str, claims: tuple[Claim, ...], money: int, via
     return Ticket(f"{request}.1", (Bid(claims, (), amounts, amounts, amounts, 0, of),), run.path, via)
 
 
-def settle_in(world: World, run: Run, request: str, cost: int, window_at_s: float) -> None:
+def settle_in(
+    world: World, run: Run, request: str, cost: int, window_at_s: float, *, reserved_at_s: float = 0.0
+) -> None:
     path = ">".join(reversed(run.path))
-    posted = charge(request, cost, window_at_s=window_at_s)._replace(run_path=path)
+    posted = charge(request, cost, window_at_s=window_at_s)._replace(run_path=path, reserved_at_s=reserved_at_s)
     world.store.settle(posted.charge_id, Amounts(cost, 30), posted)
     world.journal.write((posted,))
 
@@ -277,7 +279,7 @@ async def test_a_carve_outlives_its_gateway(world: World) -> None:
     second = ticket_in(run, "req_2", purse, 200, f"carve:{run.id}")
     granted = await world.store.admit(second)
     assert isinstance(granted, Granted)
-    assert granted.at_s == at_s  # in whose windows its charge counts
+    assert granted.at_s == at_s + 3_700.0
     for _ in range(2):
         await world.restart()
         assert await world.counter("all", "") == (500, 1_000)

@@ -36,7 +36,7 @@ _RUN_PATH = """
 _ROOT_RUN = "CASE WHEN r.run IS NOT NULL THEN r.agent || '/' || coalesce(r.parent_run, r.run) END"
 _COPY = f"""
 INSERT INTO charges
-SELECT old.*, {_RUN_PATH}, {_ROOT_RUN}, r.end_user, coalesce(r.tags, '{{}}'), old.at_us, 'settled', 0
+SELECT old.*, {_RUN_PATH}, {_ROOT_RUN}, r.end_user, coalesce(r.tags, '{{}}'), old.at_us, 'settled', 0, NULL
 FROM charges_old old LEFT JOIN requests r ON r.request_id = old.request_id
 """  # noqa: S608 -- made of this file's own words
 _FILL = (
@@ -54,6 +54,8 @@ def upgrade() -> None:
     else:
         _replace_tables()
     op.create_index("charges_by_window", "charges", ["window_at_us"])
+    own = sa.text("own_window_at_us IS NOT NULL")
+    op.create_index("charges_by_own_window", "charges", ["own_window_at_us"], sqlite_where=own, postgresql_where=own)
     op.create_index("charges_by_agent", "charges", ["agent", "window_at_us"])
     op.create_index("charges_by_run", "charges", ["root_run"], sqlite_where=sa.text("root_run IS NOT NULL"))
     _ledger_tables()
@@ -84,6 +86,7 @@ def _new_columns() -> list[sa.Column[Any]]:
         _integer("window_at_us"),
         _text("resolution"),
         _integer("reserved_nano_usd"),
+        sa.Column("own_window_at_us", sa.BigInteger),
     ]
 
 
