@@ -149,8 +149,12 @@ class Admission:
             return self._offers(context, request, runs, number)
 
         demand = _Demand(make)
-        governed = self._shared or runs or any(found.bid.claims or found.bid.rates for found in demand.offers)
-        return demand if governed else None
+        if self._shared or runs:
+            return demand
+        for found in demand.offers:
+            if found.bid.claims or found.bid.rates:
+                return demand
+        return None
 
     def _offers(
         self, context: RequestContext, request: ModelRequest, runs: tuple[Run, ...], number: int
@@ -165,7 +169,8 @@ class Admission:
         rules = self.rulebook(snapshot)
         attribution = context.attribution
         path = tuple(run.id for run in runs)
-        labels = Labels(agent.org, agent.team, agent.id, route.model.name, "", path, attribution.user, attribution.tags)
+        whose = (agent.org, agent.team, agent.id, route.model.name)
+        says = (path, attribution.user, attribution.tags)
         offers: list[Offer] = []
         until_s = float("inf")
         unbounded: CostUnbounded | None = None
@@ -173,7 +178,7 @@ class Admission:
             if deployment.price is None:
                 continue
             metered = is_meterable(request, agent, deployment)
-            labels = labels._replace(provider=deployment.provider)
+            labels = Labels(*whose, deployment.provider, *says)
             coverage = rules.coverage(agent, labels, runs, metered=metered, now_s=now_s)
             until_s = min(until_s, coverage.until_s)
             try:
@@ -182,7 +187,7 @@ class Admission:
                 unbounded = error
         if not offers and unbounded is not None:
             raise unbounded
-        carved = next((run.id for run in runs if run.carve), None)
+        carved = next((run.id for run in runs if run.carve), None) if runs else None
         ticket = Ticket(
             f"{context.request_id}.{number}",
             tuple(found.bid for found in offers),

@@ -65,16 +65,20 @@ class Rulebook:
         scopes = [*(budget.scope for budget in snapshot.budgets), *(limit.scope for limit in snapshot.rate_limits)]
         self._by_run = any(scope.kind == "run" for scope in scopes)
         self._fixed: dict[tuple[str, str, str, bool, bool], _Fixed] = {}
+        self._followed: dict[str, bool] = {}
 
     def follows_runs(self, agent: Agent) -> bool:
         """Whether the agent's runs have to be opened in the store, and are no mere labels."""
-        return (
-            self._by_run
-            or agent.require_run
-            or agent.velocity is not None
-            or agent.loops.action in ("block", "downgrade")
-            or any(limit is not None for limit in _limits_of(agent))
-        )
+        followed = self._followed.get(agent.id)
+        if followed is None:
+            followed = self._followed[agent.id] = (
+                self._by_run
+                or agent.require_run
+                or agent.velocity is not None
+                or agent.loops.action in ("block", "downgrade")
+                or any(limit is not None for limit in _limits_of(agent))
+            )
+        return followed
 
     def coverage(self, agent: Agent, labels: Labels, runs: Sequence[Run], *, metered: bool, now_s: float) -> Coverage:
         """What an attempt counts in. `runs`: its run and the ancestors, the nearest first.

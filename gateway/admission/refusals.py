@@ -20,6 +20,11 @@ MAX_RETRY_AFTER_S: Final = 60
 """Some SDKs sleep for as long as they are told: nobody is told to sleep longer than this."""
 _SOONEST: Final[tuple[Cause, ...]] = ("reserved", "slots", "rate", "posted", "paused", "time", "closed")
 
+_RATE_HEADERS: Final = tuple(
+    (unit, (b"x-ratelimit-limit-" + name, b"x-ratelimit-remaining-" + name, b"x-ratelimit-reset-" + name))
+    for unit, name in ((Unit.REQUESTS, b"requests"), (Unit.TOKENS, b"tokens"))
+)
+
 _ADVICE: Final = "Ask the operator for more, or use less: a cheaper model, a smaller max_tokens."
 
 
@@ -161,17 +166,20 @@ def _rate_error(denial: Denial, bid: Bid) -> RateExceeded:
 
 def rate_headers(states: Sequence[RateState]) -> tuple[tuple[bytes, bytes], ...]:
     """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, of the tightest enforced rate of each kind."""
+    tightest: dict[Unit, RateState] = {}
+    for state in states:
+        rate = state.rate
+        if rate.enforced and (rate.unit not in tightest or state.remaining < tightest[rate.unit].remaining):
+            tightest[rate.unit] = state
     headers: list[tuple[bytes, bytes]] = []
-    for unit, name in ((Unit.REQUESTS, b"requests"), (Unit.TOKENS, b"tokens")):
-        of_unit = [state for state in states if state.rate.unit is unit and state.rate.enforced]
-        if not of_unit:
-            continue
-        state = min(of_unit, key=lambda found: found.remaining)
-        headers += (
-            (b"x-ratelimit-limit-" + name, b"%d" % state.rate.limit),
-            (b"x-ratelimit-remaining-" + name, b"%d" % max(0, state.remaining)),
-            (b"x-ratelimit-reset-" + name, b"%.3fs" % state.reset_s),
-        )
+    for unit, (limit, remaining, reset) in _RATE_HEADERS:
+        if unit in tightest:
+            rate, left, reset_s = tightest[unit]
+            headers += (
+                (limit, b"%d" % rate.limit),
+                (remaining, b"%d" % (left if left > 0 else 0)),
+                (reset, b"%.3fs" % reset_s),
+            )
     return tuple(headers)
 
 
