@@ -5,6 +5,7 @@ Judged by the bill of the simulated provider, a process that outlives the gatewa
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 from collections import Counter
@@ -13,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.callers import Crowd, governed
-from tests.integration.processes import Gateway, Provider, judge
+from tests.integration.callers import Crowd, call, governed
+from tests.integration.processes import LIMIT_S, Gateway, Provider, judge
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -101,7 +102,7 @@ async def test_kills_while_a_killed_one_is_mended(provider: Provider, tmp_path: 
             await gateway.kill()
         billed = await provider.at_rest()
         died = 0
-        for steps in (2, 30, dice.randrange(50, 180), dice.randrange(180, 330)):
+        for steps in (2, dice.randrange(10, 180), dice.randrange(180, 330)):
             await gateway.spawn(PYTHONPATH=os.pathsep.join((str(site), str(CHECKOUT))), DIE_AFTER=str(steps))
             died += not await gateway.is_up()
             await gateway.kill()
@@ -130,7 +131,35 @@ async def test_one_gateway_per_storage_folder(tmp_path: Path) -> None:
         assert (await first.ready())["status"] == "ready", "the first one serves on"
         await first.kill()
         await second.start()
-        await second.verify()
     finally:
         await first.kill()
         await second.kill()
+
+
+async def test_a_polite_end_leaves_no_orphan(provider: Provider, tmp_path: Path) -> None:
+    """SIGTERM while answers of every kind are under way: each is whole, and each is charged what it costs."""
+    gateway = Gateway(tmp_path, governed(provider.url, tmp_path, "0.1", server={"drain_s": 30}))
+    await gateway.start()
+    try:
+        fault = "slow;first_ms=0;token_ms=3,length;tokens=150"
+        kinds = [("strict", False), ("strict", True), ("metered", False), ("metered", True)] * 3
+        calls = [
+            asyncio.create_task(call(gateway.url, model=model, stream=stream, fault=fault, max_tokens=400))
+            for model, stream in kinds
+        ]
+        async with asyncio.timeout(LIMIT_S):
+            while (await provider.state())["open"] < len(calls):
+                await asyncio.sleep(0.001)
+        assert await gateway.terminate() == 0
+        served = await asyncio.gather(*calls)
+        assert all(seen.status == 200 and seen.finished for seen in served)
+        assert all(seen.body.endswith(b"data: [DONE]\n\n") for seen in served if seen.body.startswith(b"data:"))
+        billed = await provider.at_rest()
+        assert judge(gateway, billed, {seen.request_id for seen in served}) == {"settled": len(calls)}
+        await gateway.start()
+        assert "did not end in order" not in gateway.words()
+        for line in (await gateway.budgets()).values():
+            assert (line.posted, line.reserved) == (sum(each.cost for each in billed), 0)
+        await gateway.verify()
+    finally:
+        await gateway.kill()
