@@ -16,12 +16,13 @@ from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import httpx
 from typer.testing import CliRunner
 
 from gateway.cli import app
+from gateway.pricing import cache as prices
 from tests.integration.gateway import ENVIRONMENT
 
 LIMIT_S = 60.0
@@ -102,6 +103,9 @@ class Provider:
 class Gateway:
     """`farebox serve` on one configuration and one storage folder; it lives many times."""
 
+    _prices: ClassVar[bytes] = b""
+    """The compiled price table: made by the first start of all, which takes a second."""
+
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
         self.file = folder / "config.yaml"
         self.log = folder / "gateway.log"
@@ -119,6 +123,9 @@ class Gateway:
 
     async def spawn(self, **environ: str) -> None:
         """Begin to start."""
+        if self._prices and not self.state.exists():
+            self.state.mkdir(mode=0o700)
+            (self.state / prices.file_name()).write_bytes(self._prices)
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "gateway.cli", "serve", "--config", str(self.file), "--port", "0",
@@ -136,6 +143,8 @@ class Gateway:
                 await self.process.wait()
                 return False
         self.url = found.group()
+        if not Gateway._prices:
+            Gateway._prices = (self.state / prices.file_name()).read_bytes()
         return True
 
     async def start(self, **environ: str) -> None:

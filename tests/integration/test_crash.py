@@ -56,7 +56,7 @@ async def crash(provider: Provider, folder: Path, seed: int, kills: int, limit_u
 
 
 async def test_a_gateway_that_is_killed_again_and_again(provider: Provider, tmp_path: Path) -> None:
-    resolutions = await crash(provider, tmp_path, seed=1, kills=3, limit_usd="0.01")
+    resolutions = await crash(provider, tmp_path, seed=1, kills=2, limit_usd="0.01")
     assert resolutions["orphaned"]
     assert resolutions["settled"]
 

@@ -145,7 +145,7 @@ def fill(folder: Path) -> Path:
 
 async def test_a_full_disk_stops_admission_until_there_is_room(provider: Provider, small_disk: Path) -> None:
     """Also for a gateway that dies while it is full."""
-    gateway = Gateway(small_disk.parent, governed(provider.url, small_disk.parent, "0.01"))
+    gateway = Gateway(small_disk.parent, governed(provider.url, small_disk.parent, "0.01", storage={"max_lag_s": 60}))
     await gateway.start()
     try:
         first, late = await call(gateway.url, max_tokens=20), Seen()
