@@ -26,7 +26,7 @@ from gateway.errors import (
 from gateway.identity.keys import KeyRecord, Principal
 from gateway.journal.spend import RunSpend
 from gateway.ledger.budgets import NO_LIMITS, RunLimits
-from gateway.ledger.operations import Opening, Run, RunRefused
+from gateway.ledger.operations import Opening, Origin, Run, RunRefused
 from gateway.reports.budgets import Books
 from gateway.reports.runs import used
 from gateway.store.protocol import StoreUnavailable
@@ -202,7 +202,9 @@ class RunService:
             raise InvalidField("A run carves from runs and budgets of its own agent only.", param="carve_usd")
         above = await self._path(parent)
         claims, via = self._parts.rulebook(snapshot).carve_claims(agent, above, self._store.now_s())
-        return opening._replace(carve=asked.carve, carve_claims=claims, carve_via=via)
+        parents = ">".join(run.id for run in reversed(above))
+        origin = Origin(opening.id, 0, agent.org, agent.team, agent.id, parents, None, (), "", "", "", "", False)
+        return opening._replace(carve=asked.carve, carve_claims=claims, carve_via=via, carve_origin=origin)
 
     async def _path(self, parent: str | None) -> tuple[Run, ...]:
         """A run and its ancestors, the nearest first."""

@@ -238,6 +238,7 @@ class Opening(NamedTuple):
     carve_via: str | None = None
     """The parent's own carve, if it has one."""
     carve_origin: Origin | None = None
+    """Whose money it is, `run_path` being the parents': which budgets hold it. A shared store needs it for new ones."""
 
 
 RunRefusal = Literal["parent_unknown", "parent_closed", "parent_differs", "other_org", "depth", "children", "carve"]

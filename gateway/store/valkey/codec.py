@@ -14,14 +14,17 @@ An entry's id is `<epoch>-<number in the epoch>`: without gaps, and never going 
     admit    at_us strict.money strict.tokens cal.money cal.tokens     body_of(...)
              and, where it is its carve's, window_at_us
     extend   strict.money strict.tokens cal.money cal.tokens (sums)    -
-    settle   window_at_us reserved_nano_usd                            charge_body(charge)
-    release  window_at_us reserved_nano_usd                            charge_body(charge), or empty
-    orphan   window_at_us money tokens now_us                          the admission's
-    correct  window_at_us reserved_nano_usd money tokens (as orphaned) charge_body(charge)
+    settle   window_at_us reserved_nano_usd [own_us]                   charge_body(charge)
+    release  window_at_us reserved_nano_usd [own_us]                   charge_body(charge), or empty
+    orphan   window_at_us money tokens now_us [own_us]                 the admission's
+    correct  window_at_us reserved_nano_usd money tokens [own_us]      charge_body(charge)
+             (money and tokens as orphaned)
     void     as the orphan's: released late, without a charge          the admission's
     run      at_us                                                     run_body(run)
     adjust   amount at_us                                              the counter's key
     epoch    epoch                                                     -
+
+`own_us` is when it was reserved itself, where that is not window_at_us: it spends a carve.
 
 Pure: bytes in, values out.
 """
@@ -157,8 +160,13 @@ def decode(fields: Mapping[bytes, bytes]) -> StoreEvent:
         raise ValueError(f"an event without its numbers: {fields!r}") from error
 
 
-def orphan_charge(name: str, origin: Origin, at_s: float, window_at_s: float, amounts: Amounts) -> ChargePosted:
-    """The charge of an attempt whose gateway was lost: all that it had reserved, its tokens as output."""
+def orphan_charge(
+    name: str, origin: Origin, at_s: float, window_at_s: float, amounts: Amounts, *, own_s: float = 0.0
+) -> ChargePosted:
+    """The charge of an attempt whose gateway was lost: all that it had reserved, its tokens as output.
+
+    `own_s`: when it was reserved, where it spends a carve; 0 or `window_at_s` otherwise.
+    """
     return ChargePosted(
         charge_id=name,
         request_id=origin.request_id,
@@ -188,6 +196,7 @@ def orphan_charge(name: str, origin: Origin, at_s: float, window_at_s: float, am
         window_at_s=window_at_s,
         resolution="orphaned",
         reserved_nano_usd=NanoUsd(amounts.money),
+        reserved_at_s=0.0 if own_s == window_at_s else own_s,
     )
 
 
@@ -223,14 +232,21 @@ def _extended(entry: _Entry) -> Extended:
 def _ended(resolution: str, entry: _Entry) -> Resolved:
     if not entry.body:
         return Resolved(entry.id, None)
-    window_at_us, reserved = entry.numbers
+    window_at_us, reserved, *own_us = entry.numbers
     charge = _charge.decode(entry.body)
     if charge.resolution == "orphaned":  # by its own gateway, which was killed while the store was away
         resolution = "orphaned"
     charge = charge._replace(
-        window_at_s=window_at_us / MICROS, resolution=resolution, reserved_nano_usd=NanoUsd(reserved)
+        window_at_s=window_at_us / MICROS,
+        resolution=resolution,
+        reserved_nano_usd=NanoUsd(reserved),
+        reserved_at_s=_own_s(own_us),
     )
     return Resolved(entry.id, charge)
+
+
+def _own_s(own_us: Sequence[int]) -> float:
+    return own_us[0] / MICROS if own_us else 0.0
 
 
 def allowance_entry(name: str, claim: Claim, amount: int, at_s: float, window_at_s: float) -> Entry:
@@ -248,21 +264,24 @@ def _orphan(entry: _Entry) -> Resolved:
 
 
 def _allowance(name: str, entry: _Entry, body: Body, sign: int) -> Entry:
-    window_at_us, money, _, now_us = entry.numbers
+    window_at_us, money, _, now_us = entry.numbers[:4]
     return allowance_entry(name, body.claims[0], sign * money, now_us / MICROS, window_at_us / MICROS)
 
 
 def _orphan_of(entry: _Entry) -> ChargePosted:
-    window_at_us, money, tokens, now_us = entry.numbers
+    window_at_us, money, tokens, now_us, *own_us = entry.numbers
     origin = _body.decode(entry.body).origin
     if origin is None:
         raise ValueError(f"{entry.id} is nobody's")
-    return orphan_charge(entry.id, origin, now_us / MICROS, window_at_us / MICROS, Amounts(money, tokens))
+    amounts = Amounts(money, tokens)
+    return orphan_charge(entry.id, origin, now_us / MICROS, window_at_us / MICROS, amounts, own_s=_own_s(own_us))
 
 
 def _corrected(entry: _Entry) -> Resolved:
-    window_at_us, reserved, money, tokens = entry.numbers
-    charge = _charge.decode(entry.body)._replace(window_at_s=window_at_us / MICROS, reserved_nano_usd=NanoUsd(reserved))
+    window_at_us, reserved, money, tokens, *own_us = entry.numbers
+    charge = _charge.decode(entry.body)._replace(
+        window_at_s=window_at_us / MICROS, reserved_nano_usd=NanoUsd(reserved), reserved_at_s=_own_s(own_us)
+    )
     return Resolved(entry.id, correction(charge, Amounts(money, tokens)))
 
 

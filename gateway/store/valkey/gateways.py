@@ -138,7 +138,8 @@ class Gateways:
             self._inserts.execute(events, None, cursor)
         cursor.execute(_FORGET, (self._owner, mine))
         cursor.execute(_END, (ended,))
-        write_pending(cursor, declaration.carves)
+        for carve in declaration.carves:  # parents first: what is carved of a carve counts in its windows too
+            write_pending(cursor, _in_their_windows([carve], set(), cursor))
         write_pending(cursor, _in_their_windows(declaration.pending, orphaned, cursor))
         cursor.execute(_DECLARED, (epoch, self._owner))
         return orphaned
@@ -196,7 +197,7 @@ def _in_their_windows(pending: Sequence[Admitted], left_out: set[str], cursor: A
 def _in_full(lost: Admitted, now_s: float) -> ChargePosted | Adjusted:
     if lost.body.origin is None:
         return allowance_entry(lost.id, lost.body.claims[0], lost.held.money, now_s, lost.window_at_s)
-    return orphan_charge(lost.id, lost.body.origin, now_s, lost.window_at_s, lost.held)
+    return orphan_charge(lost.id, lost.body.origin, now_s, lost.window_at_s, lost.held, own_s=lost.at_s)
 
 
 def _ask(sql: str, values: tuple[Any, ...], cursor: Any) -> list[Any]:

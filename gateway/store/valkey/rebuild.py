@@ -12,13 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from gateway.journal.engine import AsyncConnection, AsyncEngine
 from gateway.journal.rows import run_of, to_us
 from gateway.journal.sessions import reading
-from gateway.journal.spend import run_spent
-from gateway.journal.tables import charges, reservations, runs
+from gateway.journal.spend import latest_window_at_s, run_spent
+from gateway.journal.tables import reservations, runs
 from gateway.ledger.operations import Claim, Run, Unit
 from gateway.store.protocol import StoreUnavailable
 from gateway.store.valkey import scripts
@@ -82,7 +82,7 @@ async def _held(connection: AsyncConnection, *, orphaned: bool) -> list[Admitted
 async def latest_us(engine: AsyncEngine) -> int:
     """The latest moment of the store's clock that the journal knows; 0 without any."""
     async with reading(engine) as connection:
-        return await connection.scalar(select(func.max(charges.c.window_at_us))) or 0
+        return to_us(await latest_window_at_s(connection) or 0.0)
 
 
 class Rebuild:

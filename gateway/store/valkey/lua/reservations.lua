@@ -75,6 +75,11 @@ local function pass_on(via, money)
   end
 end
 
+-- Ends the numbers of an event: when it was reserved itself, where its carve's windows are of another time.
+local function own(found)
+  return found.at ~= found.window and ' ' .. found.at or ''
+end
+
 -- The end of a pending reservation: reserved amounts go back, what was spent is posted.
 -- Whether any of its counters is one of money.
 local function finish(found, state, money, tokens, requests)
@@ -96,6 +101,6 @@ local function orphan(found)
   local money, tokens = held(found)
   finish(found, 'orphaned', money, tokens, '1')
   call('ZADD', PREFIX .. 'orphaned', NOW, found.id)
-  event('orphan', 'i', found.id, 'o', found.owner, 'n', table.concat({ found.window, money, tokens, NOW }, ' '),
+  event('orphan', 'i', found.id, 'o', found.owner, 'n', table.concat({ found.window, money, tokens, NOW }, ' ') .. own(found),
     'b', found.body, 'm', money .. ' ' .. tokens .. ' 1')
 end

@@ -77,6 +77,26 @@ local function post_by_key(held, entry, money)
   end
 end
 
+-- When the money was reserved in a scope, for an attempt that spends a carve: scopes of the run's parents go by their
+-- carve, the run that carved and those below it, and whatever is no parent, by the attempt itself.
+local function moment_of(claim, window, at, via)
+  local kind = kind_of(claim[SCOPE])
+  if not at or (PARENTS[kind] and kind ~= 'run') then
+    return window
+  end
+  while kind == 'run' and via ~= '' do
+    local have = call('HMGET', PREFIX .. 'r:' .. via, 'body', 'via', 'at')
+    local origin = have[1] and cmsgpack.unpack(have[1])[2]
+    if not origin or not is_in(claim[SCOPE], labelled(origin, ORIGIN)) then
+      return at
+    end
+    at, via = tonumber(have[3]), have[2] or ''
+  end
+  return at
+end
+
+local OWN = { settle = 3, correct = 5, orphan = 5, void = 5 }
+
 -- Counts in an event that the journal does not know yet.
 local function replay(fields)
   local entry = {}
@@ -99,10 +119,15 @@ local function replay(fields)
   else
     return
   end
-  local window = tonumber(string.match(entry.n, '^%S+'))
+  local numbers = {}
+  for number in string.gmatch(entry.n, '%S+') do
+    numbers[#numbers + 1] = tonumber(number)
+  end
+  local at = numbers[OWN[entry.k]]
+  local via = at and call('HGET', PREFIX .. 'r:' .. entry.i, 'via') or ''
   for _, claim in ipairs(fresh) do
     if is_in(claim[SCOPE], labels) then
-      post_more(claim, spent_of(claim, money, tokens, requests), window)
+      post_more(claim, spent_of(claim, money, tokens, requests), moment_of(claim, numbers[1], at, via))
     end
   end
 end
@@ -122,7 +147,7 @@ end
 
 -- Whether a pending reservation without this claim would have it, had it been admitted today.
 local function belongs(claim, found, origin, is_carve)
-  local at_s = tonumber(found.window) / 1000000
+  local at_s = tonumber(found.at) / 1000000 -- what a carve holds does not belong: its windows do not matter
   if not origin or at_s < claim[START] or at_s >= claim[END] or not is_in(claim[SCOPE], labelled(origin, ORIGIN)) then
     return false
   elseif is_carve and (claim[UNIT] ~= MONEY or not PARENTS[kind_of(claim[SCOPE])]) then

@@ -20,7 +20,7 @@ end
 local function resolve(found)
   local governed = finish(found, RELEASED and 'released' or 'settled', MONEY_SPENT, TOKENS_SPENT, COUNTED)
   correct(found.rates, tonumber(found.counted), tonumber(TOKENS_SPENT))
-  event(RELEASED and 'release' or 'settle', 'i', ID, 'o', found.owner, 'n', found.window .. ' ' .. (governed and held(found) or '0'),
+  event(RELEASED and 'release' or 'settle', 'i', ID, 'o', found.owner, 'n', found.window .. ' ' .. (governed and held(found) or '0') .. own(found),
     'b', CHARGE, 'm', table.concat({ MONEY_SPENT, TOKENS_SPENT, COUNTED }, ' '))
 end
 
@@ -39,11 +39,12 @@ local function amend(found)
   pass_on(found.via, money)
   local posted = table.concat({ money, tokens, requests }, ' ')
   if CHARGE == '' then
-    event('void', 'i', ID, 'o', found.owner, 'n', table.concat({ found.window, found.money, found.tokens, NOW }, ' '),
+    event('void', 'i', ID, 'o', found.owner, 'n', table.concat({ found.window, found.money, found.tokens, NOW }, ' ') .. own(found),
       'b', found.body, 'm', posted)
   else
     event('correct', 'i', ID, 'o', found.owner,
-      'n', table.concat({ found.window, governed and found.money or '0', found.money, found.tokens }, ' '), 'b', CHARGE, 'm', posted)
+      'n', table.concat({ found.window, governed and found.money or '0', found.money, found.tokens }, ' ') .. own(found),
+      'b', CHARGE, 'm', posted)
   end
 end
 

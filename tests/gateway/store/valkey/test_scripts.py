@@ -24,6 +24,7 @@ from tests.gateway.store.valkey.values import charge, money, origin, ticket
 
 META = "{machine}:meta"
 EVENTS = "{machine}:events"
+DAY_S = 86_400.0
 
 
 class Bench(Driver):
@@ -310,6 +311,54 @@ def test_a_new_budget_does_not_count_what_a_carve_holds_twice(bench: Bench) -> N
     assert bench.state(OLD) == bench.state(NEW) == (30, 70)
     bench.close_run("researcher/one", "done")
     assert bench.state(OLD) == bench.state(NEW) == (30, 0)
+
+
+@pytest.mark.parametrize("end", ["settled", "orphaned", "corrected", "voided"])
+def test_what_is_spent_of_a_carve_counts_at_its_own_moment_where_the_carve_is_not_reserved(
+    bench: Bench, end: str
+) -> None:
+    bench.journal(0)
+    root, one, two = "researcher/root", "researcher/one", "researcher/two"
+    bench.open_run(Opening(root, None, "acme", "researcher", NO_LIMITS, 10 * DAY_S))
+    of_root = origin("root")._replace(run_path=root)
+    opening = Opening(one, root, "acme", "researcher", NO_LIMITS, 10 * DAY_S, NanoUsd(100), (), None, of_root)
+    bench.open_run(opening)
+    noon_s = START_S + DAY_S / 2
+    bench.server.hset(META, "now", str(int(noon_s * 1e6)))
+    carved = (Claim(f"k|{one}", Unit.MONEY, 100, 0, f"run:{one}"),)
+    of_one = origin("one")._replace(run_path=f"{root}>{one}")
+    inside = Opening(two, one, "acme", "researcher", NO_LIMITS, 10 * DAY_S, NanoUsd(50), carved, f"carve:{one}", of_one)
+    bench.open_run(inside)
+    next_day_s = START_S + DAY_S
+    bench.server.hset(META, "now", str(int(next_day_s * 1e6)))
+    path = f"{root}>{one}>{two}"
+    spending = ticket("spending", (Claim(f"k|{two}", Unit.MONEY, 50, 0, f"run:{two}"),), Amounts(40, 0))
+    bid = spending.bids[0]._replace(origin=origin("spending", "ann")._replace(run_path=path))
+    granted = bench.admit(spending._replace(bids=(bid,), runs=(two, one, root), via=f"carve:{two}"))
+    assert isinstance(granted, Granted)
+    assert granted.at_s == next_day_s
+    if end != "settled":
+        bench.orphan("spending.1")
+    if end == "voided":
+        bench.store.release("spending.1")
+    elif end != "orphaned":
+        posted = charge("spending.1", Amounts(30, 1))._replace(run_path=path, user="ann")
+        bench.store.settle("spending.1", Amounts(30, 1), posted)
+    bench.wait(bench.store.flush())
+    told = [decode(fields) for _, fields in bench.server.xrange(EVENTS)]
+    charges = [event.charge for event in told if isinstance(event, Resolved) and event.charge is not None]
+    assert {(each.window_at_s, each.reserved_at_s) for each in charges} == {(START_S, next_day_s)}
+    cost = {"settled": 30, "orphaned": 40, "corrected": 30, "voided": 0}[end]
+    scopes = {"user:ann": cost, f"run:{two}": cost, f"run:{one}": 0, f"run:{root}": 0, "org:acme": 0}
+    claims = [
+        Claim(f"b|{scope}||now", Unit.MONEY, 10**6, 1, scope, start_s=next_day_s, end_s=next_day_s + DAY_S)
+        for scope in scopes
+    ]
+    claims.append(Claim("b|half||now", Unit.MONEY, 10**6, 1, f"run:{one}", start_s=noon_s, end_s=noon_s + DAY_S))
+    claims.append(Claim("b|all||now", Unit.MONEY, 10**6, 1, f"run:{root}", start_s=START_S, end_s=noon_s + DAY_S))
+    assert isinstance(bench.admit(ticket("two", tuple(claims), Amounts(0, 0))), Granted)
+    posted_now = [bench.state(claim.key)[0] for claim in claims]
+    assert posted_now == [*scopes.values(), cost, cost]
 
 
 def test_a_journal_that_is_far_behind_is_waited_for(bench: Bench) -> None:
