@@ -110,6 +110,7 @@ class Pipeline:
             context.status = CLIENT_CLOSED_REQUEST
         except asyncio.CancelledError:
             context.outcome = context.error_code = "drained"
+            context.status = context.status if reply.started else ServiceUnavailable.status
             await reply.error(ServiceUnavailable("The gateway is being stopped; try again."), context.request_id)
         except Exception:
             log.exception("unforeseen error", extra={"request_id": context.request_id})

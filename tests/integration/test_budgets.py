@@ -33,7 +33,7 @@ def sections(limit_usd: str, agent: dict[str, Any] | None = None, **more: Any) -
             "deployments": [
                 {
                     "provider": "sim",
-                    "model": "sim-small+fault-slow",  # the fault's defaults change nothing: another deployment of the same
+                    "model": "sim-small+fault-slow",  # its defaults change nothing: another deployment of the same
                     "price": PRICE,
                     "context_tokens": 128_000,
                     "max_output_tokens": 16_384,
@@ -224,3 +224,74 @@ async def test_a_waiter_that_leaves_leaves_no_trace(simulator: SimulatorServer, 
         assert (rows[0]["outcome"], rows[0]["status"]) == ("client_gone", 499)
         assert (await counter(gateway))[1] == before
         stalled.cancel()
+
+
+async def test_a_waiter_is_told_when_the_gateway_stops(simulator: SimulatorServer, start_gateway: StartGateway) -> None:
+    agent = {"clamp": "off", "max_output_tokens": 1000}
+    changes = sections("0.00105", agent, server={"drain_s": 0.1}, queue={"wait_s": 60})
+    gateway = await start_gateway(f"{simulator.url}/v1", **changes)
+    async with gateway.sdk() as client:
+        stall = {"x-sim-fault": "stall"}
+        stalled = asyncio.create_task(
+            client.chat.completions.create(model="sim-small", messages=MESSAGES, extra_headers=stall)
+        )
+        while not simulator.bill.open:
+            await asyncio.sleep(0)
+        waiting = asyncio.create_task(client.chat.completions.create(model="sim-small", messages=MESSAGES))
+        while not gateway.app.services.pipeline._admission.queue.waiting:
+            await asyncio.sleep(0)
+        await gateway.stop()
+        for asking in (stalled, waiting):
+            with pytest.raises(sdk.InternalServerError) as told:
+                await asking
+            assert told.value.status_code == 503
+    rows = gateway.rows_on_disk("requests")
+    assert [(row["outcome"], row["status"]) for row in rows] == [("drained", 503)] * 2
+    (charge,) = gateway.rows_on_disk("charges")
+    assert (charge["outcome"], charge["cost_nano_usd"]) == ("drained", charge["reserved_nano_usd"])
+
+
+async def test_the_operator_chooses_the_status_of_a_spent_budget(
+    simulator: SimulatorServer, start_gateway: StartGateway
+) -> None:
+    gateway = await start_gateway(f"{simulator.url}/v1", **sections("0.000001", budget_status=429))
+    async with gateway.sdk(max_retries=2) as client:
+        with pytest.raises(sdk.RateLimitError) as refused:
+            await client.chat.completions.create(model="sim-small", messages=MESSAGES)
+    assert refused.value.response.headers["x-should-retry"] == "false"
+    assert "retry-after" not in refused.value.response.headers
+    assert len(await gateway.rows("requests")) == 1
+
+
+async def test_a_shadow_budget_counts_and_refuses_nobody(
+    simulator: SimulatorServer, start_gateway: StartGateway, bill: Callable[[], list[Record]]
+) -> None:
+    written = sections("0.000001")
+    written["budgets"]["all"]["mode"] = "shadow"
+    gateway = await start_gateway(f"{simulator.url}/v1", **written)
+    async with gateway.sdk() as client:
+        answer = await client.chat.completions.with_raw_response.create(model="sim-small", messages=MESSAGES)
+    assert "x-farebox-max-tokens" not in answer.headers
+    assert "x-farebox-budget-remaining-usd" not in answer.headers
+    assert await counter(gateway) == (bill()[0].cost_nano_usd, 0)
+
+
+async def test_labels_decide_which_counter(simulator: SimulatorServer, start_gateway: StartGateway) -> None:
+    written = sections("1", {"requires": ["user"]})
+    written["budgets"] = {
+        "each": {"scope": "user:*", "limit_usd": "1", "window": "day"},
+        "feature": {"scope": "tag:feature=*", "limit_usd": "1", "window": "day", "when_missing": "shared"},
+    }
+    gateway = await start_gateway(f"{simulator.url}/v1", **written)
+    async with gateway.sdk() as client:
+
+        async def ask(**headers: str) -> None:
+            await client.chat.completions.create(model="sim-small", messages=MESSAGES, extra_headers=headers)
+
+        with pytest.raises(sdk.BadRequestError, match="x-farebox-user"):
+            await ask()
+        await ask(**{"x-farebox-user": "ann"})
+        await ask(**{"x-farebox-user": "bob", "x-farebox-tags": "feature=search"})
+    lines = await gateway.app.services.governance.budgets()
+    spent = {(line.budget.id, line.value) for line in lines if line.posted}
+    assert spent == {("each", "ann"), ("each", "bob"), ("feature", "(none)"), ("feature", "search")}
