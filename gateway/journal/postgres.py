@@ -15,6 +15,8 @@ from gateway.journal.engine import AsyncEngine, create_async_engine
 CONNECT_TIMEOUT_S: Final = 10.0
 COMMAND_TIMEOUT_S: Final = 30.0
 """A statement without an answer for so long fails and its connection is given up: the server may be gone silently."""
+_END_IDLE: Final = "SET idle_in_transaction_session_timeout = '5s'"
+"""A gateway that is stopped in the middle of a transaction must not hold up the others with its locks."""
 _LOCK_ID: Final = 0x46_41_52_45_42_4F_58
 """`FAREBOX`: nobody else in the database should use this number."""
 
@@ -35,7 +37,10 @@ def connect_postgres(url: URL, command_timeout_s: float | None = COMMAND_TIMEOUT
     async def connect() -> Any:
         import asyncpg
 
-        return await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=command_timeout_s)
+        connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=command_timeout_s)
+        if command_timeout_s is not None:  # a migration may think for as long as it has to
+            await connection.execute(_END_IDLE)
+        return connection
 
     return create_async_engine(url, async_creator=connect, pool_pre_ping=True)
 

@@ -3,7 +3,8 @@
 The position in the stream is kept in PostgreSQL and moves in the transaction that writes what lies before it. So the
 database always knows what it knows: "everything up to this entry". Seeding needs exactly that, and no consumer group of
 Valkey's could tell it. Any gateway can drain; one does, whoever holds an advisory lock, and the others take over when
-its connection ends. The lock saves work and is not relied upon: a drainer that has been overtaken writes nothing.
+its connection ends, or it does nothing for a while though there is something to do. The lock saves work and is not
+relied upon: a drainer that has been overtaken writes nothing.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class Drain:
         self._writer = BatchWriter(engine.dialect)
         self._position: Position | None = None
         self._stepping = asyncio.Lock()
+        self._seen: Position | None = None
         self._task: asyncio.Task[None] | None = None
         self.active = False
         """Whether it is this gateway that drains."""
@@ -147,6 +149,7 @@ class Drain:
                         self.active = True
                         await self._drain(connection)
                 retry_s = FIRST_RETRY_S
+                await self._stand_in()
                 await asyncio.sleep(STANDBY_S)
             except Exception as error:  # noqa: BLE001 -- whatever a driver raises: the task must live on
                 self._failed(error)
@@ -154,6 +157,14 @@ class Drain:
                 retry_s = min(2 * retry_s, LAST_RETRY_S)
             finally:
                 self.active = False
+
+    async def _stand_in(self) -> None:
+        """Drain, once, when nothing has been drained since the last look: who holds the lock may stand still."""
+        async with self._engine.connect() as connection, connection.begin():
+            drained = (await standing(connection, self._installation)).drained
+        if drained == self._seen:
+            await self.catch_up()
+        self._seen = drained
 
     async def _drain(self, connection: AsyncConnection) -> None:
         """Carry over entries until something fails. Holding the lock is holding the connection."""

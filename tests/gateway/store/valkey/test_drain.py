@@ -14,6 +14,7 @@ from gateway.ledger.operations import Amounts
 from gateway.store.valkey.apply import admitted_of
 from gateway.store.valkey.client import Client
 from gateway.store.valkey.drain import BATCH, Drain
+from gateway.store.valkey.locks import holding
 from gateway.store.valkey.position import Position, Superseded, standing
 from tests.gateway.store.valkey import samples
 from tests.gateway.store.valkey.samples import append, until
@@ -144,6 +145,20 @@ async def test_one_drains_and_another_takes_over(database: Database, commands: C
     await until(lambda: reached == [Position(1, 1), Position(1, 2)])
     assert await costs(database) == {"a.1": 70, "b.1": 70}
     await asyncio.gather(*(drain.close() for drain in drains))
+
+
+async def test_it_stands_in_for_one_that_holds_the_lock_and_does_nothing(database: Database, commands: Client) -> None:
+    """Stopped, or swapped out: its connection lives on."""
+    async with holding(database.engine, f"drain {INSTALLATION}") as connection:
+        assert connection is not None
+        drain = Drain(commands, database.engine, INSTALLATION)
+        drain.start()
+        await write(commands, samples.admit("a"), samples.settle("a", 70))
+        async with asyncio.timeout(samples.DEADLINE_S):
+            while not await costs(database):
+                await asyncio.sleep(0.01)
+        assert not drain.active
+        await drain.close()
 
 
 async def test_the_database_goes_away_and_comes_back(database: Database, commands: Client) -> None:
