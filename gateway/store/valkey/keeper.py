@@ -30,6 +30,8 @@ _log = logging.getLogger("farebox.store")
 BEAT_S: Final = 2.0
 BUSY_S: Final = 0.1
 """How long the steps of a rebuild wait for one another."""
+PATIENCE_S: Final = 30.0
+"""An epoch that another gateway has been filling for so long is announced anew: its leader may have been stopped."""
 
 
 class Keeper:
@@ -43,6 +45,7 @@ class Keeper:
         *,
         beat_s: float = BEAT_S,
         dead_after_s: float = 10.0,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self.store = store
         self.drain = Drain(store.client, engine, installation)
@@ -59,6 +62,9 @@ class Keeper:
         self._wake = asyncio.Event()
         self._suspected: int | None = None
         self._declared = 0
+        self._led_since = (0, 0.0)
+        """An epoch that others lead, and since when that is known (`time.monotonic`)."""
+        self._least_patience_s = self._patience_s = patience_s
         self._goal = (time.monotonic(), Position(0, 0))
         self._behind_since_s: float | None = None
         self._task: asyncio.Task[None] | None = None
@@ -163,6 +169,7 @@ class Keeper:
         if greeting is None or greeting.run_id != standing.server:
             return False
         self._suspected = None
+        self._patience_s = self._least_patience_s
         store.resume(str(standing.epoch))
         self.settled.set()
         store.tell_again()
@@ -196,10 +203,22 @@ class Keeper:
         await self.drain.catch_up()
         if self._declared != epoch and not standing.server:
             await self._declare(epoch)
-        async with holding(self._engine, f"rebuild {self._installation}") as connection:
+        async with holding(self._engine, f"rebuild {self._installation} {epoch}") as connection:
             if connection is not None:
                 return await self._lead(epoch)
+        if self._waits_too_long(epoch):
+            await self._propose(standing)
         return False
+
+    def _waits_too_long(self, epoch: int) -> bool:
+        """Whether the epoch's leader seems to stand still. Each is waited for longer: it may have much to do."""
+        now_s = time.monotonic()
+        if self._led_since[0] != epoch:
+            self._led_since = (epoch, now_s)
+        if now_s - self._led_since[1] < self._patience_s:
+            return False
+        self._patience_s *= 2
+        return True
 
     async def _fence(self, standing: Standing) -> bool:
         """Begin the epoch in Valkey: whatever is sent in an earlier one fails from now on."""

