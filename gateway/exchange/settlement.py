@@ -63,8 +63,6 @@ class Settlement:
         """The stream was ended because its money was."""
         usage = self._most()
         assert usage is not None, "only metered streams are"  # noqa: S101 -- guards a programming error
-        if self.observer.usage is not None and not self.observer.outdated:
-            usage = usage._replace(input_tokens=self.observer.usage.input_tokens)
         bill = self.settle("shortened", usage, estimated=True)
         permit = self._context.permit
         if permit is not None:
@@ -75,20 +73,31 @@ class Settlement:
     def observed(self, outcome: str) -> Bill:
         """Settle with the provider's usage where it came, else with an estimate of what was seen, or may have been."""
         observer, attempt = self.observer, self.attempt
-        if observer.usage is not None and (observer.complete or not observer.outdated):
-            tier = observer.service_tier
-            return self.settle(outcome, observer.usage, estimated=False, service_tier=tier, cut=observer.cut)
-        if observer.content_events:
-            usage = self._most() or attempt.estimate(
-                self._request.profile, observer.content_events, observer.text_bytes
-            )
-            if observer.usage is not None:  # what was reported before the last content, at least
-                usage = Usage(*map(max, usage, observer.usage))
-            return self.settle(outcome, usage, estimated=True, service_tier=observer.service_tier)
-        return self.unseen(outcome)
+        usage, tier, most = observer.usage, observer.service_tier, None
+        if not observer.complete or usage is None:
+            most = self._most()
+        if usage is not None and (observer.complete or (most is None and not observer.outdated)):
+            return self.settle(outcome, usage, estimated=False, service_tier=tier, cut=observer.cut)
+        if most is None:
+            if not observer.content_events:
+                return self.unseen(outcome)
+            most = attempt.estimate(self._request.profile, observer.content_events, observer.text_bytes)
+            if usage is not None:  # what was reported before the last content, at least
+                most = Usage(*map(max, most, usage))
+        return self.settle(outcome, most, estimated=True, service_tier=tier)
 
     def _most(self) -> Usage | None:
-        """The most that an attempt which was broken off can have used; None when nothing bounds it.
+        """The most that an attempt which was broken off can have used; None when no budget asks, or nothing bounds it.
+
+        What the provider has reported of its input is known; of its output it may have been too early to tell.
+        """
+        most, known = self._unreported(), self.observer.usage
+        if most is None or known is None:
+            return most
+        return known._replace(output_tokens=max(most.output_tokens, known.output_tokens))
+
+    def _unreported(self) -> Usage | None:
+        """The most that can have been used, for all that the provider has not said.
 
         Where a budget governs it the charge must not fall short of the bill. How fast a deployment generates at most,
         and how soon it stops, is what its operator declares; without that all that was reserved may have been used.

@@ -137,3 +137,60 @@ async def test_an_answer_that_reached_a_bound_would_have_become_longer() -> None
         settlement.observer.observe(b"data: " + json.dumps({"choices": [cut], "usage": usage}).encode() + b"\n\n")
         settlement.observed("ok")
     assert stage.learned.expect("tester", "gpt").output_tokens > 60
+
+
+def usage_event(output_tokens: int, choices: tuple[Any, ...] = ()) -> bytes:
+    usage = {"prompt_tokens": 7, "completion_tokens": output_tokens, "prompt_tokens_details": {"cached_tokens": 3}}
+    return b"data: " + json.dumps({"choices": list(choices), "usage": usage}).encode() + b"\n\n"
+
+
+TEXT = {"index": 0, "delta": {"content": "x"}}
+
+
+@pytest.mark.parametrize("agent", [{}, {"reserve": "calibrated"}])
+async def test_usage_on_the_way_is_not_the_end_of_a_stream_that_broke(agent: dict[str, Any]) -> None:
+    """Some providers report with each event: what is generated until the connection's end is seen is billed too."""
+    stage = Stage(budget("all", 50_000), deployments=(deployment("one", **METERED),), **agent)
+    settlement = await begin(stage, stage.request(500, stream=True))
+    for seen in range(1, 6):
+        settlement.observer.observe(usage_event(seen, (TEXT,)))
+    settlement.observed("cancelled")
+    charge = charge_of(stage)
+    assert charge.estimated
+    assert charge.usage == Usage(7, 5 + MARGIN_TOKENS, cache_read_tokens=3), "the input is known"
+
+
+async def test_usage_before_the_answer_is_not_the_answers() -> None:
+    stage = Stage(budget("all", 5_000))
+    settlement = await begin(stage, stage.request(500, stream=True))
+    settlement.observer.observe(usage_event(0))
+    settlement.observed("cut")
+    assert charge_of(stage).usage == Usage(7, 500, cache_read_tokens=3)
+
+
+async def test_without_a_budget_what_was_reported_last_counts() -> None:
+    stage = Stage(limits=RATES)
+    settlement = await begin(stage, stage.request(500, stream=True))
+    settlement.observer.observe(usage_event(5, (TEXT,)))
+    settlement.observed("cancelled")
+    assert charge_of(stage).usage.output_tokens == 5
+
+
+async def test_usage_of_a_whole_stream_is_exact() -> None:
+    stage = Stage(budget("all", 5_000))
+    settlement = await begin(stage, stage.request(500, stream=True))
+    settlement.observer.observe(event())
+    settlement.observer.observe(usage_event(5, ({**TEXT, "finish_reason": "stop"},)))
+    settlement.observed("ok")
+    charge = charge_of(stage)
+    assert (charge.usage.output_tokens, charge.estimated) == (5, False)
+
+
+async def test_a_shortened_stream_costs_no_less_than_was_reported() -> None:
+    stage = Stage(budget("all", 50_000), deployments=(deployment("one", **METERED),), reserve="calibrated")
+    settlement = await begin(stage, stage.request(900, stream=True))
+    assert settlement.meter is not None
+    settlement.observer.observe(usage_event(40, (TEXT,)))
+    settlement.observer.observe(event())
+    settlement.shortened()
+    assert charge_of(stage).usage == Usage(7, 42 + MARGIN_TOKENS, cache_read_tokens=3)
