@@ -67,13 +67,17 @@ def create(
 
 
 @keys.command("list")
-def list_keys(config: Config = _DEFAULT_CONFIG, as_json: Json = False) -> None:
+def list_keys(
+    config: Config = _DEFAULT_CONFIG,
+    as_json: Json = False,
+    runs: Annotated[bool, typer.Option("--runs", help="Those that POST /v1/runs made too, one for each run.")] = False,
+) -> None:
     """List the keys, stored ones and the configuration's own.
 
     Example: farebox keys list
     """
     snapshot = load_or_exit(config)
-    records = [*snapshot.keys, *_with_store(snapshot, lambda store: store.list())]
+    records = [*snapshot.keys, *_with_store(snapshot, lambda store: store.list(runs=runs))]
     if as_json:
         typer.echo(json.dumps([_object(record, snapshot) for record in records], indent=2))
     elif not records:
@@ -180,6 +184,7 @@ def _object(record: KeyRecord, snapshot: Snapshot | None = None) -> dict[str, An
         "agent": record.agent,
         "name": record.name,
         "state": _state(record, snapshot),
+        "run": record.run,
         "models": None if record.allowed_models is None else sorted(record.allowed_models),
         "created_at_s": record.created_at_s,
         "expires_at_s": record.expires_at_s,

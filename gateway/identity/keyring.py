@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from gateway.config.snapshot import Snapshot
@@ -19,17 +19,17 @@ class _Entry(NamedTuple):
 
 
 class KeyRing:
-    """The configuration's keys and the stored ones. Rebuilt as a whole when either changes.
+    """The configuration's keys and the stored ones.
 
     A digest that both declare belongs to the configuration.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
-        self._stored: tuple[KeyRecord, ...] = ()
-        self._orphans: frozenset[str] = frozenset()
-        self._by_digest: Mapping[bytes, _Entry] = {}
-        self._by_id: Mapping[str, KeyRecord] = {}
+        self._stored: dict[str, KeyRecord] = {}
+        self._orphans: set[str] = set()
+        self._by_digest: dict[bytes, _Entry] = {}
+        self._by_id: dict[str, KeyRecord] = {}
         self._declared: frozenset[str] = frozenset()
         self._rebuild()
 
@@ -40,8 +40,16 @@ class KeyRing:
 
     def replace_stored(self, records: Iterable[KeyRecord]) -> None:
         """These are the stored keys now."""
-        self._stored = tuple(records)
+        self._stored = {record.id: record for record in records}
         self._rebuild()
+
+    def change_stored(self, records: Iterable[KeyRecord]) -> None:
+        """These stored keys are new, or have changed; all others are as they were."""
+        declared = {record.sha256 for record in self._snapshot.keys}
+        for record in records:
+            self._stored[record.id] = record
+            if record.sha256 not in declared:
+                self._add(record)
 
     def authenticate(self, key: bytes, now_s: float) -> Principal | None:
         """Whose key it is; None when it is unknown, revoked, or expired at Unix time `now_s`.
@@ -71,26 +79,28 @@ class KeyRing:
         return len(self._by_digest)
 
     def _rebuild(self) -> None:
-        agents = self._snapshot.agents
-        entries: dict[bytes, _Entry] = {}
-        orphans = []
-        for record in (*self._stored, *self._snapshot.keys):
-            agent = agents.get(record.agent)
-            if agent is None:
-                orphans.append(record)
-                continue
-            principal = Principal(agent.org, agent.team, agent.id, record.id, record.allowed_models, record.run)
-            entries[record.sha256] = _Entry(record, principal)
-        self._by_digest = entries
-        self._by_id = {entry.record.id: entry.record for entry in entries.values()}
+        self._by_digest = {}
+        self._by_id = {}
         self._declared = frozenset(record.id for record in self._snapshot.keys)
-        self._complain([record for record in orphans if record.revoked_at_s is None])
+        for record in (*self._stored.values(), *self._snapshot.keys):
+            self._add(record)
+        self._by_id = {entry.record.id: entry.record for entry in self._by_digest.values()}
+        self._orphans.intersection_update(self._stored.keys() | self._declared)
 
-    def _complain(self, orphans: list[KeyRecord]) -> None:
-        """Say once which keys have lost their agent, and again when that happens again."""
-        for record in orphans:
-            if record.id not in self._orphans:
-                log.warning(
-                    "the key %s is not valid: its agent %s is not in the configuration", record.id, record.agent
-                )
-        self._orphans = frozenset(record.id for record in orphans)
+    def _add(self, record: KeyRecord) -> None:
+        agent = self._snapshot.agents.get(record.agent)
+        if agent is None:
+            self._complain(record)
+            return
+        principal = Principal(agent.org, agent.team, agent.id, record.id, record.allowed_models, record.run)
+        self._by_digest[record.sha256] = _Entry(record, principal)
+        self._by_id[record.id] = record
+        self._orphans.discard(record.id)
+
+    def _complain(self, record: KeyRecord) -> None:
+        """Say once which key has lost its agent, and again when that happens again."""
+        if record.revoked_at_s is not None:
+            self._orphans.discard(record.id)
+        elif record.id not in self._orphans:
+            self._orphans.add(record.id)
+            log.warning("the key %s is not valid: its agent %s is not in the configuration", record.id, record.agent)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import delete, func, insert, select, true, update
 
 from gateway.identity.keys import KEY_PREFIX, KeyRecord, display_id, key_digest
 from gateway.journal.database import Database
@@ -19,6 +19,11 @@ from gateway.journal.tables import keys
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 """32 letters and digits that nobody mistakes for one another: 5 bits each."""
+RUN_KEYS_KEPT_S: Final = 86_400.0
+"""So long after it has ended the key of a run is kept, for whoever asks why it does not work any more."""
+PAGE: Final = 500
+"""Records that are read at a time: making 500 of rows holds the loop up for some 10 ms."""
+_DROPPED_AT_A_TIME: Final = 100
 _PUBLIC_CHARS = 8
 _SECRET_CHARS = 32
 
@@ -47,9 +52,14 @@ class KeyStore:
         expires_at_s: float | None = None,
         run: str | None = None,
     ) -> tuple[str, KeyRecord]:
-        """Make a key, of the one run `run` (`agent/run`) when given. It is returned this once and kept nowhere."""
+        """Make a key, of the one run `run` (`agent/run`) when given. It is returned this once and kept nowhere.
+
+        Each key of a run takes some that are long over with it, so that they do not pile up.
+        """
         like = KeyRecord("", b"", agent, name, allowed_models, 0.0, expires_at_s, None, run)
         async with writing(self._engine) as connection:
+            if run is not None:
+                await self._drop_run_keys(connection)
             return await self._insert(connection, like)
 
     async def create_first(self, agent: str, name: str) -> tuple[str, KeyRecord] | None:
@@ -59,11 +69,24 @@ class KeyStore:
                 return None
             return await self._insert(connection, KeyRecord("", b"", agent, name))
 
-    async def list(self) -> list[KeyRecord]:
-        """All keys, revoked and expired ones too, oldest first."""
+    async def list(self, *, runs: bool = False) -> list[KeyRecord]:
+        """All keys, revoked and expired ones too, oldest first; those of runs only when asked for."""
+        query = select(keys).order_by(keys.c.created_at_us, keys.c.id)
         async with reading(self._engine) as connection:
-            rows = await connection.execute(select(keys).order_by(keys.c.created_at_us, keys.c.id))
+            rows = await connection.execute(query if runs else query.where(keys.c.run.is_(None)))
             return [_record(row) for row in rows]
+
+    async def changed(self, since: int) -> tuple[Sequence[KeyRecord], int | None]:
+        """Keys that were made or changed after a revision, PAGE at most, and the revision to go on from (None: the end).
+
+        Keys of runs that are long over are left out.
+        """
+        over = keys.c.run.is_not(None) & (keys.c.expires_at_us < self._dropped_before_us())
+        wanted = (keys.c.revision > since) & func.coalesce(~over, true())
+        query = select(keys).where(wanted).order_by(keys.c.revision).limit(PAGE)
+        async with reading(self._engine) as connection:
+            rows = (await connection.execute(query)).all()
+        return [_record(row) for row in rows], rows[-1].revision if len(rows) == PAGE else None
 
     async def revoke(self, key_id: str) -> bool:
         """Revoke a key now. False when there is none of that id; revoking twice changes nothing."""
@@ -103,6 +126,23 @@ class KeyStore:
         """
         async with reading(self._engine) as connection:
             return await self._highest_revision(connection)
+
+    def _dropped_before_us(self) -> int:
+        return to_us(self._now() - RUN_KEYS_KEPT_S)
+
+    async def _drop_run_keys(self, connection: AsyncConnection) -> None:
+        """Never the one of the highest revision: the next change would get that again, and be missed by who has it."""
+        ended = (
+            select(keys.c.id)
+            .where(
+                keys.c.run.is_not(None),
+                keys.c.expires_at_us < self._dropped_before_us(),
+                keys.c.revision < select(func.max(keys.c.revision)).scalar_subquery(),
+            )
+            .order_by(keys.c.expires_at_us)
+            .limit(_DROPPED_AT_A_TIME)
+        )
+        await connection.execute(delete(keys).where(keys.c.id.in_(ended.scalar_subquery())))
 
     async def _insert(self, connection: AsyncConnection, like: KeyRecord) -> tuple[str, KeyRecord]:
         key = generate_key()

@@ -7,6 +7,9 @@ whatever the rate, and each guess waits that long.
 What a read has found holds for `LEASE_S` from its beginning. When the database cannot be read for longer, stored keys
 are neither accepted nor refused: such a call gets a 503, since a key may have been revoked meanwhile. The
 configuration's own keys do not depend on the database.
+
+A read takes over what has changed since the last one: every run has a key, and a table of thousands would hold up the
+loop at each of them.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from collections.abc import Callable
 
 from gateway.errors import ServiceUnavailable
 from gateway.identity.keyring import KeyRing
-from gateway.identity.keys import Principal
+from gateway.identity.keys import KeyRecord, Principal
 from gateway.journal.keystore import KeyStore
 from gateway.telemetry.events import Event, KeysReloaded
 
@@ -31,6 +34,8 @@ POLL_S = 2.0
 PAUSE_S = 0.2
 """Between two reads, at least."""
 READ_TIMEOUT_S = 2.0
+READ_ALL_S = 3_600.0
+"""So often all keys are read, and those that are not there any more forgotten."""
 
 
 def _nobody_listens(_event: Event) -> None:
@@ -52,6 +57,7 @@ class KeySync:
         self._on_event = on_event
         self._clock = clock
         self._revision = -1
+        self._read_all_s = clock()
         self._good_until_s = float("-inf")
         self._tried_s = float("-inf")
         self._failing = False
@@ -138,10 +144,27 @@ class KeySync:
 
     async def _take_over(self) -> None:
         revision = await self._store.revision()
-        if revision != self._revision:
-            self._ring.replace_stored(await self._store.list())
-            self._revision = revision
-            self._on_event(KeysReloaded(len(self._ring)))
+        now_s = self._clock()
+        # A revision that went back: another database stands there now, or an older copy of it.
+        anew = revision < self._revision or now_s >= self._read_all_s + READ_ALL_S
+        if revision == self._revision and not anew:
+            return
+        records = await self._changed(-1 if anew else self._revision)
+        if anew:
+            self._ring.replace_stored(records)
+            self._read_all_s = now_s
+        else:
+            self._ring.change_stored(records)
+        self._revision = revision  # of what changed meanwhile some may be in there already: it is read once more
+        self._on_event(KeysReloaded(len(self._ring)))
+
+    async def _changed(self, after: int) -> list[KeyRecord]:
+        records: list[KeyRecord] = []
+        since: int | None = after
+        while since is not None:
+            part, since = await self._store.changed(since)
+            records += part
+        return records
 
 
 def _words(error: Exception) -> str:

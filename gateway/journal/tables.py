@@ -193,6 +193,7 @@ Index("charges_by_own_window", charges.c.own_window_at_us, sqlite_where=charges.
 Index("charges_by_agent", charges.c.agent, charges.c.window_at_us)
 Index("charges_by_request", charges.c.request_id)
 Index("charges_by_run", charges.c.root_run, sqlite_where=charges.c.root_run.is_not(None))
+Index("run_keys_by_end", keys.c.expires_at_us, sqlite_where=keys.c.run.is_not(None))
 Index("adjustments_by_budget", adjustments.c.budget, adjustments.c.window_at_us)
 Index("runs_by_change", runs.c.changed_at_us)
 Index("reservations_by_owner", reservations.c.owner)

@@ -40,7 +40,7 @@ class Desk:
 
     async def principal_of(self, key: bytes) -> Principal | None:
         """Whose key it is."""
-        self.ring.replace_stored(await self.keys.list())
+        self.ring.replace_stored(await self.keys.list(runs=True))
         return self.ring.authenticate(key, time.time())
 
     async def open(self, principal: Principal = RESEARCHER, **asked: object) -> OpenedRun:
@@ -91,7 +91,7 @@ async def test_its_key_is_bound_to_it_and_can_do_no_more_than_the_one_that_asked
 async def test_a_key_that_ends_soon_makes_none_that_lives_longer(desk: Desk) -> None:
     ends_s = time.time() + 60
     _, record = await desk.keys.create("researcher", "short", None, ends_s)
-    desk.ring.replace_stored(await desk.keys.list())
+    desk.ring.replace_stored(await desk.keys.list(runs=True))
     opened = await desk.open(RESEARCHER._replace(key_id=record.id))
     assert opened.key_expires_at_s is not None
     assert opened.key_expires_at_s == pytest.approx(ends_s, abs=0.001)
@@ -262,8 +262,8 @@ async def test_a_carve_beyond_what_the_run_may_cost_makes_no_sense(desk: Desk) -
 
 
 async def test_every_refusal_leaves_no_key(desk: Desk) -> None:
-    before = await desk.keys.list()
+    before = await desk.keys.list(runs=True)
     for asked in ({"parent": "none"}, {"carve": NanoUsd(3 * USD)}):
         with pytest.raises(FareboxError):
             await desk.open(**asked)
-    assert await desk.keys.list() == before
+    assert await desk.keys.list(runs=True) == before

@@ -122,6 +122,17 @@ def test_the_list_is_a_line_for_each_key_even_with_long_names() -> None:
     assert key not in out
 
 
+def test_the_list_leaves_the_keys_of_runs_out_unless_asked(folder: Path) -> None:
+    key = made()
+    connection = sqlite3.connect(folder / ".farebox" / "journal.db")
+    connection.execute("UPDATE keys SET run = 'researcher/1' WHERE id = ?", (key[:11],))
+    connection.commit()
+    connection.close()
+    assert key[:11] not in run("list")[1]
+    listed = json.loads(run("list", "--runs", "--json")[1])
+    assert [record["run"] for record in listed if record["id"] == key[:11]] == ["researcher/1"]
+
+
 def test_the_list_fits_a_terminal_of_80_columns(folder: Path) -> None:
     """What people copy stays in one piece; long names are folded."""
     key = made("--name", "the laptop of somebody with quite a name", "--expires", "30d")

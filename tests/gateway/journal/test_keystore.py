@@ -116,9 +116,64 @@ async def test_a_key_of_one_run_stays_one_when_it_is_replaced(store: KeyStore) -
     _, old = await store.create("crawler", run="crawler/42", expires_at_s=NOW_S + 60)
     made = await store.rotate(old.id)
     assert made is not None
-    assert [(record.run, record.expires_at_s) for record in await store.list()] == [("crawler/42", NOW_S + 60)] * 2
+    found = [(record.run, record.expires_at_s) for record in await store.list(runs=True)]
+    assert found == [("crawler/42", NOW_S + 60)] * 2
+    assert await store.list() == []
     _, free = await store.create("crawler")
     assert free.run is None
+
+
+async def ids(store: KeyStore) -> set[str]:
+    return {record.id for record in await store.list(runs=True)}
+
+
+async def test_keys_of_runs_that_are_long_over_go(
+    store: KeyStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.journal.keystore._DROPPED_AT_A_TIME", 2)
+    _, own = await store.create("crawler", expires_at_s=NOW_S + 60)
+    over = [(await store.create("crawler", run=f"crawler/{n}", expires_at_s=NOW_S + n))[1].id for n in (1, 2, 3, 4)]
+    _, later = await store.create("crawler", run="crawler/long", expires_at_s=NOW_S + 86_400)
+    clock.now_s += 86_400 + 3
+    assert await ids(store) == {own.id, *over, later.id}
+    _, first = await store.create("crawler", run="crawler/now", expires_at_s=NOW_S + 2 * 86_400)
+    assert await ids(store) == {own.id, *over[2:], later.id, first.id}, "what ended within a day stays"
+    clock.now_s += 86_400
+    await store.create("crawler")
+    assert over[2] in await ids(store), "only the keys of runs make room"
+    _, second = await store.create("crawler", run="crawler/then", expires_at_s=NOW_S + 9 * 86_400)
+    assert await ids(store) >= {own.id, later.id, first.id, second.id}
+    assert not await ids(store) & set(over)
+
+
+async def test_the_highest_revision_never_comes_again(store: KeyStore, clock: Clock) -> None:
+    """Whoever has seen it would miss the change."""
+    await store.create("crawler", run="crawler/1", expires_at_s=NOW_S + 1)
+    seen = await store.revision()
+    clock.now_s += 3 * 86_400
+    await store.create("crawler", run="crawler/2", expires_at_s=NOW_S + 1)
+    assert await store.revision() > seen
+
+
+async def test_what_has_changed_is_read_page_by_page(
+    store: KeyStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.journal.keystore.PAGE", 2)
+    made = [(await store.create("crawler", run=run, expires_at_s=NOW_S + 60))[1] for run in (None, "a/1", None, None)]
+    free = (await store.create("crawler"))[1]
+    seen = await store.revision()
+    first, following = await store.changed(0)
+    assert (list(first), following) == (made[:2], 2)
+    await store.revoke(made[0].id)
+    assert [record.id for record in (await store.changed(seen))[0]] == [made[0].id]
+    assert await store.changed(seen + 1) == ([], None)
+    clock.now_s += 2 * 86_400
+    found = []
+    since: int | None = -1
+    while since is not None:
+        part, since = await store.changed(since)
+        found += [record.id for record in part]
+    assert found == [made[2].id, made[3].id, free.id, made[0].id], "the run's is long over"
 
 
 async def test_a_rotated_keys_end_can_be_given(store: KeyStore) -> None:

@@ -5,7 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from gateway.identity.keyring import KeyRing
 from gateway.identity.keys import KeyRecord, key_digest
 from gateway.journal.database import Database
 from gateway.journal.keystore import KeyStore
-from gateway.journal.keysync import LEASE_S, KeySync
+from gateway.journal.keysync import LEASE_S, READ_ALL_S, KeySync
 from gateway.telemetry.events import Event, KeysReloaded
 from tests.gateway.identity.test_keyring import snapshot
 
@@ -38,6 +38,7 @@ class CountingStore(KeyStore):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self.reads = 0
+        self.records = 0
         self.go_on = asyncio.Event()
         self.go_on.set()
 
@@ -45,6 +46,11 @@ class CountingStore(KeyStore):
         self.reads += 1
         found = await super().revision()
         await self.go_on.wait()
+        return found
+
+    async def changed(self, since: int) -> tuple[Sequence[KeyRecord], int | None]:
+        found = await super().changed(since)
+        self.records += len(found[0])
         return found
 
 
@@ -233,6 +239,42 @@ async def test_each_change_is_told_once(synced: Synced, elsewhere: KeyStore) -> 
     for _ in range(3):
         await synced.sync.refresh()
     assert synced.events == [KeysReloaded(1), KeysReloaded(2)]
+
+
+async def test_only_what_has_changed_is_read(synced: Synced, elsewhere: KeyStore) -> None:
+    made = [await elsewhere.create("crawler") for _ in range(20)]
+    await synced.sync.refresh()
+    before = synced.store.records
+    key, _ = await elsewhere.create("coder")
+    await elsewhere.revoke(made[3][1].id)
+    assert await synced.agent(key) == "coder"
+    assert synced.store.records == before + 2
+    found = [await synced.agent(key) for key, _ in made]
+    assert [number for number, agent in enumerate(found) if agent is None] == [3]
+
+
+async def test_an_older_copy_of_the_database_is_read_as_a_whole(
+    synced: Synced, elsewhere: KeyStore, other: sqlite3.Connection
+) -> None:
+    key, record = await elsewhere.create("crawler")
+    for _ in range(3):
+        later, gone = await elsewhere.create("crawler")
+    assert await synced.agent(later) == "crawler"
+    other.execute("DELETE FROM keys WHERE id <> ?", (record.id,))
+    await synced.sync.refresh()
+    assert await synced.agent(key) == "crawler"
+    assert await synced.agent(later) is None
+    assert synced.ring.record(gone.id) is None
+
+
+async def test_now_and_then_all_keys_are_read(synced: Synced, elsewhere: KeyStore, other: sqlite3.Connection) -> None:
+    key, record = await elsewhere.create("crawler")
+    await elsewhere.create("crawler")
+    assert await synced.agent(key) == "crawler"
+    other.execute("DELETE FROM keys WHERE id = ?", (record.id,))
+    synced.clock.now_s += READ_ALL_S
+    assert await synced.agent(key) is None
+    assert synced.ring.record(record.id) is None
 
 
 async def test_who_waits_at_the_end_is_answered(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,6 +58,7 @@ def upgrade() -> None:
     op.create_index("charges_by_own_window", "charges", ["own_window_at_us"], sqlite_where=own, postgresql_where=own)
     op.create_index("charges_by_agent", "charges", ["agent", "window_at_us"])
     op.create_index("charges_by_run", "charges", ["root_run"], sqlite_where=sa.text("root_run IS NOT NULL"))
+    op.create_index("run_keys_by_end", "keys", ["expires_at_us"], sqlite_where=sa.text("run IS NOT NULL"))
     _ledger_tables()
     _process_tables()
     _immutable("charges")
