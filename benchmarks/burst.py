@@ -260,7 +260,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--no-kill", action="store_true", help="leave the gateway alive: to compare")
     parser.add_argument("--keep", type=Path, help="a new folder for journals, bills, logs and what clients saw")
-    parser.add_argument("--runs", default="calibrated,strict,cold", help="which bursts, comma-separated")
+    parser.add_argument("--runs", default="calibrated,strict", help="which bursts, comma-separated: also cold")
     arguments = parser.parse_args()
     if arguments.gateways > 1 and arguments.store == "memory":
         parser.error("two gateways need --store valkey: the memory store belongs to one process")
