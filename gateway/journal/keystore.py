@@ -77,7 +77,7 @@ class KeyStore:
             return [_record(row) for row in rows]
 
     async def changed(self, since: int) -> tuple[Sequence[KeyRecord], int | None]:
-        """Keys that were made or changed after a revision, PAGE at most, and the revision to go on from (None: the end).
+        """PAGE keys at most that were made or changed after a revision, and the one to go on from; None at the end.
 
         Keys of runs that are long over are left out.
         """

@@ -196,7 +196,7 @@ async def test_keys_are_made_in_one_process_and_known_in_another(server_storage:
     assert await sync.principal(key.encode()) is None
     stores = [KeyStore(here), KeyStore(there)]
     await asyncio.gather(*(store.create("crawler") for store in stores for _ in range(4)))
-    assert len(await stores[0].list()) == 9
+    assert len(await stores[0].list(runs=True)) == 9
     assert await stores[1].revision() == 10
     assert await stores[0].create_first("crawler", "") is None
     await here.close()
