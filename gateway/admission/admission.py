@@ -17,7 +17,7 @@ from gateway.admission.runs import Runs
 from gateway.config.snapshot import Agent, Snapshot
 from gateway.context import RequestContext
 from gateway.errors import BudgetStoreUnavailable, CostUnbounded, MissingField
-from gateway.ledger.operations import Denial, Granted, Origin, OutsideWindow, Refused, Run, Ticket
+from gateway.ledger.operations import Denial, Granted, Origin, OutsideWindow, Refused, Run, Ticket, Unit
 from gateway.ledger.scopes import Labels
 from gateway.reply import ClientGone, Reply
 from gateway.store.protocol import Store, StoreUnavailable
@@ -199,6 +199,8 @@ class Admission:
     async def _enter(self, context: RequestContext, demand: _Demand, reply: Reply) -> Granted:
         """Ask the store; wait where only money under way is missing, behind those who wait already."""
         line, free = self._ahead(demand.ticket) if self.queue.waiting else (None, None)
+        if line is not None and not free and await self._is_spent(demand.ticket):
+            line, free = None, None
         if line is None or free:
             answer = await self._ask(demand, free)
             if isinstance(answer, Granted):
@@ -216,6 +218,20 @@ class Admission:
         """A line that stands before one of a ticket's bids, if any does, and the bids that none stands before."""
         lines = [self.queue.line_of([claim.key for claim in bid.claims]) for bid in ticket.bids]
         return next(filter(None, lines), None), tuple(at for at, line in enumerate(lines) if line is None)
+
+    async def _is_spent(self, ticket: Ticket) -> bool:
+        """Whether posted money alone refuses all of a ticket's bids, so that waiting is in vain."""
+        claims = [claim for bid in ticket.bids for claim in bid.claims if claim.unit is Unit.MONEY and claim.enforced]
+        room = {state.key: state.limit - state.posted for state in await self._store.counters([c.key for c in claims])}
+        return all(
+            any(
+                min(bid.least.money, bid.calibrated.money if claim.calibrated else bid.strict.money)
+                > room.get(claim.key, claim.limit)
+                for claim in bid.claims
+                if claim.unit is Unit.MONEY and claim.enforced
+            )
+            for bid in ticket.bids
+        )
 
     def _line_for(self, context: RequestContext, refused: Refused) -> str | None:
         denial = waits(refused.denials)

@@ -184,6 +184,18 @@ async def test_who_comes_later_stands_behind() -> None:
     assert wanted == sorted(wanted, reverse=True)
 
 
+async def test_who_has_spent_all_is_told_at_once_though_others_wait() -> None:
+    stage, first = await full(budget("all", 1_000 + INPUT_TOKENS), budget("each", 10, Scope("user", "poor")))
+    waiting = asyncio.create_task(admit(stage, stage.request(600)))
+    await turns()
+    for request, labels in ((stage.request(1), {"user": "poor"}), (stage.request(1_000, n=2), {})):
+        with pytest.raises(BudgetExceeded):
+            await asyncio.wait_for(admit(stage, request, **labels), 1)
+    first.release()
+    (await waiting).release()
+    assert stage.store.reserved == 0
+
+
 # --- what a permit says ---
 
 
