@@ -40,7 +40,8 @@ def _url(name: str, written: Any, tree: Tree) -> str | None:
     schemes = SCHEMES[name]
     try:
         parts = urlsplit(str(written))
-        fine = parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0
+        # a `#` is of a password that was not written as %23: the rest of the URL would be lost
+        fine = parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0 and not parts.fragment
     except ValueError:
         fine = False
     if not fine:

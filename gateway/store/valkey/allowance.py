@@ -49,6 +49,8 @@ class Allowances:
         self.store = store
         self.away = False
         """Whether the store has failed and not answered since."""
+        self.why = ""
+        """The latest failure."""
         self._budgets = budgets
         self._log = OfflineLog(directory)
         self._numbers = count(1)
@@ -81,14 +83,14 @@ class Allowances:
                 self._set_aside(ticket.bids[answer.bid].claims)
             return answer
         self._lost(None)
-        return self._admit_here(ticket, self.store.halted or self.store.client.last_error)
+        return self._admit_here(ticket, self.store.halted or self.why or self.store.client.last_error)
 
     async def extend(self, reservation: str, more: Amounts) -> Extension:
         """Add to a pending reservation, where it was made. Raises StoreUnavailable."""
         if reservation in self._local:
             return self._book.extend(reservation, more, self.store.now_s())
         if self.away:
-            raise StoreUnavailable(self.store.client.last_error)
+            raise StoreUnavailable(self.store.halted or self.why or self.store.client.last_error)
         try:
             return await self.store.extend(reservation, more)
         except StoreUnavailable as error:
@@ -174,9 +176,12 @@ class Allowances:
             self._post(reservation)
 
     def _lost(self, error: StoreUnavailable | None) -> None:
+        if error is not None:
+            self.why = str(error)
         if not self.away:
             self.away = True
-            _log.warning("the store is away: budgets go on with allowances where they are open (%s)", error)
+            why = error or self.store.halted
+            _log.warning("the store is away: budgets go on with allowances where they are open (%s)", why)
         if self._probe is None or self._probe.done():
             self._probe = asyncio.create_task(self._look(), name="store probe")
 
@@ -191,7 +196,7 @@ class Allowances:
             else:
                 if self.store.halted is None:
                     break
-        self.away = False
+        self.away, self.why = False, ""
         _log.warning("the store is back")
         self._come_back()
 

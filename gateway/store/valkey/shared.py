@@ -167,9 +167,11 @@ class SharedStore:
     def status(self) -> dict[str, Any]:
         """How it stands, for people: `store` is `ok`, or `unavailable` and `store_error` says why."""
         valkey, keeper = self.valkey, self.keeper
-        error = valkey.halted or (self.allowances.away and valkey.client.last_error) or None
+        error = valkey.halted
         if not valkey.client.connected:
             error = valkey.client.last_error
+        elif error is None and self.allowances.away:
+            error = self.allowances.why or "it is not known yet whether the store is back"
         lag_s = keeper.lag_s
         if error is None and lag_s > self._max_lag_s:
             error = f"the journal is {lag_s:.0f} s behind the store"

@@ -217,11 +217,13 @@ def test_what_is_wrong_with_a_budget(problems: Problems, budget: str, problem: s
         ("storage: {valkey_url: valkey://u:pw@h}", "1:23: storage.valkey_url: a secret is not written here in clear: put it in a variable and write ${NAME}, or in a file: file:/path"),
         ("storage: {valkey_url: '${J}'}", "1:23: storage.valkey_url: what the reference stands for should be a URL such as `valkey://host/...`"),
         ("storage: {journal_url: '${ODD}'}", "1:24: storage.journal_url: what the reference stands for should be a URL such as `postgresql://host/...`"),
+        ("storage: {journal_url: '${HASH}'}", "1:24: storage.journal_url: what the reference stands for should be a URL such as `postgresql://host/...`"),
         ("storage: {installation: 'a{b}'}", "1:25: storage.installation: has characters that are not allowed here, or is too long; the pattern is ^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_elsewhere(problems: Problems, text: str, problem: str) -> None:
     environ = {"V": "valkey://u:pw@h:1/0", "J": "postgresql://u:pw@h/d", "ODD": "postgresql://h:x/d"}
+    environ["HASH"] = "postgresql://u:12#45@h/d"
 
     assert problems(text, environ) == [f"config.yaml:{problem}"]
 
