@@ -11,15 +11,16 @@ import pytest
 from gateway.config.snapshot import Endpoint
 from gateway.exchange.settlement import Settlement
 from gateway.learned.expectations import START
-from gateway.ledger.budgets import Quota, RateLimit
+from gateway.ledger.budgets import NO_LIMITS, Quota, RateLimit
+from gateway.ledger.operations import Claim, Opening, Unit
 from gateway.ledger.scopes import Scope
 from gateway.telemetry.events import ChargePosted
 from gateway.upstream.attempt import Attempt
 from gateway.upstream.call import HttpCall
 from gateway.wire.requests import ModelRequest
 from routing.catalog import Metering
-from routing.money import Usage
-from tests.gateway.admission.world import TOKEN_NANO, Client, Stage, budget, deployment
+from routing.money import NanoUsd, Usage
+from tests.gateway.admission.world import NOW_S, TOKEN_NANO, Client, Stage, budget, deployment
 
 METERED = {"metering": Metering(tokens_per_event=2, tokens_per_s=10, cancel_s=1)}
 MARGIN_TOKENS = 12
@@ -31,10 +32,10 @@ def event(text: str | None = "word", **fields: Any) -> bytes:
     return b"data: " + json.dumps({"choices": choices, **fields}).encode() + b"\n\n"
 
 
-async def begin(stage: Stage, request: ModelRequest | None = None) -> Settlement:
+async def begin(stage: Stage, request: ModelRequest | None = None, **labels: str) -> Settlement:
     """An attempt that was sent."""
     request = request or stage.request(100)
-    context = stage.context()
+    context = stage.context(**labels)
     context.permit = await stage.admission.admit(context, request, Client(), 1)
     assert context.permit is not None
     call = HttpCall(asyncio.get_running_loop(), Endpoint("one", "http://localhost", ()), b"", b"")
@@ -61,6 +62,28 @@ async def test_where_only_rates_count_it_is_an_estimate_as_ever() -> None:
     settlement = await begin(stage)
     settlement.unseen("timeout")
     assert charge_of(stage).usage.output_tokens == 1, "the time it took, at a fast model's pace"
+
+
+async def test_a_charge_counts_where_the_outermost_carve_was_made_and_where_it_was_reserved_itself() -> None:
+    stage = Stage(budget("all", 50_000))
+    outer = Opening("tester/outer", None, "acme", "tester", NO_LIMITS, 3_600.0, NanoUsd(2_000_000))
+    purse = (Claim("k|tester/outer", Unit.MONEY, 2_000_000, 0, "run:tester/outer"),)
+    inner = Opening(
+        "tester/inner", outer.id, "acme", "tester", NO_LIMITS, 3_600.0, NanoUsd(1_000_000), purse, f"carve:{outer.id}"
+    )
+    stage.store.book.open_run(outer, NOW_S - 20)
+    stage.store.book.open_run(inner, NOW_S - 10)
+    (await begin(stage, run="inner")).unseen("timeout")
+    charge = next(event for event in stage.noticed() if isinstance(event, ChargePosted))
+    assert charge.run_path == "tester/outer>tester/inner"
+    assert (charge.window_at_s, charge.reserved_at_s) == (NOW_S - 20, NOW_S)
+
+
+async def test_a_charge_without_a_carve_has_one_moment() -> None:
+    stage = Stage(budget("all", 5_000))
+    (await begin(stage)).unseen("timeout")
+    charge = charge_of(stage)
+    assert (charge.window_at_s, charge.reserved_at_s) == (NOW_S, 0.0)
 
 
 async def test_a_declared_pace_bounds_what_was_never_seen() -> None:
