@@ -110,6 +110,7 @@ async def test_idle_begins_anew_when_the_reader_goes_on(pool: Pool) -> None:
         await warp(0.1)
         with pytest.raises(TimedOut, match="idle"):
             await waiting
+        assert call.unread > 0, "nobody will see it, but it was generated"
 
 
 async def test_total_bounds_a_stream_that_never_pauses_long(pool: Pool) -> None:
