@@ -83,6 +83,12 @@ class Postgres:
             self._process.wait(START_TIMEOUT_S)
             self._process = None
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to every process of the server: SIGSTOP, and it does not even refuse; SIGCONT."""
+        listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.pid)], check=True, capture_output=True)
+        for pid in (self.pid, *map(int, listed.stdout.split())):
+            os.kill(pid, number)
+
     def destroy(self) -> None:
         """Stop the server and remove its data."""
         self.stop(signal.SIGQUIT)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import random
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.callers import Seen, call, each_its_own, key_of
+from tests.integration.callers import Crowd, Seen, call, each_its_own, key_of
 from tests.integration.processes import Gateway, Provider
 from tests.integration.shared import Counters, Fleet, served, until_it_is
 from tests.servers import DATABASE, PASSWORD, Postgres
@@ -197,23 +197,10 @@ async def test_postgresql_is_gone_for_a_while(
         await fleet.start("0.2", storage={"max_lag_s": 0.5, "gateway_timeout_s": 60})
         async with AsyncExitStack() as stack:
             crowds = await fleet.crowds(stack)
-            for crowd in crowds:
-                await crowd.pieces_more(100)
-            postgres.stop(signal.SIGQUIT)
-            for gateway in fleet.gateways:
-                await until_it_is(stopped(gateway))
-            for crowd in crowds:
-                crowd.up.clear()
-            billed = await provider.at_rest()
-            for gateway in fleet.gateways:
-                assert (await call(gateway.url, max_tokens=20)).status == 503
-            assert await provider.at_rest() == billed
-            postgres.resume()
-            await fleet.well()
-            for gateway, crowd in zip(fleet.gateways, crowds, strict=True):
-                await until_it_is(serves(gateway))
-                crowd.up.set()
-                await crowd.pieces_more(30)
+            await outlives(fleet, crowds, lambda: postgres.stop(signal.SIGQUIT), postgres.resume)
+            await outlives(
+                fleet, crowds, lambda: postgres.signal(signal.SIGSTOP), lambda: postgres.signal(signal.SIGCONT)
+            )
         _, resolutions = await fleet.judged(served(*crowds))
         assert not resolutions["orphaned"]
         for gateway in fleet.gateways:
@@ -222,6 +209,29 @@ async def test_postgresql_is_gone_for_a_while(
         await fleet.stop()
         counters.kill()
         postgres.destroy()
+
+
+async def outlives(fleet: Fleet, crowds: Sequence[Crowd], end: Callable[[], None], resume: Callable[[], None]) -> None:
+    """PostgreSQL is gone, or silent: soon nothing is admitted; when it is back, everything is."""
+    for crowd in crowds:
+        await crowd.pieces_more(50)
+    end()
+    try:
+        for gateway in fleet.gateways:
+            await until_it_is(stopped(gateway))
+        for crowd in crowds:
+            crowd.up.clear()
+        billed = await fleet.provider.at_rest()
+        for gateway in fleet.gateways:
+            assert (await call(gateway.url, max_tokens=20)).status == 503
+        assert await fleet.provider.at_rest() == billed
+    finally:
+        resume()
+    await fleet.well()
+    for gateway, crowd in zip(fleet.gateways, crowds, strict=True):
+        await until_it_is(serves(gateway))
+        crowd.up.set()
+        await crowd.pieces_more(30)
 
 
 def stopped(gateway: Gateway) -> Any:

@@ -67,6 +67,7 @@ class Keeper:
         self._least_patience_s = self._patience_s = patience_s
         self._goal = (time.monotonic(), Position(0, 0))
         self._behind_since_s: float | None = None
+        self._looked_at_s = time.monotonic()
         self._task: asyncio.Task[None] | None = None
         store.on_suspect = self._suspect
 
@@ -92,7 +93,11 @@ class Keeper:
     @property
     def lag_s(self) -> float:
         """For how long something that the store has told has not reached the journal, as far as is known."""
-        return 0.0 if self._behind_since_s is None else time.monotonic() - self._behind_since_s
+        now_s = time.monotonic()
+        if self._behind_since_s is not None:
+            return now_s - self._behind_since_s
+        silent_s = now_s - self._looked_at_s
+        return silent_s if silent_s > 2 * self._beat_s else 0.0  # the database does not even say no
 
     def _measure(self, drained: Position) -> None:
         since_s, goal = self._goal
@@ -126,6 +131,7 @@ class Keeper:
                 if not isinstance(error, Superseded):
                     self.settled.set()
                 pause_s = min(self._beat_s, 0.5)
+            self._looked_at_s = time.monotonic()
             try:
                 async with asyncio.timeout(pause_s):
                     await self._wake.wait()

@@ -77,7 +77,8 @@ async def test_it_starts_without_a_store_and_finds_it_later(
     await store.close()
 
 
-async def test_a_journal_that_does_not_follow_stops_admission(tmp_path: Path, valkey_url: str) -> None:
+@pytest.mark.parametrize("how", ["gone", "silent"])
+async def test_a_journal_that_does_not_follow_stops_admission(tmp_path: Path, valkey_url: str, how: str) -> None:
     server = Postgres.start()
     try:
         server.run("CREATE DATABASE books")
@@ -86,12 +87,18 @@ async def test_a_journal_that_does_not_follow_stops_admission(tmp_path: Path, va
         store = await SharedStore.open(configured(tmp_path, url, valkey_url), database, "g1")
         store.keeper._beat_s = 0.02
         assert isinstance(await store.admit(ticket("a")), Granted)
-        server.stop(signal.SIGQUIT)
+        if how == "gone":
+            server.stop(signal.SIGQUIT)
+        else:
+            server.signal(signal.SIGSTOP)
         end(store, "a", 60)
         await until(lambda: store.keeper.lag_s > 0.3)
         with pytest.raises(StoreUnavailable, match="behind"):
             await store.admit(ticket("b"))
-        server.resume()
+        if how == "gone":
+            server.resume()
+        else:
+            server.signal(signal.SIGCONT)
         await until(lambda: store.keeper.lag_s == 0)
         assert isinstance(await store.admit(ticket("c")), Granted)
         store.release("c.1")
