@@ -10,10 +10,11 @@ from typing import Final
 from gateway.admission.bids import Asked, Offer, is_meterable, offer
 from gateway.admission.claims import LabelMissing, Rulebook, carve_id
 from gateway.admission.labels import describe, header_of, label_of
-from gateway.admission.permit import Learner, Permit
+from gateway.admission.permit import Keepers, Learner, Permit
 from gateway.admission.queue import FairQueue, QueueFull
 from gateway.admission.refusals import error_for, is_too_quick, rate_headers, soonest, waits
 from gateway.admission.runs import Runs
+from gateway.admission.starved import Starved
 from gateway.config.snapshot import Agent, Snapshot
 from gateway.context import RequestContext
 from gateway.errors import BudgetStoreUnavailable, CostUnbounded, MissingField
@@ -40,16 +41,22 @@ class _Demand:
         self._make = make
         self.offers, self.ticket, self.until_s = make()
 
-    def at(self, now_s: float) -> Ticket:
-        """The ticket for this moment."""
+    def at(self, now_s: float, *, whole: bool = False) -> Ticket:
+        """The ticket for this moment. `whole`: with metered bids that are not to be clamped."""
         if now_s >= self.until_s:
-            return self.again()
-        return self.ticket
+            return self.again(whole=whole)
+        return self._whole() if whole else self.ticket
 
-    def again(self) -> Ticket:
+    def again(self, *, whole: bool = False) -> Ticket:
         """The ticket, made anew."""
         self.offers, self.ticket, self.until_s = self._make()
-        return self.ticket
+        return self._whole() if whole else self.ticket
+
+    def _whole(self) -> Ticket:
+        bids = tuple(
+            found.bid._replace(least=found.bid.calibrated) if found.metered else found.bid for found in self.offers
+        )
+        return self.ticket._replace(bids=bids)
 
 
 class Admission:
@@ -63,6 +70,8 @@ class Admission:
         self._recorder = recorder
         self.runs = Runs(store)
         self.queue = FairQueue(polls=shared)
+        self._starved = Starved(self.queue.wake)
+        self._keepers = Keepers(store, learned, self._starved)
         self._rules: tuple[Snapshot, Rulebook] | None = None
         store.on_room(self.queue.wake)
 
@@ -101,7 +110,7 @@ class Admission:
 
     def _permit(self, demand: _Demand, granted: Granted, runs: Sequence[Run]) -> Permit:
         found = demand.offers[granted.bid]
-        permit = Permit(self._store, self._learned, demand.ticket.id, found, granted)
+        permit = Permit(self._keepers, demand.ticket.id, found, granted)
         for run in runs:  # up to the root: the outermost carve is the one that holds the parents' money
             if run.carve:
                 permit.window_at_s = run.opened_at_s
@@ -202,7 +211,7 @@ class Admission:
         if line is not None and not free and await self._is_spent(demand.ticket):
             line, free = None, None
         if line is None or free:
-            answer = await self._ask(demand, free)
+            answer = await self._ask(demand, free, last=context.snapshot.queue.wait_s <= 0)
             if isinstance(answer, Granted):
                 return answer
             if line is None:
@@ -237,9 +246,32 @@ class Admission:
         denial = waits(refused.denials)
         return None if denial is None or context.snapshot.queue.wait_s <= 0 else denial.key
 
-    async def _ask(self, demand: _Demand, only: Sequence[int] | None = None) -> Granted | Refused:
-        """Ask for all bids, or for some `only`."""
-        ticket = demand.at(self._store.now_s())
+    async def _ask(
+        self, demand: _Demand, only: Sequence[int] | None = None, *, last: bool = False
+    ) -> Granted | Refused:
+        """Ask for all bids, or for some `only`.
+
+        Before its `last` time a request waits while streams under way are starved, and one that is metered waits for
+        all that answers like its own take rather than begin with a part: it would only be cut short.
+        """
+        if last:
+            return await self._ask_store(demand, only)
+        if self._starved:
+            ticket = demand.ticket
+            claim = self._starved.before([claim for bid in ticket.bids for claim in bid.claims])
+            if claim is not None:
+                return Refused((Denial("reserved", claim.key, claim.scope, claim.limit, 0, 0),) * len(ticket.bids))
+        if any(found.metered for found in demand.offers):
+            answer = await self._ask_store(demand, only, whole=True)
+            if isinstance(answer, Granted) or waits(answer.denials) is not None:
+                return answer
+        return await self._ask_store(demand, only)
+
+    async def _ask_store(
+        self, demand: _Demand, only: Sequence[int] | None, *, whole: bool = False
+    ) -> Granted | Refused:
+        """Ask the store once. `whole`: metered bids are not to be clamped."""
+        ticket = demand.at(self._store.now_s(), whole=whole)
         try:
             for _ in range(WINDOWS):
                 try:
@@ -248,22 +280,16 @@ class Admission:
                     answer = await self._store.admit(ticket._replace(bids=tuple(ticket.bids[at] for at in only)))
                     return answer._replace(bid=only[answer.bid]) if isinstance(answer, Granted) else answer
                 except OutsideWindow:  # one has ended since the ticket was made
-                    ticket = demand.again()
+                    ticket = demand.again(whole=whole)
         except asyncio.CancelledError:
             self._store.release(ticket.id)  # it may have been applied all the same
             raise
         raise StoreUnavailable("its clock does not stand still")
 
     async def _wait(self, context: RequestContext, demand: _Demand, line: str, reply: Reply) -> Granted | Refused:
-        last: Refused | None = None
-
         async def attempt() -> Granted | Refused | None:
-            nonlocal last
             answer = await self._ask(demand)
-            if isinstance(answer, Refused) and waits(answer.denials) is not None:
-                last = answer
-                return None
-            return answer
+            return None if isinstance(answer, Refused) and waits(answer.denials) is not None else answer
 
         settings, began_s = context.snapshot.queue, time.monotonic()
         line_wait: Coroutine[None, None, Granted | Refused | None]
@@ -279,14 +305,12 @@ class Admission:
                 raise ClientGone from None
             raise
         except QueueFull:
-            answer = await self._ask(demand)
+            answer = None
         finally:
             reply.on_disconnect(None)
             agent = demand.ticket.bids[0].origin.agent
             self._notice(context, agent, "waited", line, "", waited_s=time.monotonic() - began_s)
-        answer = answer or last
-        assert answer is not None, "a wait ends with an attempt"  # noqa: S101 -- guards a programming error
-        return answer
+        return answer or await self._ask(demand, last=True)
 
     async def _error(self, context: RequestContext, demand: _Demand, denials: Sequence[Denial]) -> Exception:
         for denial in denials:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gateway.admission.bids import Offer
+from gateway.admission.starved import Starved
 from gateway.learned.expectations import Expectation
 from gateway.ledger.operations import Amounts, Extension, Granted
 from gateway.store.protocol import Store
@@ -27,11 +28,20 @@ class Learner(Protocol):
         ...
 
 
+class Keepers(NamedTuple):
+    """Who hears of an attempt under way."""
+
+    store: Store
+    learner: Learner
+    starved: Starved
+
+
 class Permit:
     """One attempt's reservation, pending until it is settled or released."""
 
     __slots__ = (
         "_learner",
+        "_starved",
         "_store",
         "clamped",
         "granted",
@@ -43,9 +53,8 @@ class Permit:
         "window_at_s",
     )
 
-    def __init__(self, store: Store, learner: Learner, reservation: str, offer: Offer, granted: Granted) -> None:
-        self._store = store
-        self._learner = learner
+    def __init__(self, keepers: Keepers, reservation: str, offer: Offer, granted: Granted) -> None:
+        self._store, self._learner, self._starved = keepers
         self.id = reservation
         self.offer = offer
         """The candidate that fitted."""
@@ -86,6 +95,9 @@ class Permit:
         answer = await self._store.extend(self.id, more)
         if answer == "extended":
             self.reserved = NanoUsd(self.reserved + more.money)
+            self._starved.ends(self.id)
+        elif answer == "no_room":
+            self._starved.starves(self.id, self.offer.bid.claims)
         return answer
 
     def release(self) -> None:
@@ -94,6 +106,7 @@ class Permit:
 
     def settle(self, charge: ChargePosted) -> None:
         """The attempt is over: post its charge, or give all of it back."""
+        self._starved.ends(self.id)
         if charge.resolution == "released":
             self._store.release(self.id, charge)
         else:
