@@ -25,13 +25,14 @@ from gateway.journal.tables import requests as request_table
 from gateway.journal.tables import runs as run_table
 from gateway.journal.writer import Journal
 from gateway.ledger.held import Carved
-from gateway.ledger.operations import Claim, Run
+from gateway.ledger.operations import Amounts, Claim, Run
 from gateway.store.live import LiveBook
+from gateway.store.orphans import orphan_charge
 from gateway.store.records import Reserved, RunNoted
 from gateway.store.replay import replay
 from gateway.store.seeding import in_parts, is_limited, run_claims, spend_of_runs, written
 from gateway.telemetry.events import ChargePosted, RequestFinished, RunChanged
-from routing.money import NanoUsd, Usage
+from routing.money import NanoUsd
 
 _log = logging.getLogger("farebox.store")
 
@@ -87,44 +88,13 @@ async def recover(directory: Path, journal: Journal, wall_s: float) -> Recovered
 
 
 def orphan_of(reserved: Reserved, carves: dict[str, float], at_s: float) -> ChargePosted:
-    """The charge of an attempt whose gateway died: all that it had reserved. `carves`: when runs carved, by run.
-
-    Nobody knows its input and output apart: all of its tokens stand as output.
-    """
+    """The charge of an attempt whose gateway died: all that it had reserved. `carves`: when runs carved, by run."""
     origin = reserved.origin
     window_at_s = reserved.at_s
     if reserved.via is not None:
         window_at_s = next((carves[run] for run in origin.run_path.split(">") if run in carves), reserved.at_s)
-    return ChargePosted(
-        charge_id=reserved.id,
-        request_id=origin.request_id,
-        attempt=origin.attempt,
-        at_s=at_s,
-        org=origin.org,
-        team=origin.team,
-        agent=origin.agent,
-        model=origin.model,
-        deployment=origin.deployment,
-        provider=origin.provider,
-        upstream_model=origin.upstream_model,
-        usage=Usage(output_tokens=reserved.tokens),
-        price_point="reserved",
-        service_tier="",
-        cost_nano_usd=NanoUsd(reserved.money),
-        estimated=True,
-        unpriced=origin.unpriced,
-        outcome="orphaned",
-        purpose="failed",
-        upstream_status=None,
-        latency_ms=0.0,
-        first_token_ms=None,
-        run_path=origin.run_path,
-        user=origin.user,
-        tags=origin.tags,
-        window_at_s=window_at_s,
-        resolution="orphaned",
-        reserved_nano_usd=NanoUsd(reserved.money),
-        reserved_at_s=0.0 if reserved.at_s == window_at_s else reserved.at_s,
+    return orphan_charge(
+        reserved.id, origin, at_s, window_at_s, Amounts(reserved.money, reserved.tokens), own_s=reserved.at_s
     )
 
 
