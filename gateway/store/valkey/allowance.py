@@ -23,10 +23,11 @@ from gateway.journal.rows import to_us
 from gateway.ledger.book import Book
 from gateway.ledger.budgets import Budget
 from gateway.ledger.operations import Amounts, Bid, Claim, Extension, Granted, Origin, Refused, Ticket, Unit
+from gateway.store.orphans import orphan_charge
 from gateway.store.protocol import StoreUnavailable
 from gateway.store.valkey import scripts
 from gateway.store.valkey.client import Part
-from gateway.store.valkey.codec import Body, body_of, charge_body, orphan_charge
+from gateway.store.valkey.codec import Body, body_of, charge_body
 from gateway.store.valkey.offline import OfflineLog, Reserved
 from gateway.store.valkey.store import ValkeyStore
 from gateway.telemetry.events import ChargePosted

@@ -16,8 +16,9 @@ from sqlalchemy import text
 from gateway.journal.database import in_one_transaction
 from gateway.journal.engine import AsyncEngine
 from gateway.journal.statements import Inserts
+from gateway.store.orphans import orphan_charge
 from gateway.store.valkey.apply import ORPHANED, PENDING, admitted_of, write_pending
-from gateway.store.valkey.codec import Admitted, allowance_entry, orphan_charge
+from gateway.store.valkey.codec import Admitted, allowance_entry
 from gateway.store.valkey.position import NOWHERE, Standing, Superseded, standing
 from gateway.telemetry.events import Adjusted, ChargePosted, Event, RunChanged
 
