@@ -112,6 +112,10 @@ class Fleet:
         """All charges by now, corrections included."""
         return self.rows("SELECT * FROM charges")
 
+    def orphans(self) -> list[dict[str, Any]]:
+        """Charges in full of what belonged to gateways that were given up."""
+        return self.rows("SELECT charge_id FROM charges WHERE resolution = 'orphaned'")
+
     async def drained(self) -> None:
         """Return when the journal has everything that Valkey has told by now."""
         with self.counters.client() as client:

@@ -89,6 +89,7 @@ async def test_valkey_loses_everything_again_and_again(fleet: Fleet, seed: int) 
     await lose_everything(fleet, seed, random.Random(seed).choices(("killed", "emptied"), k=6))
 
 
+@pytest.mark.long
 async def test_valkey_is_emptied_when_a_gateway_has_just_been_killed(fleet: Fleet) -> None:
     """The rebuild waits until the killed one is given up, and charges what it had under way in full."""
     await fleet.start("0.05")
@@ -280,3 +281,67 @@ async def test_it_starts_without_valkey_and_says_so_but_not_its_password(
     for words in (gateway.words(), str(status)):
         assert secret not in words
         assert PASSWORD not in words
+
+
+FAULTS = ("kill", "empty", "restart", "hang", "silence")
+STOPS = ("stop", "stop and empty")
+
+
+async def strike(fleet: Fleet, crowds: Sequence[Crowd], dice: random.Random, faults: Sequence[str]) -> None:
+    """One thing goes wrong, and comes right again."""
+    at = dice.randrange(2)
+    gateway, crowd, counters = fleet.gateways[at], crowds[at], fleet.counters
+    what = dice.choice(faults)
+    print(what, at, len(crowds[0].served()), len(crowds[1].served()))
+    if what == "kill":
+        crowd.up.clear()
+        await gateway.kill()
+        await crowds[1 - at].pieces_more(dice.randrange(100))
+        await gateway.start()
+        crowd.up.set()
+    elif what in STOPS:
+        gateway.signal(signal.SIGSTOP)
+        if what == "stop and empty":
+            with counters.client() as client:
+                client.flushall()
+        if dice.random() < 0.5:
+            sql = "SELECT 1 FROM charges WHERE resolution = 'orphaned' OFFSET " + str(len(fleet.orphans()))
+            await fleet.eventually(sql)
+        else:
+            await crowds[1 - at].pieces_more(dice.randrange(100))
+        gateway.signal(signal.SIGCONT)
+    elif what == "empty":
+        with counters.client() as client:
+            client.flushall()
+    elif what == "restart":
+        counters.kill()
+        await crowd.pieces_more(dice.randrange(30))
+        counters.start()
+    else:
+        server: Counters | Postgres = counters if what == "hang" else fleet.postgres
+        server.signal(signal.SIGSTOP)
+        try:
+            await crowd.pieces_more(dice.randrange(200))
+        finally:
+            server.signal(signal.SIGCONT)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("limit_usd", "faults"), [("1", FAULTS + STOPS), ("0.01", FAULTS)], ids=["rich", "poor"])
+async def test_one_thing_after_the_other(fleet: Fleet, limit_usd: str, faults: Sequence[str], seed: int) -> None:
+    """Where gateways are stopped there is money for all: in mid-stream they may overrun what they have reserved."""
+    dice = random.Random(seed)
+    await fleet.start(limit_usd)
+    async with AsyncExitStack() as stack:
+        crowds = await fleet.crowds(stack)
+        for _ in range(8):
+            for crowd in crowds:
+                await crowd.pieces_more(dice.randrange(1, 150))
+            await fleet.well()
+            await fleet.drained()
+            await strike(fleet, crowds, dice, faults)
+            await fleet.well()
+            await fleet.never_less()
+    _, resolutions = await fleet.judged(served(*crowds))
+    assert resolutions["settled"] > 100
