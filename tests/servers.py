@@ -85,12 +85,14 @@ class Postgres:
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to every process of the server: SIGSTOP, and it does not even refuse; SIGCONT."""
-        listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.pid)], check=True, capture_output=True)
+        listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.pid)], check=False, capture_output=True)
         for pid in (self.pid, *map(int, listed.stdout.split())):
             os.kill(pid, number)
 
     def destroy(self) -> None:
         """Stop the server and remove its data."""
+        if self._process is not None and self._process.poll() is None:
+            self.signal(signal.SIGCONT)
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self.folder, ignore_errors=True)
 
