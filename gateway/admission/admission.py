@@ -154,6 +154,9 @@ class Admission:
     def _demand(
         self, context: RequestContext, request: ModelRequest, runs: tuple[Run, ...], number: int
     ) -> _Demand | None:
+        if not runs and not self._shared and self.rulebook(context.snapshot).is_empty:
+            return None
+
         def make() -> tuple[list[Offer], Ticket, float]:
             return self._offers(context, request, runs, number)
 

@@ -67,6 +67,11 @@ class Rulebook:
         self._fixed: dict[tuple[str, str, str, bool, bool], _Fixed] = {}
         self._followed: dict[str, bool] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no budget and no rate limit: then only runs are counted."""
+        return not self._budgets and not self._limits
+
     def follows_runs(self, agent: Agent) -> bool:
         """Whether the agent's runs have to be opened in the store, and are no mere labels."""
         followed = self._followed.get(agent.id)
