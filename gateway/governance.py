@@ -84,7 +84,9 @@ class Governance:
         return RunReport(run, (await used(self._books, [run_id]))[run_id])
 
     async def pause(self, run_id: str, reason: str) -> Run:
-        """Refuse a run's next requests until it is resumed."""
+        """Refuse a run's next requests until it is resumed; one that requests merely name becomes a run by this."""
+        if await asking(self._books.store.run(run_id)) is None:
+            await self.runs.adopt(self._snapshot(), run_id)
         return await self._change(run_id, self._books.store.pause_run(run_id, reason), "paused")
 
     async def resume(self, run_id: str) -> Run:

@@ -6,6 +6,7 @@ outside of it. Runs that requests merely name are opened by admission (`gateway.
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -31,6 +32,8 @@ from gateway.reports.budgets import Books
 from gateway.reports.runs import used
 from gateway.store.protocol import StoreUnavailable
 from routing.money import ZERO, NanoUsd, format_usd
+
+_RUN_NAME = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 class RunAsked(NamedTuple):
@@ -152,6 +155,17 @@ class RunService:
         counters = await asking(self._store.counters([f"k|{run_id}"]))
         taken = sum(counter.posted + counter.reserved for counter in counters)
         return ClosedRun(closed, NanoUsd(max(0, before.carve - taken)))
+
+    async def adopt(self, snapshot: Snapshot, run_id: str) -> None:
+        """Make a run of what was only a label in requests of an agent that exists, with that agent's limits."""
+        agent_id, _, name = run_id.partition("/")
+        agent = snapshot.agents.get(agent_id)
+        if agent is None or _RUN_NAME.fullmatch(name) is None:
+            raise no_such_run(run_id)
+        opening = Opening(run_id, None, agent.org, agent.id, agent.run_limits, snapshot.runs.ttl_s)
+        opened = await asking(self._store.open_run(opening))
+        if isinstance(opened, Run):
+            self._parts.known.remember(opened)
 
     # --- opening ---
 

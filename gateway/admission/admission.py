@@ -116,7 +116,10 @@ class Admission:
                 permit.window_at_s = run.opened_at_s
         headers: list[tuple[bytes, bytes]] = []
         if granted.tightest is not None:
-            remaining = format_usd(NanoUsd(max(0, granted.tightest[1]))).encode()
+            left = (
+                granted.tightest[1] + permit.reserved
+            )  # before the request's own reservation, most of which comes back
+            remaining = format_usd(NanoUsd(max(0, left))).encode()
             headers.append((b"x-farebox-budget-remaining-usd", remaining))
         if permit.clamped:
             headers.append((b"x-farebox-max-tokens", b"%d" % (permit.max_output_tokens or 0)))

@@ -47,11 +47,14 @@ def error_for(denials: Sequence[Denial], bids: Sequence[Bid], budget_status: int
         return _run_used_up(denial, claim)
     if claim.key.startswith("v|"):
         return _velocity_error(denial)
+    needs = format_usd(NanoUsd(_needs(bids[at], claim)))
     error = BudgetExceeded(
-        f"The budget of {_scope_words(denial.scope)} is spent: {_spent_of(denial)}, and this request may cost more "
-        f"than what is left. {_until(claim)}",
+        f"The budget of {_scope_words(denial.scope)} has no room for this request: {_spent_of(denial)}, and it needs "
+        f"{needs} USD at the least. {_until(claim)}",
         reason="budget_exceeded",
         **_figures(denial),
+        needs_usd=needs,
+        budget=_budget_of(claim),
         reset_at=_reset_at(claim),
     )
     error.status = budget_status
@@ -181,6 +184,16 @@ def rate_headers(states: Sequence[RateState]) -> tuple[tuple[bytes, bytes], ...]
                 (reset, b"%.3fs" % reset_s),
             )
     return tuple(headers)
+
+
+def _needs(bid: Bid, claim: Claim) -> int:
+    """What the claim had to have room for, in nano-USD: the whole amount, or the least that is worth having."""
+    return min(bid.least.money, (bid.calibrated if claim.calibrated else bid.strict).money)
+
+
+def _budget_of(claim: Claim) -> str | None:
+    """The name of the budget; None for a run's own limit or carve."""
+    return claim.key.split("|", 2)[1] if claim.key.startswith("b|") else None
 
 
 def _run_of(denial: Denial) -> str:

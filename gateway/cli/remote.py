@@ -14,6 +14,7 @@ from gateway.cli.configuration import PROBLEMS, USAGE, load_or_exit
 
 TIMEOUT_S = 60.0
 DEFAULT_CONFIG = Path("config.yaml")
+DEFAULT_URL = "http://127.0.0.1:4000"
 
 Url = Annotated[
     str, typer.Option("--url", envvar="FAREBOX_URL", help="The running gateway; as the configuration says if left out.")
@@ -29,8 +30,15 @@ class Remote:
     """The admin API of a running gateway. Every failure ends the command with one line on standard error."""
 
     def __init__(self, url: str, key: str, config: Path) -> None:
+        from gateway.config.variables import environment
+
+        key = key or environment(config.parent / ".env", {}).get("FAREBOX_ADMIN_KEY", "")
         if not key:
-            fail("the admin key is missing: give --admin-key or set FAREBOX_ADMIN_KEY", USAGE)
+            fail(
+                "the admin key is missing: give --admin-key, or set FAREBOX_ADMIN_KEY here or in the `.env` beside the "
+                "configuration",
+                USAGE,
+            )
         if not key.isascii() or not key.isprintable():
             fail("the admin key has characters that no key has", USAGE)
         self._url = (url or _configured(config)).rstrip("/")
@@ -85,12 +93,24 @@ def _words_of(status: int, body: bytes) -> str:
     except (ValueError, KeyError, TypeError):
         return f"the gateway answers with status {status}"
     if status == 404 and "/admin/v1" in str(message):
-        return f"{message} Does this gateway have an admin key, and is this the address of its admin listener?"
+        return (
+            f"{message} Does this gateway have an admin key (a new one takes a restart), and is this the address of "
+            "its admin listener?"
+        )
     return str(message)
 
 
 def _configured(config: Path) -> str:
-    snapshot = load_or_exit(config)
+    from gateway.config import load
+    from gateway.config.problems import ConfigError
+
+    if not config.is_file():
+        load_or_exit(config)
+    try:
+        snapshot = load(config)
+    except ConfigError:  # the gateway still runs on the one before
+        typer.echo(f"farebox: {config} cannot be read as it is (`farebox check`); asking {DEFAULT_URL}", err=True)
+        return DEFAULT_URL
     admin, server = snapshot.admin, snapshot.server
     host, port = (server.host, server.port) if admin.host is None or admin.port is None else (admin.host, admin.port)
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # everywhere is here too

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from gateway.config.snapshot import Snapshot
 from gateway.errors import BudgetStoreUnavailable, InvalidField, NotFound
+from gateway.identity.attribution import adapt_id
 from gateway.journal.database import Database
 from gateway.journal.rows import adjustment_of
 from gateway.journal.sessions import reading
@@ -21,6 +22,7 @@ from gateway.ledger.scopes import EACH, SHARED
 from gateway.ledger.windows import Span
 from gateway.store.protocol import Store, StoreUnavailable
 from gateway.telemetry.events import Adjusted, Event
+from routing.money import NanoUsd, format_usd
 
 MAX_VALUE_CHARS = 256
 
@@ -114,6 +116,12 @@ async def adjust(
         if (earlier.budget, earlier.value, earlier.amount_nano_usd) != (budget.id, value, amount):
             raise InvalidField(f"There is another entry with the id `{entry_id}`.", param="id")
         return await _enter(books, snapshot, budget, earlier, new=False)
+    if amount < 0 and (posted := (await _line(books, snapshot, budget, value)).posted) + amount < 0:
+        raise InvalidField(
+            f"Only {format_usd(NanoUsd(posted))} USD are spent in this window: more cannot be given back. To allow "
+            "more, raise the budget's `limit_usd`.",
+            param="amount_usd",
+        )
     now_s = books.store.now_s()
     entry = Adjusted(entry_id or _new_id(), now_s, budget.id, value, now_s, amount, reason, "admin")
     return await _enter(books, snapshot, budget, entry, new=True)
@@ -192,6 +200,8 @@ def _budget(snapshot: Snapshot, name: str) -> Budget:
 
 def _value(budget: Budget, value: str | None) -> str:
     scope = budget.scope
+    if value and scope.kind == "user" and value != SHARED and len(value) <= MAX_VALUE_CHARS and value.isprintable():
+        value = adapt_id(value)  # as requests of that user are counted (docs/adr/0005)
     if scope.value == EACH:
         if not value:
             raise InvalidField(

@@ -42,6 +42,8 @@ def test_a_spent_budget() -> None:
         "reason": "budget_exceeded",
         "scope": "agent:researcher",
         **FIGURES,
+        "needs_usd": "0.000000001",
+        "budget": "month",
         "reset_at": "2026-12-01T00:00:00Z",
     }
     for part in ("agent:researcher", "4.98 of 5.00 USD", "2026-12-01T00:00:00Z", "Ask the operator"):

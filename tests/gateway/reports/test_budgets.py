@@ -53,10 +53,18 @@ async def test_an_adjustment_is_an_entry_and_counts_once(world: World) -> None:
 
 
 async def test_an_entry_of_that_id_cannot_be_another_one(world: World) -> None:
+    await world.spend(3 * USD)
     await adjust(world.books, world.snapshot, Asked("monthly"), -USD, reason="credit", entry_id="e1")
     for asked, amount in ((Asked("monthly"), -2 * USD), (Asked("all"), -USD)):
         with pytest.raises(InvalidField, match="another entry"):
             await adjust(world.books, world.snapshot, asked, amount, reason="credit", entry_id="e1")
+
+
+async def test_no_more_is_given_back_than_was_spent(world: World) -> None:
+    await world.spend(USD)
+    with pytest.raises(InvalidField, match="1.00 USD are spent"):
+        await adjust(world.books, world.snapshot, Asked("monthly"), -2 * USD, reason="a slip")
+    assert await posted(world, "monthly") == {"researcher": USD}
 
 
 async def test_an_adjustment_of_a_counter_that_nobody_has_used(world: World) -> None:
