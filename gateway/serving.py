@@ -47,6 +47,8 @@ async def run(snapshot: Snapshot, options: Options) -> int:
             return 1
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(app.reload()))
         if simulator is not None and not await _simulator_serves(snapshot.simulator, simulator):
+            if app.development_key is not None:
+                print(f"The development key was made all the same; it is shown this once: {app.development_key}")
             await app.stop()
             return 1
         _keep_start_up_from_the_collector()
