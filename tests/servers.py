@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -145,9 +146,15 @@ def _unprivileged() -> tuple[int | None, int | None]:
 
 
 def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """A port that no client is given meanwhile, so that a server which is started again still finds it free."""
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 100):
+        with socket.socket() as found:
+            try:
+                found.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise OSError("no free port from 20000 to 32000")
 
 
 def start_valkey(data_dir: Path | None = None, port: int | None = None) -> ValkeyServer:
