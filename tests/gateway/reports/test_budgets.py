@@ -62,7 +62,7 @@ async def test_an_entry_of_that_id_cannot_be_another_one(world: World) -> None:
 
 async def test_no_more_is_given_back_than_was_spent(world: World) -> None:
     await world.spend(USD)
-    with pytest.raises(InvalidField, match="1.00 USD are spent"):
+    with pytest.raises(InvalidField, match=r"1\.00 USD are spent"):
         await adjust(world.books, world.snapshot, Asked("monthly"), -2 * USD, reason="a slip")
     assert await posted(world, "monthly") == {"researcher": USD}
 
