@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Final
 
 from gateway.admission.bids import Asked, Offer, is_meterable, offer
-from gateway.admission.claims import LabelMissing, Rulebook, carve_id
+from gateway.admission.claims import LabelMissing, Rulebook
 from gateway.admission.labels import describe, header_of, label_of
 from gateway.admission.permit import Keepers, Learner, Permit
 from gateway.admission.queue import FairQueue, QueueFull
@@ -18,6 +18,7 @@ from gateway.admission.starved import Starved
 from gateway.config.snapshot import Agent, Snapshot
 from gateway.context import RequestContext
 from gateway.errors import BudgetStoreUnavailable, CostUnbounded, MissingField
+from gateway.ledger.claiming import carve_id
 from gateway.ledger.operations import Denial, Granted, Origin, OutsideWindow, Refused, Run, Ticket, Unit
 from gateway.ledger.scopes import Labels
 from gateway.reply import ClientGone, Reply

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from gateway.config.snapshot import Agent, Snapshot
 from gateway.ledger.budgets import Budget, RateLimit
+from gateway.ledger.claiming import carve_id, claim_of
 from gateway.ledger.operations import Claim, Rate, Run, Unit
 from gateway.ledger.scopes import EACH, SHARED, Labels
 from gateway.ledger.windows import FOREVER_S, ROLLING_BUCKETS
@@ -100,7 +101,7 @@ class Rulebook:
         for budget in fixed.budgets:
             calibrated = metered and (budget.reserve or agent.reserve) == "calibrated"
             for value in _values(budget, within, labels):
-                claims.append(self._claim(budget, value, calibrated, now_s))
+                claims.append(claim_of(budget, value, now_s, self._version, calibrated=calibrated))
         for limit in fixed.limits:
             for value in limit.scope.values(labels) or ():
                 self._add_limit(limit, value, claims, rates)
@@ -130,7 +131,7 @@ class Rulebook:
         for budget in self._budgets:
             kind = budget.scope.kind
             if kind == "run" or (carved is None and kind in _OF_PARENTS):
-                claims += [self._claim(budget, value, False, now_s) for value in budget.scope.values(labels) or ()]
+                claims += [claim_of(budget, value, now_s, self._version) for value in budget.scope.values(labels) or ()]
         for run in spends:
             if run.limits.cost is not None:
                 claims.append(_run_claim(run, "cost", Unit.MONEY, run.limits.cost))
@@ -155,7 +156,10 @@ class Rulebook:
             if kind in _BY_REQUEST or (carved and kind in _OF_PARENTS):
                 continue
             calibrated = metered and (budget.reserve or agent.reserve) == "calibrated"
-            claims += [self._claim(budget, value, calibrated, now_s) for value in budget.scope.values(labels) or ()]
+            claims += [
+                claim_of(budget, value, now_s, self._version, calibrated=calibrated)
+                for value in budget.scope.values(labels) or ()
+            ]
         for limit in self._limits:
             if limit.scope.kind not in _BY_REQUEST:
                 for value in limit.scope.values(labels) or ():
@@ -168,21 +172,6 @@ class Rulebook:
             min((claim.end_s for claim in claims), default=FOREVER_S),
             tuple(budget for budget in self._budgets if budget.scope.kind in _BY_REQUEST),
             tuple(limit for limit in self._limits if limit.scope.kind in _BY_REQUEST),
-        )
-
-    def _claim(self, budget: Budget, value: str, calibrated: bool, now_s: float) -> Claim:
-        span = budget.window.at(now_s)
-        return Claim(
-            f"b|{budget.id}|{value}|{span.id}",
-            Unit.MONEY,
-            budget.limit,
-            self._version,
-            budget.scope.describe(value),
-            budget.enforce,
-            calibrated,
-            budget.window.bucket_s,
-            span.start_s,
-            span.end_s,
         )
 
     def _add_limit(self, limit: RateLimit, value: str, claims: list[Claim], rates: list[Rate]) -> None:
@@ -227,11 +216,6 @@ def _label(budget: Budget) -> str:
 def _limits_of(agent: Agent) -> tuple[object, ...]:
     limits = agent.run_limits
     return (limits.cost, limits.requests, limits.tokens, limits.wall_s, limits.depth, limits.children)
-
-
-def carve_id(run: str) -> str:
-    """The reservation that holds what a run carved from its parents."""
-    return f"carve:{run}"
 
 
 def carved_claim(run: Run, calibrated: bool) -> Claim:

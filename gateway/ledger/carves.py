@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.ledger.claiming import carve_id
 from gateway.ledger.counters import Counter
 from gateway.ledger.held import Carve
 
@@ -33,11 +34,11 @@ class Carves:
 
     def forget(self, run: str) -> None:
         """Drop the carve of a run. Late corrections still reach the parents through whoever spent it."""
-        self._carves.pop(f"carve:{run}", None)
+        self._carves.pop(carve_id(run), None)
 
     def close(self, run: str, now_s: float) -> None:
         """Give back what no attempt under way has reserved."""
-        carve = self._carves.get(f"carve:{run}")
+        carve = self._carves.get(carve_id(run))
         if carve is not None and not carve.closed:
             carve.closed = True
             self.spend(carve, 0, now_s)

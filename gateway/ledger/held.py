@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from gateway.ledger.claiming import carve_id
 from gateway.ledger.counters import Counter
 from gateway.ledger.operations import Amounts, Bid, Claim, Granted, Origin, Ticket
 
@@ -79,7 +80,7 @@ class Carve:
     @property
     def id(self) -> str:
         """Its reservation's."""
-        return f"carve:{self.run}"
+        return carve_id(self.run)
 
 
 class Held:

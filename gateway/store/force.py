@@ -22,12 +22,13 @@ from gateway.config.snapshot import Snapshot
 from gateway.journal.database import Database, JournalError
 from gateway.journal.spend import spent
 from gateway.ledger.budgets import Budget
+from gateway.ledger.claiming import claim_of
 from gateway.ledger.held import Held
 from gateway.ledger.operations import Claim, Run
 from gateway.ledger.scopes import EACH, Labels
 from gateway.ledger.windows import Span
 from gateway.store.live import LiveBook
-from gateway.store.seeding import claim_of, entries_of, labels_of, values_of, values_of_carve, written
+from gateway.store.seeding import entries_of, labels_of, values_of, values_of_carve, written
 from gateway.telemetry.events import ChargePosted
 
 _log = logging.getLogger("farebox.store")

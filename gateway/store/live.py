@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from gateway.ledger.admission import wanted
 from gateway.ledger.book import Book
+from gateway.ledger.claiming import carve_id
 from gateway.ledger.held import NOTHING, Carve, Held
 from gateway.ledger.operations import Amounts, Claim, Run, Unit
 from gateway.limits import gcra
@@ -63,7 +64,7 @@ class LiveBook(Book):
             parent = self._runs.nodes[run.path[1]]
             parent.children -= 1
             parent.sub_runs.remove(node)
-        carve = self._carves.get(f"carve:{run.id}")
+        carve = self._carves.get(carve_id(run.id))
         if carve is not None:
             for counter in carve.counters:
                 counter.reserved -= carve.left

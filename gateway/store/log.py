@@ -22,6 +22,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.ledger.claiming import carve_id
 from gateway.ledger.operations import Amounts, Claim, Origin, Run
 from gateway.store.records import BEGAN, EXTENDED, RELEASED, RESERVED, RUN, SETTLED, framed
 from gateway.telemetry.events import ChargePosted
@@ -36,11 +37,6 @@ _NAME: Final = "reservations-{}.log"
 
 class LogUnwritable(Exception):
     """The log could not be written; what was to be written is not in it."""
-
-
-def carve_id(run: str) -> str:
-    """The reservation that holds what a run carved from its parents."""
-    return f"carve:{run}"
 
 
 def segments(directory: Path) -> list[tuple[int, Path]]:

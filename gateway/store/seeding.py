@@ -22,23 +22,6 @@ _ENTRIES = 1_000
 """So many entries by hand can be told from new ones when they are sent again."""
 
 
-def claim_of(budget: Budget, value: str, now_s: float, version: int) -> Claim:
-    """The claim on one of a budget's counters, in the window of the store's time `now_s`."""
-    span = budget.window.at(now_s)
-    return Claim(
-        f"b|{budget.id}|{value}|{span.id}",
-        Unit.MONEY,
-        budget.limit,
-        version,
-        budget.scope.describe(value),
-        budget.enforce,
-        False,
-        budget.window.bucket_s,
-        span.start_s,
-        span.end_s,
-    )
-
-
 def labels_of(entry: Origin | ChargePosted) -> Labels:
     """What scopes look at, of an attempt or of its charge."""
     runs = tuple(reversed(entry.run_path.split(">"))) if entry.run_path else ()

@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
-from gateway.admission.claims import Rulebook, carve_id
+from gateway.admission.claims import Rulebook
 from gateway.config.snapshot import (
     AdminSettings,
     Agent,
@@ -20,6 +20,7 @@ from gateway.config.snapshot import (
 )
 from gateway.journal.writer import Journal
 from gateway.ledger.budgets import Budget, RunLimits
+from gateway.ledger.claiming import carve_id
 from gateway.ledger.operations import Amounts, Bid, Granted, Origin, Run, Ticket
 from gateway.ledger.scopes import Labels, Scope
 from gateway.ledger.windows import Window

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.admission.claims import LabelMissing, Rulebook, carve_id
+from gateway.admission.claims import LabelMissing, Rulebook
 from gateway.config.snapshot import (
     AdminSettings,
     Agent,
@@ -20,6 +20,7 @@ from gateway.config.snapshot import (
 )
 from gateway.guard.settings import LoopRule, VelocityRule
 from gateway.ledger.budgets import Budget, Quota, RateLimit, RunLimits
+from gateway.ledger.claiming import carve_id
 from gateway.ledger.operations import Claim, Run, Unit
 from gateway.ledger.scopes import SHARED, Labels, Scope
 from gateway.ledger.windows import Window

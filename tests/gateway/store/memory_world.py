@@ -20,11 +20,12 @@ from gateway.config.snapshot import (
 from gateway.journal.spend import spent
 from gateway.journal.writer import Journal
 from gateway.ledger.budgets import Budget
+from gateway.ledger.claiming import claim_of
 from gateway.ledger.operations import Amounts, Bid, Claim, Granted, Origin, Refused, Ticket
 from gateway.ledger.scopes import Scope
 from gateway.ledger.windows import Window
 from gateway.store.memory import MemoryStore
-from gateway.store.seeding import claim_of, labels_of, values_of
+from gateway.store.seeding import labels_of, values_of
 from gateway.telemetry.events import ChargePosted
 from routing.catalog import Catalog
 from routing.money import NanoUsd
