@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 PROBLEMS = 1
 USAGE = 2
+NO_ANSWER = 3
+"""No gateway answers, or it cannot say: nothing is known then."""
 
 
 def load_or_exit(path: Path) -> Snapshot:

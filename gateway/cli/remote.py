@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple, NoReturn
 
 import typer
 
-from gateway.cli.configuration import PROBLEMS, USAGE, load_or_exit
+from gateway.cli.configuration import NO_ANSWER, PROBLEMS, USAGE, load_or_exit
 
 TIMEOUT_S = 60.0
 DEFAULT_CONFIG = Path("config.yaml")
@@ -27,9 +27,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 class Remote:
-    """The admin API of a running gateway. Every failure ends the command with one line on standard error."""
+    """The admin API of a running gateway. Every failure ends the command with one line on standard error.
 
-    def __init__(self, url: str, key: str, config: Path) -> None:
+    The exit status is `refused` when the gateway refuses what was asked, and NO_ANSWER when there is none or when it
+    cannot tell now.
+    """
+
+    def __init__(self, url: str, key: str, config: Path, *, refused: int = PROBLEMS) -> None:
         from gateway.config.variables import environment
 
         key = key or environment(config.parent / ".env", {}).get("FAREBOX_ADMIN_KEY", "")
@@ -45,6 +49,7 @@ class Remote:
         if not self._url.startswith(("http://", "https://")):
             fail(f"`{self._url}` is no address such as http://127.0.0.1:4000", USAGE)
         self._key = key
+        self._refused = refused
 
     def get(self, path: str, **query: str | int | None) -> Any:
         """The answer to a GET below `/admin/v1`."""
@@ -68,13 +73,21 @@ class Remote:
         request = urllib.request.Request(address, data, headers, method=method)  # noqa: S310 -- http or https: checked above
         try:
             with _opener(address).open(request, timeout=TIMEOUT_S) as answer:
-                return json.load(answer)
+                return _object(answer.read())
         except urllib.error.HTTPError as error:
-            fail(_words_of(error.code, error.read()), PROBLEMS)
+            fail(_words_of(error.code, error.read()), NO_ANSWER if error.code >= 500 else self._refused)
         except (OSError, HTTPException) as error:
-            fail(f"no gateway answers at {self._url}: {getattr(error, 'reason', error)}", PROBLEMS)
+            fail(f"no gateway answers at {self._url}: {getattr(error, 'reason', error)}", NO_ANSWER)
         except ValueError:
-            fail(f"what answers at {self._url} is no gateway: {address} is not JSON", PROBLEMS)
+            fail(f"what answers at {self._url} is no gateway: {address} is not what a gateway says", NO_ANSWER)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    """What every answer of a gateway is. Raises ValueError."""
+    found = json.loads(body)
+    if not isinstance(found, dict):
+        raise ValueError(type(found).__name__)  # noqa: TRY004 -- like JSON that is none
+    return found
 
 
 def _opener(address: str) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from gateway.cli.configuration import PROBLEMS
+from gateway.cli.configuration import NO_ANSWER, PROBLEMS
 from gateway.cli.remote import DEFAULT_CONFIG, AdminKey, Column, Config, Json, Remote, Url, print_json, print_table
 
 _COLUMNS = (
@@ -19,11 +19,13 @@ _COLUMNS = (
 
 
 def verify(url: Url = "", admin_key: AdminKey = "", config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
-    """Recompute every counter from the journal. Exits with 1 when any differs: no difference is the only pass.
+    """Recompute every counter from the journal. No difference is the only pass: any exits with 1.
+
+    Exits with 3 when it is not known, because no gateway answers, or none that can or may say.
 
     Example: farebox verify --url http://127.0.0.1:4000
     """
-    found = Remote(url, admin_key, config).get("verify")
+    found = Remote(url, admin_key, config, refused=NO_ANSWER).get("verify")
     if as_json:
         print_json(found)
     else:

@@ -202,8 +202,8 @@ async def test_wrong_entries_say_where(governed: GatewayUnderTest, path: str, bo
 
 async def test_commands_that_cannot_work_say_why(governed: GatewayUnderTest) -> None:
     cases = {
-        ("verify", "--admin-key", "wrong"): (1, "not an admin key"),
-        ("verify", "--url", "http://127.0.0.1:1"): (1, "no gateway answers"),
+        ("verify", "--admin-key", "wrong"): (3, "not an admin key"),
+        ("verify", "--url", "http://127.0.0.1:1"): (3, "no gateway answers"),
         ("verify", "--url", "ftp://example.com"): (2, "no address"),
         ("budgets", "adjust", "testing", "--reason", "x"): (2, "either --give-back or --spend"),
         ("budgets", "adjust", "testing", "--reason", "x", "--spend", "-1"): (2, "no amount"),

@@ -66,10 +66,10 @@ def test_a_narrow_terminal_gets_fewer_columns(
 
 class _Other(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        status = 500 if "broken" in self.path else 200
-        self.send_response(status)
+        words = self.path.rpartition("/")[2]
+        self.send_response(int(words) if words.isdigit() else 200)
         self.end_headers()
-        self.wfile.write(b"<html>")
+        self.wfile.write(b"[]" if words == "verify" else b"<html>")
 
     def log_message(self, *_arguments: object) -> None:
         return
@@ -89,19 +89,30 @@ def other_server() -> Iterator[str]:
 
 def test_what_is_no_gateway(other_server: str, capsys: pytest.CaptureFixture[str]) -> None:
     remote = Remote(other_server, "key", Path("none.yaml"))
-    for path, words in (("budgets", "no gateway"), ("broken", "status 500")):
+    for path, words, status in (
+        ("budgets", "no gateway", 3),
+        ("verify", "no gateway", 3),
+        ("500", "status 500", 3),
+        ("404", "status 404", 1),
+    ):
         with pytest.raises(typer.Exit) as raised:
             remote.get(path)
-        assert raised.value.exit_code == 1
-        assert words in capsys.readouterr().err
+        assert (raised.value.exit_code, words in capsys.readouterr().err) == (status, True)
+
+
+def test_a_verification_that_is_refused_found_no_difference(other_server: str) -> None:
+    with pytest.raises(typer.Exit) as raised:
+        Remote(other_server, "key", Path("none.yaml"), refused=3).get("401")
+    assert raised.value.exit_code == 3
 
 
 def test_nobody_answers(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         remote = Remote(f"http://127.0.0.1:{taken.getsockname()[1]}", "key", Path("none.yaml"))
-        with pytest.raises(typer.Exit):
+        with pytest.raises(typer.Exit) as raised:
             remote.get("budgets")
+    assert raised.value.exit_code == 3
     assert "no gateway answers" in capsys.readouterr().err
 
 
