@@ -40,6 +40,9 @@ from routing.catalog import Catalog, Model
 
 TableLoader = Callable[[Path], PriceTable]
 
+ADMIN_KEY_CHARS = 16
+"""Fewer can be guessed, and the admin key opens everything."""
+
 
 def resolve_wildcard(snapshot: Snapshot, name: str) -> Model | None:
     """The model that a wildcard such as `openai/*` makes of `name`; None when none fits.
@@ -142,6 +145,10 @@ class Compiler:
         return ServerSettings(**settings)
 
     def _admin(self, raw: RawConfig) -> AdminSettings:
+        for name, key in (("key", raw.admin.key), ("viewer_key", raw.admin.viewer_key)):
+            if key and len(str(key)) < ADMIN_KEY_CHARS:
+                hint = f"has fewer than {ADMIN_KEY_CHARS} characters: `openssl rand -hex 32` makes one nobody guesses"
+                self._tree.complain(("admin", name), hint)
         admin, viewer = (key_digest(str(key)) if key else None for key in (raw.admin.key, raw.admin.viewer_key))
         if admin is not None and admin == viewer:
             self._tree.complain(("admin", "viewer_key"), "is the same key as `key`")

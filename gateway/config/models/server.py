@@ -48,7 +48,11 @@ class AdminListen(Written):
 class Admin(Written):
     """The admin API under `/admin/v1`."""
 
-    key: Secret = Field(None, repr=False, description="Key of the role admin. Without any key the admin API is off.")
+    key: Secret = Field(
+        None,
+        repr=False,
+        description="Key of the role admin, at least 16 characters. Without any key the admin API is off.",
+    )
     viewer_key: Secret = Field(None, repr=False, description="Key of the role viewer, which only reads.")
     listen: AdminListen | None = Field(
         None, description="Serve `/admin/v1` and `/metrics` here instead of on the main listener."

@@ -131,12 +131,12 @@ orgs: {acme: {}}
 teams: {lab: {org: acme}}
 agents: {dev: {team: lab, trust: [value], allowed_models: ["openai/*"]}}
 """,
-        {"ADMIN": "secret", "RECORD": "true"},
+        {"ADMIN": "sixteen letters.", "RECORD": "true"},
     )
 
     assert (snapshot.server.port, snapshot.server.drain_s) == (4001, 5)
     assert snapshot.server.trusted_proxies == ("10.0.0.0/8",)
-    assert snapshot.admin.admin_key_sha256 == key_digest("secret")
+    assert snapshot.admin.admin_key_sha256 == key_digest("sixteen letters.")
     assert snapshot.admin.viewer_key_sha256 is None
     assert (snapshot.admin.host, snapshot.admin.port) == ("127.0.0.1", 4002)
     assert (snapshot.auth, snapshot.anonymous_agent) == (False, "dev")
@@ -212,6 +212,17 @@ def test_one_key_has_one_name(problems: Problems) -> None:
         "config.yaml:9:3: keys.b: the same key as keys.a",
         "config.yaml:10:24: keys.c.key: is empty",
     ]
+
+
+def test_an_admin_key_is_not_to_be_guessed(problems: Problems, load_text: Load) -> None:
+    text = 'admin: {key: "${ADMIN}", viewer_key: "${VIEWER}"}'
+    words = "has fewer than 16 characters: `openssl rand -hex 32` makes one nobody guesses"
+
+    assert problems(text, {"ADMIN": "x", "VIEWER": "fifteen letters"}) == [
+        f"config.yaml:1:14: admin.key: {words}",
+        f"config.yaml:1:38: admin.viewer_key: {words}",
+    ]
+    assert load_text(text, {"ADMIN": "sixteen letters.", "VIEWER": "sixteen letters,"}).admin.viewer_key_sha256
 
 
 def test_env_file_beside_the_configuration_is_read(load_text: Load, tmp_path: Path) -> None:

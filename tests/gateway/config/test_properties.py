@@ -158,7 +158,7 @@ def test_a_snapshot_does_not_show_its_credentials(table: PriceTable) -> None:
 providers: {p: {base_url: http://a, api_key: "${SECRET}", proxy: "http://u:${SECRET}@p", headers: {X: "${SECRET}"}}}
 agents: {a: {}}
 keys: {k: {agent: a, key: "${SECRET}"}}
-admin: {key: "${SECRET}x"}
+admin: {key: "${SECRET}, longer"}
 """
 
     result = load_text(text, table)
