@@ -10,6 +10,7 @@ import sys
 from typing import NamedTuple
 
 from gateway.app import App
+from gateway.config.left_out import sum_up
 from gateway.config.problems import ConfigError
 from gateway.config.snapshot import SimulatorSettings, Snapshot
 from gateway.journal.database import JournalError
@@ -35,8 +36,9 @@ async def run(snapshot: Snapshot, options: Options) -> int:
     def stop() -> None:
         (hurry if stopping.is_set() else stopping).set()
 
-    for line in (*snapshot.left_out, *snapshot.warnings):
-        log.info("%s", line)
+    for line in (sum_up(snapshot.left_out), *snapshot.warnings):
+        if line is not None:
+            log.info("%s", line)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)

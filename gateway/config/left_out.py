@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gateway.config.models.base import as_flag
 from gateway.config.problems import YamlPath
 from gateway.config.validate import Tree
 from gateway.config.variables import Resolved
+
+_PREFIX = "optional provider "
 
 
 class LeftOut:
@@ -71,7 +73,16 @@ class LeftOut:
     def _line(self, provider: str, reasons: list[str]) -> str:
         models = [name for name, lacking in self.models.items() if provider in lacking]
         with_it = f"; with it go the models {', '.join(models)}" if models else ""
-        return f"optional provider {provider} left out: {', '.join(dict.fromkeys(reasons))}{with_it}"
+        return f"{_PREFIX}{provider} left out: {', '.join(dict.fromkeys(reasons))}{with_it}"
+
+
+def sum_up(lines: Sequence[str]) -> str | None:
+    """All of `LeftOut.lines` in one, for a start: `farebox check` has them at length."""
+    if len(lines) < 2:
+        return lines[0] if lines else None
+    names = ", ".join(line.removeprefix(_PREFIX).partition(" ")[0] for line in lines)
+    what = f"{len(lines)} optional providers left out, with the models that only they have: {names}"
+    return f"{what}; `farebox check` says what each lacks"
 
 
 def _missing(data: Any, path: YamlPath) -> Iterator[tuple[YamlPath, str]]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from gateway.config.left_out import sum_up
+
 from .conftest import Load, Problems
 
 TEXT = """\
@@ -32,6 +34,15 @@ def test_optional_providers_are_left_out_with_what_only_they_have(load_text: Loa
     assert [d.id for d in snapshot.catalog.models["both"].deployments] == ["c/z"]
     assert snapshot.catalog.aliases == {}
     assert snapshot.wildcards is None
+
+
+def test_a_start_says_it_in_one_line(load_text: Load) -> None:
+    lines = load_text(TEXT).left_out
+
+    assert sum_up(lines) == (
+        "2 optional providers left out, with the models that only they have: a, b; `farebox check` says what each lacks"
+    )
+    assert (sum_up(lines[:1]), sum_up(())) == (lines[0], None)
 
 
 def test_with_its_variables_an_optional_provider_is_there(load_text: Load) -> None:
