@@ -1,10 +1,11 @@
-"""Written providers into `Endpoint`s: credentials, time-outs, certificates, proxies."""
+"""Written providers into `Endpoint`s: dialects, credentials, time-outs, certificates, proxies."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
+from gateway.config.dialects import DIALECTS, recognise
 from gateway.config.models.providers import Provider
 from gateway.config.problems import YamlPath
 from gateway.config.proxies import parse_proxy, proxy_for
@@ -21,10 +22,14 @@ def build_endpoints(
 
 def _endpoint(name: str, written: Provider, tree: Tree, folder: Path, environ: Mapping[str, str]) -> Endpoint:
     path: YamlPath = ("providers", name)
+    dialect = written.dialect or recognise(str(written.base_url))
+    _check_api_version(path, written, dialect, tree)
     return Endpoint(
         provider=name,
         base_url=str(written.base_url).rstrip("/"),
-        headers=_headers(path, written, tree),
+        headers=_headers(path, written, dialect, tree),
+        dialect=dialect,
+        api_version=written.api_version,
         timeouts=Timeouts(**written.timeouts.model_dump()),
         ca_file=None if written.ca_file is None else existing_file(tree, (*path, "ca_file"), folder, written.ca_file),
         verify_tls=written.verify_tls,
@@ -35,14 +40,26 @@ def _endpoint(name: str, written: Provider, tree: Tree, folder: Path, environ: M
     )
 
 
-def _headers(path: YamlPath, written: Provider, tree: Tree) -> tuple[tuple[str, str], ...]:
+def _check_api_version(path: YamlPath, written: Provider, dialect: str, tree: Tree) -> None:
+    """Azure's API has no versions below `/openai/v1`, and must be told one everywhere else."""
+    if dialect != "azure":
+        if written.api_version is not None:
+            tree.complain((*path, "api_version"), f"is Azure's; the dialect here is `{dialect}`")
+        return
+    told = written.api_version is not None or str(written.base_url).rstrip("/").endswith("/v1")
+    if not (told or tree.damaged((*path, "base_url")) or tree.damaged((*path, "api_version"))):
+        tree.complain(path, "needs `api_version`, unless `base_url` ends with `/openai/v1`", key=True)
+
+
+def _headers(path: YamlPath, written: Provider, dialect: str, tree: Tree) -> tuple[tuple[str, str], ...]:
+    name_of_key, before_key = DIALECTS[dialect].credentials
     headers = [(name, str(value)) for name, value in written.headers.items()]
     if written.api_key:
         if not (written.api_key.isascii() and written.api_key.isprintable()):
             tree.complain((*path, "api_key"), "a key is one line of ASCII text; what the reference stands for is not")
-        if any(name.lower() == "authorization" for name, _ in headers):
-            tree.complain((*path, "headers"), "has an Authorization header although there is an `api_key`")
-        headers.insert(0, ("Authorization", f"Bearer {written.api_key}"))
+        if any(name.lower() == name_of_key.lower() for name, _ in headers):
+            tree.complain((*path, "headers"), f"has an {name_of_key} header although there is an `api_key`")
+        headers.insert(0, (name_of_key, before_key + str(written.api_key)))
     return tuple(headers)
 
 

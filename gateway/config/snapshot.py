@@ -39,6 +39,10 @@ class Endpoint:
     """With the API's prefix, without a trailing slash: `https://api.openai.com/v1`."""
     headers: tuple[tuple[str, str], ...]
     """Credentials and configured extra headers, sent with every request."""
+    dialect: str = "openai"
+    """How it is spoken to: one of `gateway.config.dialects.DIALECTS`."""
+    api_version: str | None = None
+    """Azure's: None where the base URL says it."""
     timeouts: Timeouts = Timeouts()
     ca_file: Path | None = None
     """A private CA's bundle; the system's trust store when None."""

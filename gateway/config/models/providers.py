@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from gateway.config.models.base import Count, EmptyIsNone, Flag, PathText, ProviderId, Seconds, Secret, Text, Written
+
+DialectName = Literal[
+    "openai", "anthropic", "azure", "deepseek", "gemini", "groq", "llama_cpp", "mistral", "ollama", "openrouter",
+    "together", "vllm",
+]  # fmt: skip
+"""The names in `gateway.config.dialects.DIALECTS`; a test holds the two together."""
 
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 
@@ -22,11 +28,22 @@ class ProviderTimeouts(Written):
 
 
 class Provider(Written):
-    """An endpoint that speaks the OpenAI API."""
+    """An endpoint, and the dialect it is spoken to in."""
 
     base_url: Text = Field(description="URL with the API's prefix, such as `https://api.openai.com/v1`.")
+    dialect: DialectName | None = Field(
+        None,
+        description="How it is spoken to: `openai`, `anthropic`, `azure`, `deepseek`, `gemini`, `groq`, `llama_cpp`, "
+        "`mistral`, `ollama`, `openrouter`, `together`, `vllm`. Default: known by the URL's host, else `openai`.",
+    )
     api_key: Secret = Field(
-        None, repr=False, description="Sent as `Authorization: Bearer`. Left out, no such header is sent."
+        None,
+        repr=False,
+        description="Sent in the dialect's header, mostly `Authorization: Bearer`. Left out, no such header is sent.",
+    )
+    api_version: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]{1,32}$")] | None = Field(
+        None,
+        description="Azure's `api-version`. Needed where `base_url` does not end with `/openai/v1`.",
     )
     headers: Annotated[dict[HeaderName, str], EmptyIsNone] = Field(
         {}, repr=False, description="More headers for every request to it."

@@ -1,9 +1,16 @@
-"""The OpenAI wire: what clients speak is what goes upstream, with the model's name and the usage option set."""
+"""The OpenAI wire: what clients speak is what goes upstream, with the model's name and the usage option set.
+
+Most providers speak it with small differences. Each of those has a file that says them: a subclass of `OpenAI`.
+"""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
+from gateway.config.dialects import BEARER
+from gateway.config.snapshot import Endpoint
+from gateway.upstream.dialects.complaints import Words
+from gateway.upstream.dialects.protocol import Complaint, Outgoing, Translation, Wish
 from gateway.wire.requests import CHAT, COMPLETIONS, EMBEDDINGS, ModelRequest
 
 _PATHS = {CHAT: b"/chat/completions", COMPLETIONS: b"/completions", EMBEDDINGS: b"/embeddings"}
@@ -46,3 +53,46 @@ def body(
     return request.upstream_body(
         upstream_model, max_tokens=max_tokens, max_tokens_field=max_tokens_field, stream=stream
     )
+
+
+class OpenAI:
+    """The `Dialect` of OpenAI itself, and of all who speak its wire without a difference that matters."""
+
+    name = "openai"
+    apis = frozenset((CHAT, COMPLETIONS, EMBEDDINGS))
+    credentials = BEARER
+    words = Words()
+    """What its errors say."""
+
+    def outgoing(self, request: ModelRequest, wish: Wish, endpoint: Endpoint) -> Outgoing:
+        """The request as it came, but for the model's name, its bound, and the usage option."""
+        return Outgoing(
+            self.path(request.api, wish, endpoint),
+            head(wish.request_id, wish.forwarded, endpoint.headers),
+            self.body(request, wish),
+        )
+
+    def path(self, api: str, wish: Wish, endpoint: Endpoint) -> bytes:
+        """The path below the base URL."""
+        return _PATHS[api]
+
+    def body(self, request: ModelRequest, wish: Wish) -> bytes:
+        """The body."""
+        return body(
+            request,
+            wish.upstream_model,
+            max_tokens=wish.max_tokens,
+            max_tokens_field=wish.max_tokens_field,
+            stream=wish.stream,
+        )
+
+    def translation(self, request: ModelRequest, wish: Wish) -> Translation | None:
+        """None: it answers in OpenAI's words."""
+        return None
+
+    def complaint(self, status: int, body: bytes) -> Complaint:
+        """What an error status with this body means."""
+        return self.words.complaint(status, body)
+
+
+DIALECT = OpenAI()

@@ -1,0 +1,57 @@
+"""The dialects that a provider can be spoken to in: how each takes its key, and by whose host it is recognised.
+
+What each dialect says stands in `gateway.upstream.dialects`; a test holds the two together. A dialect without hosts is
+one's own server, which has to be told by `providers.<id>.dialect`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+BEARER = ("Authorization", "Bearer ")
+
+
+class Known(NamedTuple):
+    """What the configuration has to know of a dialect."""
+
+    credentials: tuple[str, str] = BEARER
+    """The header that carries `api_key`, and what stands before the key."""
+    hosts: tuple[str, ...] = ()
+    """Host names of providers that speak it; `.example.com` is any below it."""
+
+
+DEFAULT = "openai"
+DIALECTS: dict[str, Known] = {
+    "openai": Known(),
+    "anthropic": Known(("x-api-key", ""), ("api.anthropic.com",)),
+    "azure": Known(("api-key", ""), (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")),
+    "deepseek": Known(hosts=("api.deepseek.com",)),
+    "gemini": Known(("x-goog-api-key", ""), ("generativelanguage.googleapis.com",)),
+    "groq": Known(hosts=("api.groq.com",)),
+    "llama_cpp": Known(),
+    "mistral": Known(hosts=("api.mistral.ai", "codestral.mistral.ai")),
+    "ollama": Known(hosts=("ollama.com",)),
+    "openrouter": Known(hosts=("openrouter.ai",)),
+    "together": Known(hosts=("api.together.xyz", "api.together.ai")),
+    "vllm": Known(),
+}
+"""By the name that the configuration writes."""
+
+_COMPATIBLE = ("generativelanguage.googleapis.com", "/openai")
+"""Where Gemini speaks OpenAI's wire itself."""
+
+
+def recognise(base_url: str) -> str:
+    """The dialect of a provider that does not say it: its host's, else OpenAI's."""
+    try:
+        parts = urlsplit(base_url)
+        host = parts.hostname or ""
+    except ValueError:  # reported with the URL's setting
+        return DEFAULT
+    if (host, parts.path.rstrip("/")[-len("/openai") :]) == _COMPATIBLE:
+        return DEFAULT
+    for name, known in DIALECTS.items():
+        if any(host.endswith(own) if own.startswith(".") else host == own for own in known.hosts):
+            return name
+    return DEFAULT
