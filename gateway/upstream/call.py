@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from gateway.config.snapshot import Endpoint
+from gateway.config.snapshot import Endpoint, Timeouts
 from gateway.upstream.response import HttpResponse
 from gateway.upstream.transport import Aborted, TimedOut, TransportError, Unreachable
 
@@ -33,12 +33,21 @@ class HttpCall:
         "is_head",
         "opening",
         "sent",
+        "timeouts",
         "total_at",
         "unread",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, head: bytes, body: bytes) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        endpoint: Endpoint,
+        head: bytes,
+        body: bytes,
+        timeouts: Timeouts | None = None,
+    ) -> None:
         self.endpoint = endpoint
+        self.timeouts = timeouts = timeouts or endpoint.timeouts
         self.head = head
         """Everything before the body."""
         self.body = body
@@ -53,7 +62,7 @@ class HttpCall:
         self.sent = False
         """Whether a connection took the request: from then on it may be billed."""
         self.unread = 0
-        self.total_at = loop.time() + endpoint.timeouts.total_s
+        self.total_at = loop.time() + timeouts.total_s
         """When the total time-out runs out, in the loop's time."""
         self._connect_timer: asyncio.TimerHandle | None = None
         self._connection: Connection | None = None
@@ -107,19 +116,19 @@ class HttpCall:
     def wait_in(self, host: HostPool) -> None:
         """No connection is free: wait for one in `host`'s queue, at most the connect time-out."""
         self.host = host
-        timeouts = self.endpoint.timeouts
+        timeouts = self.timeouts
         at = min(self._loop.time() + timeouts.connect_s, self.total_at)
         self._connect_timer = self._loop.call_at(at, self._connect_expired)
 
     def _connect_expired(self) -> None:
-        endpoint = self.endpoint
-        if endpoint.timeouts.total_s < endpoint.timeouts.connect_s:
-            self.fail(TimedOut("total", endpoint.timeouts.total_s, sent=False))
+        endpoint, timeouts = self.endpoint, self.timeouts
+        if timeouts.total_s < timeouts.connect_s:
+            self.fail(TimedOut("total", timeouts.total_s, sent=False))
         elif self.opening is None:
             message = f"provider {endpoint.provider}: all {endpoint.max_connections} connections stayed busy"
-            self.fail(Unreachable(f"{message} for {endpoint.timeouts.connect_s:g} s", sent=False))
+            self.fail(Unreachable(f"{message} for {timeouts.connect_s:g} s", sent=False))
         else:
-            self.fail(TimedOut("connect", endpoint.timeouts.connect_s, sent=False))
+            self.fail(TimedOut("connect", timeouts.connect_s, sent=False))
 
     def _stop_waiting(self, host: HostPool) -> None:
         self.host = None

@@ -112,7 +112,7 @@ class Connection(asyncio.Protocol):
     def send(self, call: HttpCall) -> None:
         """Write the request. From here on the upstream may have seen it."""
         self._call = call
-        self._timeouts = timeouts = call.endpoint.timeouts
+        self._timeouts = timeouts = call.timeouts
         self._total_at = call.total_at
         self._headers = []
         self._start_message()

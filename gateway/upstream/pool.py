@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
-from gateway.config.snapshot import Endpoint
+from gateway.config.snapshot import Endpoint, Timeouts
 from gateway.upstream.call import HttpCall
 from gateway.upstream.host import HostPool
 from gateway.upstream.target import Destination, Target
@@ -46,7 +46,16 @@ class Pool:
         its endpoint, so that an identity here cannot come to mean another one."""
         self._closed = False
 
-    def start(self, endpoint: Endpoint, method: bytes, path: bytes, headers: bytes, body: bytes) -> HttpCall:
+    def start(
+        self,
+        endpoint: Endpoint,
+        method: bytes,
+        path: bytes,
+        headers: bytes,
+        body: bytes,
+        *,
+        timeouts: Timeouts | None = None,
+    ) -> HttpCall:
         """Begin a request; returns at once. See `Transport.start`."""
         known = self._targets.get(id(endpoint))
         if known is None:
@@ -62,7 +71,7 @@ class Pool:
             head = b"%b%bContent-Length: %d\r\n\r\n" % (prefix, headers, len(body))
         else:
             head = b"%b%b\r\n" % (prefix, headers)
-        call = HttpCall(self._loop, endpoint, head, body)
+        call = HttpCall(self._loop, endpoint, head, body, timeouts)
         if method == b"HEAD":
             call.is_head = True
         host.dispatch(call)

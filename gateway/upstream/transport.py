@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gateway.config.snapshot import Endpoint
+from gateway.config.snapshot import Endpoint, Timeouts
 
 
 class TransportError(Exception):
@@ -23,7 +23,7 @@ class Unreachable(TransportError):
 
 
 class TimedOut(TransportError):
-    """One of the endpoint's time-outs ran out; `phase` is `connect`, `first_byte`, `idle` or `total`."""
+    """One of the call's time-outs ran out; `phase` is `connect`, `first_byte`, `idle` or `total`."""
 
     def __init__(self, phase: str, after_s: float, *, sent: bool) -> None:
         super().__init__(f"{phase} time-out after {after_s:g} s", sent=sent)
@@ -87,11 +87,21 @@ class Call(Protocol):
 class Transport(Protocol):
     """Sends requests. One per process and configuration; closing it closes idle connections."""
 
-    def start(self, endpoint: Endpoint, method: bytes, path: bytes, headers: bytes, body: bytes) -> Call:
+    def start(
+        self,
+        endpoint: Endpoint,
+        method: bytes,
+        path: bytes,
+        headers: bytes,
+        body: bytes,
+        *,
+        timeouts: Timeouts | None = None,
+    ) -> Call:
         """Begin a request; returns at once.
 
         `path` is appended to the endpoint's base URL. `headers` are complete header lines (`b"name: value\\r\\n"...`)
         besides Host, Content-Length, Accept-Encoding and the endpoint's own headers, which the transport adds.
+        `timeouts` stand for the endpoint's own.
         """
         ...
 

@@ -290,3 +290,20 @@ async def test_a_hang_up_that_the_loop_has_not_seen_is_seen_before_writing(pool:
             await loop.sock_sendall(second, OK)
             assert await (await call.response()).read() == b"ok"
             assert not call.connection_reused
+
+
+async def test_a_call_may_have_less_time_than_its_endpoint(pool: Pool) -> None:
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.gone()
+
+    async with RawServer(handler) as server:
+        less = replace(TIMEOUTS, first_byte_s=2)
+        call = pool.start(server.endpoint(timeouts=TIMEOUTS), b"POST", b"/", b"", b"{}", timeouts=less)
+        waiting = asyncio.ensure_future(call.response())
+        await eventually(lambda: pool.stats().in_use == 1 and call.sent)
+        await warp(2.1)
+        with pytest.raises(TimedOut) as caught:
+            await waiting
+        assert (caught.value.phase, caught.value.after_s) == ("first_byte", 2)
+        await server.all_gone()
