@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Final
+from typing import Final, Literal, TypeGuard
 
 from gateway.admission.bids import Asked, Offer, is_meterable, offer
 from gateway.admission.claims import LabelMissing, Rulebook
 from gateway.admission.labels import describe, header_of, label_of
 from gateway.admission.permit import Keepers, Learner, Permit
 from gateway.admission.queue import FairQueue, QueueFull
-from gateway.admission.refusals import error_for, is_too_quick, rate_headers, soonest, waits
+from gateway.admission.refusals import error_for, is_too_quick, rate_headers, shadow_refusals, soonest, waits
 from gateway.admission.runs import Runs
-from gateway.admission.starved import Starved
 from gateway.config.snapshot import Agent, Snapshot
 from gateway.context import RequestContext
 from gateway.errors import BudgetStoreUnavailable, CostUnbounded, MissingField
@@ -29,6 +28,8 @@ from gateway.wire.requests import ModelRequest
 from routing.catalog import Deployment
 from routing.money import NanoUsd, format_usd
 
+_Takes = Literal["whole", "opening", "least"]
+"""What a metered bid is content with: all that it expects, enough to begin with, or what is useful if it is bounded."""
 WINDOWS: Final = 3
 """So many windows may end, one after the other, while one admission is asked for."""
 
@@ -36,28 +37,40 @@ WINDOWS: Final = 3
 class _Demand:
     """One request's wish: its offers, made anew when a window ends while it waits."""
 
-    __slots__ = ("_make", "offers", "ticket", "until_s")
+    __slots__ = ("_make", "bounded", "offers", "ticket", "until_s")
 
     def __init__(self, make: Callable[[], tuple[list[Offer], Ticket, float]]) -> None:
         self._make = make
         self.offers, self.ticket, self.until_s = make()
+        self.bounded = False
+        """Whether a metered stream that was granted less than it expects is to be bounded by the provider."""
 
-    def at(self, now_s: float, *, whole: bool = False) -> Ticket:
-        """The ticket for this moment. `whole`: with metered bids that are not to be clamped."""
-        if now_s >= self.until_s:
-            return self.again(whole=whole)
-        return self._whole() if whole else self.ticket
+    def at(self, now_s: float, takes: _Takes = "least") -> Ticket:
+        """The ticket for this moment. `takes`: what a metered bid is content with."""
+        return self.again(takes) if now_s >= self.until_s else self._taking(takes)
 
-    def again(self, *, whole: bool = False) -> Ticket:
+    def again(self, takes: _Takes = "least") -> Ticket:
         """The ticket, made anew."""
         self.offers, self.ticket, self.until_s = self._make()
-        return self._whole() if whole else self.ticket
+        return self._taking(takes)
 
-    def _whole(self) -> Ticket:
-        bids = tuple(
-            found.bid._replace(least=found.bid.calibrated) if found.metered else found.bid for found in self.offers
-        )
-        return self.ticket._replace(bids=bids)
+    def _taking(self, takes: _Takes) -> Ticket:
+        if takes == "least":
+            return self.ticket
+        bids = []
+        for found in self.offers:
+            content = found.bid.calibrated if takes == "whole" else found.opening
+            bids.append(found.bid._replace(least=content) if found.metered else found.bid)
+        return self.ticket._replace(bids=tuple(bids))
+
+    def others_hold(self, denials: Sequence[Denial], only: Sequence[int] | None) -> bool:
+        """Whether requests under way hold so much where this one was denied that some of it may come back in time."""
+        offers = self.offers if only is None else [self.offers[at] for at in only]
+        for found, denial in zip(offers, denials, strict=True):
+            unit = next((claim.unit for claim in found.bid.claims if claim.key == denial.key), Unit.SLOTS)
+            if unit in (Unit.MONEY, Unit.TOKENS) and denial.reserved > found.opening[unit]:
+                return True
+        return False
 
 
 class Admission:
@@ -71,16 +84,28 @@ class Admission:
         self._recorder = recorder
         self.runs = Runs(store)
         self.queue = FairQueue(polls=shared)
-        self._starved = Starved(self.queue.wake)
-        self._keepers = Keepers(store, learned, self._starved)
+        self._keepers = Keepers(store, learned)
         self._rules: tuple[Snapshot, Rulebook] | None = None
         store.on_room(self.queue.wake)
 
     def rulebook(self, snapshot: Snapshot) -> Rulebook:
         """The rules of a snapshot; those of the latest one asked for are kept."""
-        if self._rules is None or self._rules[0] is not snapshot:
-            self._rules = (snapshot, Rulebook(snapshot))
-        return self._rules[1]
+        rules = self._rules
+        if rules is None or rules[0] is not snapshot:
+            rules = self._rules = (snapshot, Rulebook(snapshot))
+        return rules[1]
+
+    def governs(self, context: RequestContext) -> bool:
+        """Whether anything can govern a request. What nothing governs needs no admission: the usual case."""
+        principal, attribution = context.principal, context.attribution
+        assert principal is not None  # noqa: S101 -- guards a programming error
+        return (
+            self._shared
+            or principal.agent not in self.rulebook(context.snapshot).ungoverned
+            or attribution.run is not None
+            or attribution.parent_run is not None
+            or principal.run is not None
+        )
 
     async def admit(self, context: RequestContext, request: ModelRequest, reply: Reply, number: int) -> Permit | None:
         """Admit attempt `number` of a routed request. None: nothing governs it.
@@ -102,7 +127,8 @@ class Admission:
             raise _label_error(missing) from None
         try:
             permit = self._permit(demand, granted, runs)
-            if permit.clamped or granted.over:
+            shadowed = granted.rates and self.rulebook(context.snapshot).has_shadow_rates
+            if permit.clamped or granted.over or shadowed:
                 self._notice_permit(context, permit)
         except BaseException:
             self._store.release(demand.ticket.id)
@@ -111,7 +137,7 @@ class Admission:
 
     def _permit(self, demand: _Demand, granted: Granted, runs: Sequence[Run]) -> Permit:
         found = demand.offers[granted.bid]
-        permit = Permit(self._keepers, demand.ticket.id, found, granted)
+        permit = Permit(self._keepers, demand.ticket.id, found, granted, bounded=demand.bounded)
         for run in runs:  # up to the root: the outermost carve is the one that holds the parents' money
             if run.carve:
                 permit.window_at_s = run.opened_at_s
@@ -133,8 +159,12 @@ class Admission:
         origin = permit.offer.bid.origin
         if permit.clamped:
             self._notice(context, origin.agent, "clamped", "", "")
-        for key in permit.granted.over:
+        over = [*permit.granted.over, *shadow_refusals(permit.granted.rates, permit.offer.bid.rate_tokens)]
+        for key in over:
             self._notice(context, origin.agent, "shadow", key, "shadow")
+        velocity = context.snapshot.agents[origin.agent].velocity
+        if velocity is not None and velocity.action != "observe" and any(key.startswith("v|") for key in over):
+            permit.headers += ((b"x-farebox-velocity", b"exceeded"),)
 
     def _notice(
         self, context: RequestContext, agent: str, kind: str, key: str, reason: str, *, waited_s: float = 0.0
@@ -258,27 +288,26 @@ class Admission:
     ) -> Granted | Refused:
         """Ask for all bids, or for some `only`.
 
-        Before its `last` time a request waits while streams under way are starved, and one that is metered waits for
-        all that answers like its own take rather than begin with a part: it would only be cut short.
+        Before its `last` time a metered request waits for all that answers like its own take rather than begin with a
+        part: it would only be cut short. Where posted money has left less than that for good, a part will do; and where
+        hardly anything is still to come back, a part that the provider bounds, which needs no margin.
         """
-        if last:
+        if not any(found.metered for found in demand.offers):
             return await self._ask_store(demand, only)
-        if self._starved:
-            ticket = demand.ticket
-            claim = self._starved.before([claim for bid in ticket.bids for claim in bid.claims])
-            if claim is not None:
-                return Refused((Denial("reserved", claim.key, claim.scope, claim.limit, 0, 0),) * len(ticket.bids))
-        if any(found.metered for found in demand.offers):
-            answer = await self._ask_store(demand, only, whole=True)
-            if isinstance(answer, Granted) or waits(answer.denials) is not None:
-                return answer
+        demand.bounded = False
+        answer = await self._ask_store(demand, only, "opening" if last else "whole")
+        if not last and _is_in_vain(answer) and demand.others_hold(answer.denials, only):
+            answer = await self._ask_store(demand, only, "opening")
+        if not _is_in_vain(answer):
+            return answer
+        demand.bounded = True
         return await self._ask_store(demand, only)
 
     async def _ask_store(
-        self, demand: _Demand, only: Sequence[int] | None, *, whole: bool = False
+        self, demand: _Demand, only: Sequence[int] | None, takes: _Takes = "least"
     ) -> Granted | Refused:
-        """Ask the store once. `whole`: metered bids are not to be clamped."""
-        ticket = demand.at(self._store.now_s(), whole=whole)
+        """Ask the store once. `takes`: what a metered bid is content with."""
+        ticket = demand.at(self._store.now_s(), takes)
         try:
             for _ in range(WINDOWS):
                 try:
@@ -287,7 +316,7 @@ class Admission:
                     answer = await self._store.admit(ticket._replace(bids=tuple(ticket.bids[at] for at in only)))
                     return answer._replace(bid=only[answer.bid]) if isinstance(answer, Granted) else answer
                 except OutsideWindow:  # one has ended since the ticket was made
-                    ticket = demand.again(whole=whole)
+                    ticket = demand.again(takes)
         except asyncio.CancelledError:
             self._store.release(ticket.id)  # it may have been applied all the same
             raise
@@ -331,6 +360,11 @@ class Admission:
         agent = demand.ticket.bids[0].origin.agent
         self._notice(context, agent, "refused", denial.key, str(error.metadata.get("reason", error.code)))
         return error
+
+
+def _is_in_vain(answer: Granted | Refused) -> TypeGuard[Refused]:
+    """Whether an answer is a refusal that waiting does not mend."""
+    return isinstance(answer, Refused) and waits(answer.denials) is None
 
 
 def _cancel(waiting: asyncio.Future[Granted | Refused | None]) -> None:

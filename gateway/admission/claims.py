@@ -65,13 +65,16 @@ class Rulebook:
         self._version = snapshot.limits_version
         scopes = [*(budget.scope for budget in snapshot.budgets), *(limit.scope for limit in snapshot.rate_limits)]
         self._by_run = any(scope.kind == "run" for scope in scopes)
+        self.has_shadow_rates = any(not limit.enforce for limit in snapshot.rate_limits)
+        """Whether a request may pass that a rate in shadow mode would have refused."""
         self._fixed: dict[tuple[str, str, str, bool, bool], _Fixed] = {}
         self._followed: dict[str, bool] = {}
-
-    @property
-    def is_empty(self) -> bool:
+        self.is_empty = not self._budgets and not self._limits
         """Whether there is no budget and no rate limit: then only runs are counted."""
-        return not self._budgets and not self._limits
+        self.ungoverned = frozenset(
+            agent.id for agent in snapshot.agents.values() if self.is_empty and not self.follows_runs(agent)
+        )
+        """Agents whose requests nothing governs unless they name a run."""
 
     def follows_runs(self, agent: Agent) -> bool:
         """Whether the agent's runs have to be opened in the store, and are no mere labels."""
@@ -111,7 +114,7 @@ class Rulebook:
         if carved is not None:
             claims.append(carved_claim(runs[carved], calibrated))
         if runs and agent.velocity is not None and agent.velocity.action != "off":
-            claims.append(_velocity_claim(agent, runs[0], calibrated))
+            claims.append(_velocity_claim(agent, runs[0], self._version, calibrated))
         return Coverage(
             tuple(claims),
             tuple(rates),
@@ -219,23 +222,24 @@ def _limits_of(agent: Agent) -> tuple[object, ...]:
 
 
 def carved_claim(run: Run, calibrated: bool) -> Claim:
-    """What an attempt in a carved run takes of the carve."""
+    """What an attempt in a carved run takes of the carve. Its version is always 0: a carve never changes."""
     return Claim(f"k|{run.id}", Unit.MONEY, run.carve, 0, f"run:{run.id}", calibrated=calibrated)
 
 
 def _run_claim(run: Run, name: str, unit: Unit, limit: int, *, calibrated: bool = False) -> Claim:
+    # of version 0: a run keeps the limits that it was opened with, whatever the configuration says later
     return Claim(f"r|{run.id}|{name}", unit, limit, 0, f"run:{run.id}", calibrated=calibrated)
 
 
-def _velocity_claim(agent: Agent, run: Run, calibrated: bool) -> Claim:
+def _velocity_claim(agent: Agent, run: Run, version: int, calibrated: bool) -> Claim:
     rule = agent.velocity
     assert rule is not None  # noqa: S101 -- the caller has looked
     bucket_s = -(-rule.window_s // ROLLING_BUCKETS)
     return Claim(
-        f"v|{agent.id}|{run.id}|rolling",
+        f"v|{agent.id}|{run.id}|rolling:{rule.window_s}",
         Unit.MONEY,
         rule.limit,
-        0,
+        version,
         f"run:{run.id}",
         rule.action == "block",
         calibrated,

@@ -7,13 +7,14 @@ request refused for good.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from gateway.errors import BudgetExceeded, BudgetReserved, FareboxError, RateExceeded, RunLimitExceeded
 from gateway.ledger.operations import Bid, Cause, Claim, Denial, RateState, Unit
 from gateway.ledger.windows import FOREVER_S
+from gateway.limits import gcra
 from routing.money import NanoUsd, format_usd
 
 MAX_RETRY_AFTER_S: Final = 60
@@ -184,6 +185,14 @@ def rate_headers(states: Sequence[RateState]) -> tuple[tuple[bytes, bytes], ...]
                 (reset, b"%.3fs" % reset_s),
             )
     return tuple(headers)
+
+
+def shadow_refusals(states: Sequence[RateState], tokens: int) -> Iterator[str]:
+    """Cells of the rates in shadow mode that would have refused what was admitted, of `tokens` tokens."""
+    for rate, _, owed_s in states:
+        units = tokens if rate.unit is Unit.TOKENS else 1
+        if not rate.enforced and gcra.waited_s(owed_s, units, rate.limit, rate.period_s, rate.burst):
+            yield rate.key
 
 
 def _needs(bid: Bid, claim: Claim) -> int:

@@ -169,9 +169,15 @@ class SnapshotHolder:
 
 def _never_back(old: Snapshot, new: Snapshot) -> Snapshot:
     """Limits that changed get a higher version, also when an older file was put back or the newest one removed."""
-    same = (old.budgets, old.rate_limits) == (new.budgets, new.rate_limits)
+    same = _limits(old) == _limits(new)
     least = old.limits_version if same else old.limits_version + 1
     return new if new.limits_version >= least else replace(new, limits_version=least)
+
+
+def _limits(snapshot: Snapshot) -> tuple[object, ...]:
+    """All that has a counter whose limit a new configuration may change."""
+    velocities = {agent.id: agent.velocity for agent in snapshot.agents.values() if agent.velocity is not None}
+    return snapshot.budgets, snapshot.rate_limits, velocities
 
 
 def watched_folders(snapshot: Snapshot) -> list[Path]:

@@ -7,7 +7,7 @@ A counter knows `posted` (spent for good), `reserved` (set aside by attempts und
 limit - posted - reserved, and may be negative after a limit was lowered or an overrun. Keys of counters:
 
     b|<budget>|<value>|<window>       money of a budget; the window's id tells its bounds apart from all others'
-    v|<agent>|<run>|rolling           money of a run's velocity limit
+    v|<agent>|<run>|rolling:<s>       money of a run's velocity limit
     r|<run>|cost, |requests, |tokens  a run's limits; its sub-runs count in them too
     c|<rate limit>|<value>            requests at a time
     k|<run>                           what a run carved from its parents

@@ -38,6 +38,14 @@ def ask(tat_s: float, now_s: float, units: int, limit: int, period_s: float, bur
     return after_s, wait_s if wait_s > SLACK_S else 0.0
 
 
+def waited_s(owed_s: float, units: int, limit: int, period_s: float, burst: int) -> float:
+    """How long `units` that were admitted all the same should have waited; `owed_s`: the `tat` after them, less now."""
+    if units > burst:
+        owed_s += floor(burst * period_s / limit * GRID) / GRID - floor(units * period_s / limit * GRID) / GRID
+    wait_s = owed_s - burst * period_s / limit
+    return wait_s if wait_s > SLACK_S else 0.0
+
+
 def correct(tat_s: float, now_s: float, counted: int, actual: int, limit: int, period_s: float) -> float:  # noqa: PLR0917 -- the terms of a formula
     """The cell's `tat` when `counted` units turn out to have been `actual` ones (0: given back)."""
     if tat_s + IDLE_S <= now_s:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from gateway.admission.permit import Permit
 from gateway.config.snapshot import QueueSettings
-from gateway.errors import BudgetExceeded, BudgetReserved, CostUnbounded, MissingField
+from gateway.errors import BudgetExceeded, BudgetReserved, CostUnbounded, MissingField, RunLimitExceeded
+from gateway.guard.settings import Action, VelocityRule
 from gateway.ledger.budgets import Quota, RateLimit
 from gateway.ledger.operations import Granted, OutsideWindow, Refused, Ticket
 from gateway.ledger.scopes import Scope
 from gateway.reply import ClientGone
 from gateway.telemetry.events import LimitNoticed
 from gateway.wire.requests import ModelRequest
-from routing.money import Usage
+from routing.money import NanoUsd, Usage
 from tests.gateway.admission.world import METERED, BookStore, Client, Stage, budget, deployment, turns
 
 INPUT_TOKENS = 500
@@ -212,10 +214,23 @@ async def test_a_run_that_is_a_mere_label_is_on_the_charge_all_the_same() -> Non
     assert permit.offer.bid.origin.run_path == "tester/nightly"
 
 
-async def test_shadow_rates_are_nobodys_business() -> None:
-    stage = Stage(limits=(RateLimit("try", Scope("global"), requests=Quota(1, 60.0, 1), enforce=False),))
+async def test_shadow_rates_are_noticed_and_no_clients_business() -> None:
+    requests, tokens = Quota(1, 60.0, 1), Quota(10**6, 60.0, 10**6)
+    stage = Stage(limits=(RateLimit("try", Scope("global"), requests=requests, tokens=tokens, enforce=False),))
     assert (await admit(stage)).headers == ()
+    assert stage.noticed() == []
     assert (await admit(stage)).headers == ()
+    (notice,) = [event for event in stage.noticed() if isinstance(event, LimitNoticed)]
+    assert (notice.kind, notice.rule, notice.agent, notice.reason) == ("shadow", "try", "tester", "shadow")
+
+
+@pytest.mark.parametrize(("action", "told"), [("observe", False), ("warn", True)])
+async def test_a_run_that_only_should_spend_less_quickly_is_told(action: Action, told: bool) -> None:
+    stage = Stage(velocity=VelocityRule(NanoUsd(1), action=action))
+    permit = await admit(stage, run="r1")
+    assert ((b"x-farebox-velocity", b"exceeded") in permit.headers) is told
+    (notice,) = [event for event in stage.noticed() if isinstance(event, LimitNoticed)]
+    assert (notice.kind, notice.rule) == ("shadow", "tester")
 
 
 async def test_a_shadow_budget_admits_and_is_noticed() -> None:
@@ -224,6 +239,15 @@ async def test_a_shadow_budget_admits_and_is_noticed() -> None:
     assert permit.granted.over == ("b|try|tester|total",)
     (notice,) = [event for event in stage.noticed() if isinstance(event, LimitNoticed)]
     assert (notice.kind, notice.rule, notice.agent) == ("shadow", "try", "tester")
+
+
+async def test_another_velocity_in_the_configuration_holds_for_runs_under_way() -> None:
+    stage = Stage(velocity=VelocityRule(NanoUsd(10**9)))
+    await admit(stage, run="r1")
+    slower = replace(stage.agent, velocity=VelocityRule(NanoUsd(1)))
+    stage.snapshot = replace(stage.snapshot, agents={slower.id: slower}, limits_version=2)
+    with pytest.raises(RunLimitExceeded):
+        await admit(stage, run="r1")
 
 
 # --- refusals ---

@@ -209,7 +209,8 @@ def test_what_a_carve_is_reserved_in() -> None:
 def test_velocity_is_a_rolling_claim_of_the_run() -> None:
     agent = replace(AGENT, velocity=VelocityRule(NanoUsd(USD), 90, "block"))
     (found,) = claims(rulebook(), runs=(run("r1"),), agent=agent)
-    assert (found.key, found.bucket_s, found.enforced) == ("v|researcher|researcher/r1|rolling", 2, True)
+    assert (found.key, found.bucket_s, found.enforced) == ("v|researcher|researcher/r1|rolling:90", 2, True)
+    assert found.version == 7, "another limit in the configuration holds at once"
     observed = replace(AGENT, velocity=VelocityRule(NanoUsd(USD), 60, "warn"))
     assert not claims(rulebook(), runs=(run("r1"),), agent=observed)[0].enforced
 

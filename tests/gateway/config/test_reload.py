@@ -139,6 +139,16 @@ async def test_newly_left_out_providers_are_logged_once(running: Running, caplog
     ]
 
 
+async def test_a_changed_velocity_has_a_higher_version_too(running: Running) -> None:
+    versions = []
+    for usd in ("5", "1", "1"):
+        running.path.write_text(f"agents: {{dev: {{velocity: {{usd: '{usd}'}}}}}}\n")
+        os.utime(running.path, ns=(0, 1_000_000))
+        await running.holder.reload()
+        versions.append(running.holder.current.limits_version)
+    assert versions[0] < versions[1] == versions[2]
+
+
 async def change_until_heard(running: Running, change: object) -> Snapshot:
     """Make a change again and again until the watcher, which starts at its own time, has seen one."""
     assert callable(change)

@@ -40,6 +40,17 @@ def test_it_passes_again_just_when_it_said(limit: int, burst: int, units: list[i
         tat_s = after_s
 
 
+@given(limit=limits, period_s=periods_s, burst=bursts, units=st.lists(st.integers(0, 400), min_size=1, max_size=20))
+def test_what_passed_in_shadow_tells_how_long_it_should_have_waited(
+    limit: int, period_s: float, burst: int, units: list[int]
+) -> None:
+    tat_s = 0.0
+    for count in units:
+        tat_s, wait_s = gcra.ask(tat_s, NOW_S, count, limit, period_s, burst)
+        assume(tat_s < 2**31)
+        assert gcra.waited_s(tat_s - NOW_S, count, limit, period_s, burst) == wait_s
+
+
 @given(limit=limits, period_s=periods_s, units=st.lists(st.integers(0, 10_000), max_size=50))
 def test_sums_are_exact(limit: int, period_s: float, units: list[int]) -> None:
     tat_s = NOW_S
