@@ -1,0 +1,63 @@
+"""The whole path under faults, from two hundred seeds.
+
+Every seed is a test of its own: `pytest "tests/simulation/test_simulation.py::test_seed[17]"` replays it exactly.
+`FAREBOX_SEEDS=1000-1999` runs others, and `FAREBOX_REQUESTS=5000` longer ones.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.invariants import summary, violations
+from tests.simulation.loop import run_virtual
+from tests.simulation.scenario import draw
+from tests.simulation.world import Evidence, World, chance_of
+
+_REQUESTS = int(os.environ.get("FAREBOX_REQUESTS", "300"))
+_SHOWN = 20
+
+
+def _seeds() -> range:
+    first, _, last = os.environ.get("FAREBOX_SEEDS", "0-199").partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
+def simulate(seed: int, directory: Path, requests: int = _REQUESTS) -> Evidence:
+    """Run a seed to its end."""
+    scenario = draw(seed, directory, requests)
+
+    async def run() -> Evidence:
+        return await World(scenario).run()
+
+    with chance_of(seed):
+        return run_virtual(run())
+
+
+@pytest.mark.parametrize("seed", _seeds())
+def test_seed(seed: int, tmp_path: Path) -> None:
+    found = simulate(seed, tmp_path)
+    wrong = violations(found)
+    if wrong:
+        more = [f"... and {len(wrong) - _SHOWN} more"] if len(wrong) > _SHOWN else []
+        replay = f'replay it: pytest "tests/simulation/test_simulation.py::test_seed[{seed}]"'
+        pytest.fail("\n".join([found.scenario.describe(), *wrong[:_SHOWN], *more, replay]), pytrace=False)
+
+
+def test_a_seed_replays_exactly(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "2").mkdir()
+    once, again = simulate(7, tmp_path / "1"), simulate(7, tmp_path / "2")
+    assert once.charges == again.charges
+    assert once.finished == again.finished
+
+
+def test_everything_happens(tmp_path: Path) -> None:
+    seen: dict[str, int] = {}
+    for seed in range(12):
+        (directory := tmp_path / str(seed)).mkdir()
+        for name, times in summary(simulate(seed, directory)).items():
+            seen[name] = seen.get(name, 0) + times
+    print(seen)
