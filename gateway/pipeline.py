@@ -118,7 +118,8 @@ class Pipeline:
             await reply.error(failure, context.request_id)
         finally:
             if context.principal is not None:
-                self._watch.over(context)
+                if context.prompt is not None:
+                    self._watch.over(context)
                 self._recorder.record(context.finished())
 
     async def _serve(self, context: RequestContext, call: IncomingCall, reply: Reply) -> None:
@@ -133,10 +134,13 @@ class Pipeline:
         agent = snapshot.agents[principal.agent]
         attribution, context.forwarded = attribute(call.headers, request.fields, agent.trust)
         context.attribution = in_run_of(principal, attribution)
-        check_labels(agent, context.attribution)
-        await self._watch.look(context, request, call.headers)
+        if agent.requires:
+            check_labels(agent, context.attribution)
+        if self._watch.concerns(context, request):
+            await self._watch.look(context, request, call.headers)
         context.route = self._route(snapshot, principal, request)
-        context.permit = await self._admission.admit(context, request, reply, FIRST_ATTEMPT)
+        if self._admission.governs(context):
+            context.permit = await self._admission.admit(context, request, reply, FIRST_ATTEMPT)
         try:
             exchange = Exchange(context, request, reply, self._transport, self._recorder)
         except BaseException:

@@ -72,7 +72,7 @@ class Rulebook:
         self.is_empty = not self._budgets and not self._limits
         """Whether there is no budget and no rate limit: then only runs are counted."""
         self.ungoverned = frozenset(
-            agent.id for agent in snapshot.agents.values() if self.is_empty and not self.follows_runs(agent)
+            agent.id for agent in snapshot.agents.values() if self.is_empty and not _depends_on_runs(agent)
         )
         """Agents whose requests nothing governs unless they name a run."""
 
@@ -80,13 +80,7 @@ class Rulebook:
         """Whether the agent's runs have to be opened in the store, and are no mere labels."""
         followed = self._followed.get(agent.id)
         if followed is None:
-            followed = self._followed[agent.id] = (
-                self._by_run
-                or agent.require_run
-                or agent.velocity is not None
-                or agent.loops.action in ("block", "downgrade")
-                or any(limit is not None for limit in _limits_of(agent))
-            )
+            followed = self._followed[agent.id] = self._by_run or _depends_on_runs(agent)
         return followed
 
     def coverage(self, agent: Agent, labels: Labels, runs: Sequence[Run], *, metered: bool, now_s: float) -> Coverage:
@@ -214,6 +208,15 @@ def _values(budget: Budget, within: Labels, labels: Labels) -> tuple[str, ...]:
 def _label(budget: Budget) -> str:
     scope = budget.scope
     return f"tag:{scope.tag}" if scope.kind == "tag" else scope.kind
+
+
+def _depends_on_runs(agent: Agent) -> bool:
+    return (
+        agent.require_run
+        or agent.velocity is not None
+        or agent.loops.action in ("block", "downgrade")
+        or any(limit is not None for limit in _limits_of(agent))
+    )
 
 
 def _limits_of(agent: Agent) -> tuple[object, ...]:

@@ -8,6 +8,7 @@ from typing import Protocol
 from gateway.admission.runs import Runs, names_of
 from gateway.context import RequestContext
 from gateway.errors import LoopDetected
+from gateway.guard.calls import may_have_calls
 from gateway.guard.loops import Finding, find_loop
 from gateway.guard.memory import RunMemories, look
 from gateway.guard.settings import LoopRule
@@ -38,8 +39,19 @@ class Watch:
         self._recorder = recorder
         self._memories = RunMemories()
 
+    def concerns(self, context: RequestContext, request: ModelRequest) -> bool:
+        """Whether there is anything to look at in a request: it names a run, or may have called tools."""
+        principal = context.principal
+        assert principal is not None  # noqa: S101 -- guards a programming error
+        return (
+            context.attribution.run is not None
+            or principal.run is not None
+            or context.attribution.parent_run is not None
+            or may_have_calls(request.body)
+        )
+
     async def look(self, context: RequestContext, request: ModelRequest, headers: Headers) -> None:
-        """Look at a request that was attributed. Raises LoopDetected when its agent's rule blocks loops."""
+        """Look at a request that it `concerns`. Raises LoopDetected when its agent's rule blocks loops."""
         principal, snapshot = context.principal, context.snapshot
         assert principal is not None  # noqa: S101 -- guards a programming error
         rule = snapshot.agents[principal.agent].loops

@@ -61,6 +61,11 @@ _value = msgspec.json.Decoder()
 _canonical = msgspec.json.Encoder(order="sorted")
 
 
+def may_have_calls(body: bytes) -> bool:
+    """Whether a request may have called tools; one without their names in its body has not. Under a microsecond."""
+    return _CALLS[0] in body or _CALLS[1] in body
+
+
 class History:
     """The end of a request's messages, split but not yet read."""
 
@@ -78,7 +83,7 @@ class History:
         Costs a microsecond for an ordinary request without tools, and a hundred at most for any other.
         """
         tail = bytes(memoryview(messages)[-TAIL_BYTES:])
-        if not any(name in tail for name in _CALLS):
+        if not may_have_calls(tail):
             return None
         split = _split(tail) if len(messages) <= TAIL_BYTES else _split_tail(tail)
         if split is None:

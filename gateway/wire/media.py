@@ -12,6 +12,11 @@ TEXT_TYPES = frozenset(("text", "refusal", "input_text", "output_text", "thinkin
 _IMAGE_TYPES = frozenset(("image_url", "input_image", "image"))
 _AUDIO_TYPES = frozenset(("input_audio", "audio_url", "audio"))
 _NULL = (b"", b"null")
+_PLAIN = b'"n'
+"""First bytes of content without parts: text, and null."""
+_LIST = ord("[")
+ABSENT = msgspec.Raw(b"null")
+"""What a message that does not have a field has in it."""
 
 
 class Media(NamedTuple):
@@ -56,14 +61,17 @@ def read_media(messages: Sequence[Message]) -> list[Media]:
     """Everything in `messages` that is no text."""
     found: list[Media] = []
     for index, message in enumerate(messages):
-        first = bytes(memoryview(message.content)[:1])
-        if first == b"[":
-            found += _of_parts(message.content, f"messages[{index}].content")
-        elif first not in (b'"', b"n"):  # a part that stands alone, which some servers take
-            found.append(Media("other", f"messages[{index}].content", 0))
-        if bytes(message.audio) not in _NULL:
+        if memoryview(message.content)[0] not in _PLAIN:
+            found += _of_content(message.content, f"messages[{index}].content")
+        if message.audio is not ABSENT and bytes(message.audio) not in _NULL:
             found.append(Media("audio", f"messages[{index}].audio", 0))
     return found
+
+
+def _of_content(content: msgspec.Raw, field: str) -> Iterator[Media]:
+    if memoryview(content)[0] == _LIST:
+        return _of_parts(content, field)
+    return iter((Media("other", field, 0),))  # a part that stands alone, which some servers take
 
 
 def _of_parts(content: msgspec.Raw, field: str) -> Iterator[Media]:

@@ -13,7 +13,7 @@ import msgspec
 
 from gateway.errors import FareboxError, InvalidField, InvalidJson, MissingField
 from gateway.pricing.estimate import estimate_input_tokens
-from gateway.wire.media import Media, read_media
+from gateway.wire.media import ABSENT, Media, read_media
 from routing.profile import RequestProfile
 
 CHAT: Final = "chat"
@@ -34,8 +34,8 @@ _encode = msgspec.json.encode
 
 
 class _Message(msgspec.Struct):
-    content: msgspec.Raw = msgspec.Raw(b"null")
-    audio: msgspec.Raw = msgspec.Raw(b"null")
+    content: msgspec.Raw = ABSENT
+    audio: msgspec.Raw = ABSENT
     """An assistant's: the id of an earlier answer's speech, which the provider reads again."""
 
 

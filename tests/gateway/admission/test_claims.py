@@ -38,7 +38,7 @@ def budget(name: str, scope: Scope, **changes: Any) -> Budget:
     return Budget(name, scope, NanoUsd(5 * USD), **{"window": MONTH, **changes})
 
 
-def rulebook(*budgets: Budget, limits: tuple[RateLimit, ...] = ()) -> Rulebook:
+def rulebook(*budgets: Budget, limits: tuple[RateLimit, ...] = (), agent: Agent = AGENT) -> Rulebook:
     return Rulebook(
         Snapshot(
             version=1,
@@ -53,7 +53,7 @@ def rulebook(*budgets: Budget, limits: tuple[RateLimit, ...] = ()) -> Rulebook:
             metrics=MetricsSettings(),
             endpoints={},
             catalog=Catalog({}),
-            agents={AGENT.id: AGENT},
+            agents={agent.id: agent},
             budgets=budgets,
             rate_limits=limits,
             limits_version=7,
@@ -225,3 +225,12 @@ def test_runs_are_only_followed_where_something_depends_on_them() -> None:
         {"velocity": VelocityRule(NanoUsd(1))},
     ):
         assert rulebook().follows_runs(replace(AGENT, **changes)), changes  # type: ignore[arg-type]
+
+
+def test_an_agent_is_ungoverned_without_budgets_rates_and_rules_on_runs() -> None:
+    requests = RateLimit("requests", Scope("global"), requests=Quota(5, 60.0, 5))
+    assert AGENT.id in rulebook().ungoverned
+    assert AGENT.id not in rulebook(budget("all", Scope("global"))).ungoverned
+    assert AGENT.id not in rulebook(limits=(requests,)).ungoverned
+    for changes in ({"require_run": True}, {"velocity": VelocityRule(NanoUsd(1))}):
+        assert AGENT.id not in rulebook(agent=replace(AGENT, **changes)).ungoverned, changes  # type: ignore[arg-type]
