@@ -30,6 +30,9 @@ class Offer(NamedTuple):
     """None where nothing bounds the cost, and no enforced budget asks."""
     metered: bool
     """Whether its stream is counted while it runs."""
+    opening: Amounts
+    """The least that is worth beginning a metered stream with: it ends its margin earlier, unless it is extended. Its
+    bid's own least is without the margin, for an answer that the provider bounds."""
     learns: bool
     """Whether its answer's size is worth remembering."""
     tokens_per_byte: float = 1.0
@@ -96,12 +99,15 @@ def offer(asked: Asked, deployment: Deployment, coverage: Coverage, origin: Orig
         margin = opening_tokens(deployment.metering) if deployment.metering is not None else 0
         calibrated = limits.expected(expected.output_tokens + margin, expected.tokens_per_byte)
         tokens_per_byte = expected.tokens_per_byte
-    least = strict
-    if agent.clamp_min_output_tokens is not None and limits.answers:
-        least = _least(limits, agent.clamp_min_output_tokens + margin, tokens_per_byte, coverage.claims)
+    least = opening = strict
+    shortest = agent.clamp_min_output_tokens
+    if shortest is not None and limits.answers:
+        least = _least(limits, shortest, tokens_per_byte, coverage.claims)
+        opening = _least(limits, shortest + margin, tokens_per_byte, coverage.claims)
     rate_tokens = request.profile.input_tokens + limits.answers * min(limits.output_tokens, expected.output_tokens)
     bid = Bid(coverage.claims, coverage.rates, strict, calibrated, least, rate_tokens, origin)
-    return Offer(deployment, bid, limits, metered, metered or agent.reserve == "calibrated", tokens_per_byte)
+    learns = metered or agent.reserve == "calibrated"
+    return Offer(deployment, bid, limits, metered, opening, learns, tokens_per_byte)
 
 
 def _least(limits: Bound, output_tokens: int, tokens_per_byte: float, claims: Sequence[Claim]) -> Amounts:
@@ -121,4 +127,4 @@ def _unbounded(asked: Asked, deployment: Deployment, coverage: Coverage, origin:
     amounts = Amounts(cost(usage, point), usage.input_tokens + output)
     bid = Bid(coverage.claims, coverage.rates, amounts, amounts, amounts, amounts.tokens, origin)
     cap = None if asked.request.api == EMBEDDINGS else asked.agent.max_output_tokens
-    return Offer(deployment, bid, None, False, False, cap=cap)
+    return Offer(deployment, bid, None, False, amounts, False, cap=cap)

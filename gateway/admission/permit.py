@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from gateway.admission.bids import Offer
-from gateway.admission.starved import Starved
 from gateway.learned.expectations import Expectation
 from gateway.ledger.operations import Amounts, Extension, Granted
 from gateway.store.protocol import Store
@@ -33,7 +32,6 @@ class Keepers(NamedTuple):
 
     store: Store
     learner: Learner
-    starved: Starved
 
 
 class Permit:
@@ -41,7 +39,6 @@ class Permit:
 
     __slots__ = (
         "_learner",
-        "_starved",
         "_store",
         "clamped",
         "granted",
@@ -53,8 +50,11 @@ class Permit:
         "window_at_s",
     )
 
-    def __init__(self, keepers: Keepers, reservation: str, offer: Offer, granted: Granted) -> None:
-        self._store, self._learner, self._starved = keepers
+    def __init__(
+        self, keepers: Keepers, reservation: str, offer: Offer, granted: Granted, *, bounded: bool = False
+    ) -> None:
+        """`bounded`: nothing more will be there for a metered stream, so the provider is to bound it."""
+        self._store, self._learner = keepers
         self.id = reservation
         self.offer = offer
         """The candidate that fitted."""
@@ -63,14 +63,17 @@ class Permit:
         """The moment whose windows its charge counts in: the reservation's, or the outermost carve's that it spends."""
         self.reserved = NanoUsd((granted.calibrated if offer.metered else granted.strict).money)
         """The most it may cost: what its tightest claims hold."""
-        self.clamped = granted.strict != offer.bid.strict and offer.bound is not None
+        bounded = bounded and offer.metered and granted.calibrated != offer.bid.calibrated
+        self.clamped = (bounded or granted.strict != offer.bid.strict) and offer.bound is not None
         """Whether its answer is bounded lower than the client asked for, for want of room."""
         self.max_output_tokens: int | None = offer.cap
         """The bound to write into the request; None leaves the client's own."""
         if offer.bound is not None:
-            self.max_output_tokens = (
-                offer.bound.tokens_for(granted.strict) if self.clamped else offer.bound.set_max_tokens
-            )
+            bound = offer.bound
+            self.max_output_tokens = bound.tokens_for(granted.strict) if self.clamped else bound.set_max_tokens
+            if bounded:
+                paid = bound.tokens_for(granted.calibrated, offer.tokens_per_byte)
+                self.max_output_tokens = min(self.max_output_tokens or 0, paid)
         self.headers: tuple[tuple[bytes, bytes], ...] = ()
         """For the answer: what is left, and what was shortened."""
 
@@ -95,9 +98,6 @@ class Permit:
         answer = await self._store.extend(self.id, more)
         if answer == "extended":
             self.reserved = NanoUsd(self.reserved + more.money)
-            self._starved.ends(self.id)
-        elif answer == "no_room":
-            self._starved.starves(self.id, self.offer.bid.claims)
         return answer
 
     def release(self) -> None:
@@ -106,7 +106,6 @@ class Permit:
 
     def settle(self, charge: ChargePosted) -> None:
         """The attempt is over: post its charge, or give all of it back."""
-        self._starved.ends(self.id)
         if charge.resolution == "released":
             self._store.release(self.id, charge)
         else:

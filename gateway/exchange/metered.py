@@ -103,18 +103,22 @@ class MeteredReader:
         return arrived == 0 or self._behind <= 0
 
     async def _extend(self, money: NanoUsd) -> None:
+        """Ask for as much, or for less where there is no room for it."""
         meter = self._meter
-        try:
-            answer = await self._permit.extend(Amounts(money, meter.tokens_for(money)))
-        except StoreUnavailable:
-            answer = "no_room"  # it may come back while what is reserved lasts
-        except Exception:
-            log.exception("a reservation could not be extended")
-            answer = "no_room"
-        if answer == "extended":
-            meter.extended(money)
-        elif answer == "no_room":
-            meter.refused()
-        else:
-            self._gone = True
-            self._settlement.attempt.call.abort()
+        while money != GO_ON:
+            try:
+                answer = await self._permit.extend(Amounts(money, meter.tokens_for(money)))
+            except StoreUnavailable:
+                answer = "no_room"  # it may come back while what is reserved lasts
+            except Exception:
+                log.exception("a reservation could not be extended")
+                answer = "no_room"
+            if answer == "no_room":
+                money = meter.refused()
+                continue
+            if answer == "extended":
+                meter.extended(money)
+            else:
+                self._gone = True
+                self._settlement.attempt.call.abort()
+            return

@@ -17,6 +17,8 @@ class Standing(NamedTuple):
     claim: Claim
     counter: Counter
     limit: int
+    starved: bool = False
+    """Whether what room there is is for a stream under way."""
 
 
 class Squeezed(NamedTuple):
@@ -37,17 +39,18 @@ def squeeze(bid: Bid, standings: Iterable[Standing], waits: Iterable[tuple[Rate,
     over: list[str] = []
     denials: list[Denial] = []
     for standing in standings:
-        claim, counter, limit = standing
+        claim, counter, limit, starved = standing
+        starved = starved and claim.enforced
         want = wanted(claim, bid.strict, bid.calibrated)
         room = limit - counter.posted - counter.reserved
-        if want <= room:
+        if want <= room and not starved:
             continue
         if not claim.enforced:
             over.append(claim.key)
             continue
         countable = claim.unit in (Unit.MONEY, Unit.TOKENS)
         least = min(want, bid.least[claim.unit]) if countable else want
-        if room < least:
+        if room < least or starved:
             denials.append(_denial(standing, least))
         else:
             ceiling = ceilings[claim.calibrated]
@@ -68,7 +71,7 @@ def wanted(claim: Claim, strict: Amounts, calibrated: Amounts) -> int:
 
 
 def _denial(standing: Standing, least: int) -> Denial:
-    claim, counter, limit = standing
+    claim, counter, limit, _ = standing
     if claim.unit == Unit.SLOTS:
         return Denial("slots", claim.key, claim.scope, limit, counter.posted, counter.reserved)
     spent = claim.unit == Unit.REQUESTS or least > limit - counter.posted

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from gateway.ledger.admission import Squeezed, Standing, squeeze
 from gateway.ledger.carves import Carves
-from gateway.ledger.counters import Counter
+from gateway.ledger.counters import STARVED_S, Counter
 from gateway.ledger.held import NOTHING, Held, Orphaned, Settled
 from gateway.ledger.operations import (
     SEVERITY,
@@ -141,7 +141,7 @@ class Attempts:
                 want = wants[0][unit]
             left = limit - counter.posted - counter.reserved - want
             if enforced:
-                if left < 0:
+                if left < 0 or now_s < counter.starved_s:
                     return None
                 if not unit and left < least:
                     tightest, least = scope, left
@@ -183,7 +183,8 @@ class Attempts:
             return Standing(claim, Counter(claim.key), claim.limit)
         if now_s >= counter.stale_s:
             counter.roll(now_s)
-        return Standing(claim, counter, claim.limit if claim.version > counter.version else counter.limit)
+        limit = claim.limit if claim.version > counter.version else counter.limit
+        return Standing(claim, counter, limit, now_s < counter.starved_s)
 
     def _write(self, ticket: Ticket, granted: Granted, plan: _Plan, tats: Sequence[float]) -> Granted:
         """The second pass: all that was looked at becomes so."""
@@ -215,7 +216,11 @@ class Attempts:
         return Denial(SEVERITY[rank], run, f"run:{run}", 0, 0, 0)
 
     def extend(self, id: str, more: Amounts, now_s: float) -> Extension:
-        """Add to the calibrated claims of a pending reservation, all or nothing; `gone` in a closed run too."""
+        """Add to the calibrated claims of a pending reservation, all or nothing; `gone` in a closed run too.
+
+        Where it finds no room nothing is admitted until it is extended or resolved, for `STARVED_S` at the most: what
+        a new request took would end an answer that is half written.
+        """
         held = self._held.get(id)
         if held is None:
             return "gone"
@@ -225,7 +230,7 @@ class Attempts:
                 return "gone"
         if held.calibrated is None:
             return "extended"
-        extras = []
+        extras, short = [], []
         for index, (claim, counter) in enumerate(zip(held.bid.claims, held.counters, strict=True)):
             if not claim.calibrated or claim.unit not in (Unit.MONEY, Unit.TOKENS):
                 continue
@@ -233,13 +238,32 @@ class Attempts:
                 counter.roll(now_s)
             extra = more[claim.unit]
             if claim.enforced and extra > counter.limit - counter.posted - counter.reserved:
-                return "no_room"
+                short.append(counter)
             extras.append((index, extra))
+        if held.starved:
+            self._feed(held)
+        if short:
+            held.starved = True
+            for counter in short:
+                counter.starved_s = now_s + STARVED_S
+            return "no_room"
         for index, extra in extras:
             held.amounts[index] += extra
             held.counters[index].reserved += extra
         held.calibrated = Amounts(held.calibrated.money + more.money, held.calibrated.tokens + more.tokens)
         return "extended"
+
+    def is_starved(self, id: str) -> bool:
+        """Whether the last extension of a pending reservation found no room."""
+        held = self._held.get(id)
+        return held is not None and held.starved
+
+    def _feed(self, held: Held) -> None:
+        """It is starved no more. Others that are in the same counters say so again when they ask again."""
+        held.starved = False
+        for claim, counter in zip(held.bid.claims, held.counters, strict=True):
+            if claim.calibrated:
+                counter.starved_s = 0.0
 
     def settle(self, id: str, spent: Amounts, now_s: float) -> Settled:
         """Post what was spent and give the rest back; of an orphaned reservation, post the difference."""
@@ -280,6 +304,8 @@ class Attempts:
         posts = (spent[0], spent[1], requests, 0)
         at_s = held.granted.at_s
         governed = False
+        if held.starved:
+            self._feed(held)
         for claim, counter, amount in zip(held.bid.claims, held.counters, held.amounts, strict=True):
             unit = claim[1]
             if not unit:

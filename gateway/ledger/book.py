@@ -61,7 +61,7 @@ class Book(Attempts):
             if via is None:
                 return RunRefused("carve", opening.carve_via)
         standings = [self._standing(claim, now_s) for claim in opening.carve_claims]
-        for claim, counter, limit in standings:
+        for claim, counter, limit, _ in standings:
             if claim.enforced and opening.carve > limit - counter.posted - counter.reserved:
                 return RunRefused("carve", claim.scope, limit)
         carve = Carve(opening.id, opening.carve, now_s, opening.carve_claims, via)

@@ -7,6 +7,8 @@ from math import inf
 from gateway.ledger.operations import Claim, CounterState, Unit
 from gateway.ledger.windows import FOREVER_S, ROLLING_BUCKETS
 
+STARVED_S = 2.0
+"""How long a refused extension keeps others off, unless its stream is extended or over before: it asks again sooner."""
 UNKNOWN_VERSION = -1
 """Of a counter that was seeded before any claim told its limit."""
 
@@ -24,6 +26,7 @@ class Counter:
         "reserved",
         "scope",
         "stale_s",
+        "starved_s",
         "unit",
         "version",
     )
@@ -43,6 +46,8 @@ class Counter:
         """A rolling window's posted amounts by `floor(at_s / bucket_s)`."""
         self.stale_s = inf
         """When the oldest of `buckets` leaves the window: `roll` is due from then on."""
+        self.starved_s = 0.0
+        """Until then what comes back is for a stream under way whose extension found no room here."""
 
     def adopt(self, claim: Claim) -> None:
         """Take the limit and the description of a claim with a higher version."""

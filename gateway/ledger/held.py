@@ -86,7 +86,7 @@ class Carve:
 class Held:
     """A pending or orphaned reservation."""
 
-    __slots__ = ("amounts", "bid", "calibrated", "carve", "counters", "granted", "id", "runs")
+    __slots__ = ("amounts", "bid", "calibrated", "carve", "counters", "granted", "id", "runs", "starved")
 
     def __init__(self, ticket: Ticket, granted: Granted, counters: list[Counter], amounts: list[int]) -> None:
         self.id = ticket.id
@@ -101,6 +101,8 @@ class Held:
         """With all extensions; None when no claim is calibrated."""
         self.carve: Carve | None = None
         """Whose money it spends."""
+        self.starved = False
+        """Whether its last extension found no room: in the counters that had none it comes first."""
 
     def charge(self) -> Amounts:
         """What it is charged when nobody settles it: all that was set aside in each of its counters."""

@@ -27,7 +27,11 @@ EXTENSION_TOKENS: Final = 256
 EXTENSION_SHARE: Final = 4
 """A long answer asks for this part of its length, so that it asks rarely."""
 SCANTY_TOKENS: Final = 32
-"""After a refusal less is asked for, down to this, each time that so many more tokens were seen: others may settle."""
+"""After a refusal half of it is asked for, at once, down to this."""
+RETRY_TOKENS: Final = 16
+"""Then that is asked for each time that so many more tokens were seen: others may have settled."""
+PATIENCE_TOKENS: Final = 128
+"""A stream asks at least so many tokens ahead of its end: time for some tries."""
 
 END: Final = NanoUsd(-1)
 """`Meter.count`: end the stream now."""
@@ -56,7 +60,7 @@ def _step(metering: Metering) -> int:
 
 
 def _lookahead(metering: Metering) -> int:
-    return math.ceil(metering.tokens_per_s * STORE_S)
+    return max(PATIENCE_TOKENS, math.ceil(metering.tokens_per_s * STORE_S))
 
 
 class Meter:
@@ -108,9 +112,12 @@ class Meter:
         if self._asked:
             return GO_ON
         self._asked = True
+        return self._wanted()
+
+    def _wanted(self) -> NanoUsd:
         wanted = self._ask_tokens
         if wanted == EXTENSION_TOKENS:
-            wanted = max(wanted, tokens // EXTENSION_SHARE)
+            wanted = max(wanted, self.seen // EXTENSION_SHARE)
         money = -(-wanted * self._terms.output_rate // PICO_PER_NANO)
         return NanoUsd(min(money, self._terms.most - self.reserved))
 
@@ -121,11 +128,17 @@ class Meter:
         self._ask_tokens = EXTENSION_TOKENS
         self._plan()
 
-    def refused(self) -> None:
-        """There was no room for what was asked. A smaller amount is asked for later, while the stream may go on."""
+    def refused(self) -> NanoUsd:
+        """There was no room for what was asked. Gives a smaller amount to ask for at once, or `GO_ON`.
+
+        Then the smallest is asked for again a little later, while the stream may go on.
+        """
+        if self._ask_tokens > SCANTY_TOKENS:
+            self._ask_tokens //= 2
+            return self._wanted()
         self._asked = False
-        self._ask_tokens = max(SCANTY_TOKENS, self._ask_tokens // 2)
-        self._asks_at = min(self._ends_at, max(self._asks_at, self.seen) + SCANTY_TOKENS)
+        self._asks_at = min(self._ends_at, max(self._asks_at, self.seen) + RETRY_TOKENS)
+        return GO_ON
 
     def tokens_for(self, money: NanoUsd) -> int:
         """Output tokens that so much money pays for."""

@@ -114,14 +114,18 @@ class Bound(NamedTuple):
     def _expected_text(self, tokens_per_byte: float) -> int:
         return min(self.text_tokens, int(self.text_bytes * tokens_per_byte) + 1)
 
-    def tokens_for(self, granted: Amounts) -> int:
-        """The `max_tokens` that what was granted pays for, rounded down; 0 when it does not even pay for the input."""
-        input_pico_usd = self.media_pico_usd + self.text_tokens * self.text_rate
+    def tokens_for(self, granted: Amounts, tokens_per_byte: float | None = None) -> int:
+        """The `max_tokens` that what was granted pays for, rounded down; 0 when it does not even pay for the input.
+
+        The input counts at its bound, or with `tokens_per_byte` at its expected length.
+        """
+        text_tokens = self.text_tokens if tokens_per_byte is None else self._expected_text(tokens_per_byte)
+        input_pico_usd = self.media_pico_usd + text_tokens * self.text_rate
         pico_usd = (granted.money - self.fee) * PICO_PER_NANO - input_pico_usd
         if pico_usd < 0 or not self.answers:
             return 0
         paid = pico_usd // (self.output_rate * self.answers) if self.output_rate else self.output_tokens
-        counted = (granted.tokens - self.input_tokens) // self.answers
+        counted = (granted.tokens - self.input_tokens + self.text_tokens - text_tokens) // self.answers
         return max(0, min(paid, counted, self.output_tokens) - self.predicted_tokens)
 
     def _amounts(self, text_tokens: int, output_tokens: int) -> Amounts:

@@ -172,9 +172,12 @@ class MemoryStore:
 
     async def extend(self, reservation: str, more: Amounts) -> Extension:
         """Add to the calibrated claims of a pending reservation, all or nothing. Raises StoreUnavailable."""
+        starved = self._book.is_starved(reservation)
         answer = self._book.extend(reservation, more, self.now_s())
         if answer != "extended" or self._book.held(reservation).calibrated is None:
             return answer
+        if starved:  # others may be let in again
+            self._tell_room()
         written = False
         try:
             self._log.extend(reservation, more)

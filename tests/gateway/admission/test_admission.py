@@ -13,13 +13,14 @@ from gateway.config.snapshot import QueueSettings
 from gateway.errors import BudgetExceeded, BudgetReserved, CostUnbounded, MissingField, RunLimitExceeded
 from gateway.guard.settings import Action, VelocityRule
 from gateway.ledger.budgets import Quota, RateLimit
-from gateway.ledger.operations import Granted, OutsideWindow, Refused, Ticket
+from gateway.ledger.meter import GO_ON
+from gateway.ledger.operations import Amounts, Granted, OutsideWindow, Refused, Ticket
 from gateway.ledger.scopes import Scope
 from gateway.reply import ClientGone
 from gateway.telemetry.events import LimitNoticed
 from gateway.wire.requests import ModelRequest
 from routing.money import NanoUsd, Usage
-from tests.gateway.admission.world import METERED, BookStore, Client, Stage, budget, deployment, turns
+from tests.gateway.admission.world import METERED, TOKEN_NANO, BookStore, Client, Stage, budget, deployment, turns
 
 INPUT_TOKENS = 500
 """More than any of these requests counts for."""
@@ -299,3 +300,61 @@ async def test_a_metered_offer_reserves_what_was_learned() -> None:
     assert permit.reserved == permit.granted.calibrated.money
     permit.release()
     assert stage.store.reserved == 0
+
+
+# --- metered streams near the end of the money ---
+
+
+async def nearly_spent(left_tokens: int) -> Stage:
+    """Answers are expected to have some 400 tokens; what is left pays for `left_tokens`, input included."""
+    deployments = (deployment("one", **METERED),)
+    queue = QueueSettings(wait_s=0.05)
+    stage = Stage(
+        budget("all", 10_000), deployments=deployments, queue=queue, reserve="calibrated", clamp_min_output_tokens=16
+    )
+    for _ in range(50):
+        stage.learned.observe("tester", "gpt", 100, Usage(10, 400), truncated=False)
+    first = await admit(stage, stage.request(1_000, stream=True))
+    stage.store.settle(first.id, Amounts((10_000 - left_tokens) * TOKEN_NANO, 1))
+    return stage
+
+
+async def test_the_last_of_the_money_is_for_an_answer_that_the_provider_bounds() -> None:
+    """No margin is needed, and none is left over: the meter has nothing to end."""
+    stage = await nearly_spent(140)
+    permit = await admit(stage, stage.request(1_000, stream=True))
+    assert permit.reserved == 140 * TOKEN_NANO
+    assert permit.clamped
+    assert permit.max_output_tokens == 140 - permit.offer.expected_input.money // TOKEN_NANO
+    assert (b"x-farebox-max-tokens", b"%d" % permit.max_output_tokens) in permit.headers
+    meter = permit.offer.meter(permit.reserved, permit.max_output_tokens)
+    assert meter is not None
+    assert meter.count(permit.max_output_tokens) == GO_ON
+    assert meter.spent() <= permit.reserved
+
+
+async def test_with_others_under_way_a_part_is_begun_that_may_grow() -> None:
+    stage = await nearly_spent(1_000)
+    other = await admit(stage, stage.request(1_000, stream=True))
+    stage.store.book.adjust(other.offer.bid.claims[0].key, 200 * TOKEN_NANO, "1", stage.store.now_s())
+    permit = await admit(stage, stage.request(1_000, stream=True))
+    assert permit.granted.calibrated.money < permit.offer.bid.calibrated.money
+    assert not permit.clamped
+    assert permit.max_output_tokens is None
+
+
+async def test_less_than_is_useful_is_refused() -> None:
+    stage = await nearly_spent(16)
+    with pytest.raises(BudgetExceeded):
+        await admit(stage, stage.request(1_000, stream=True))
+
+
+async def test_new_requests_wait_while_a_stream_under_way_waits_for_more() -> None:
+    stage = await nearly_spent(1_000)
+    first = await admit(stage, stage.request(1_000, stream=True))
+    assert await first.extend(Amounts(1_000 * TOKEN_NANO, 1_000)) == "no_room"
+    waiting = asyncio.create_task(admit(stage, stage.request(20)))
+    await turns()
+    assert stage.admission.queue.waiting == 1
+    first.release()
+    (await waiting).release()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.ledger.book import Book
+from gateway.ledger.counters import STARVED_S
 from gateway.ledger.held import Settled
 from gateway.ledger.operations import (
     Amounts,
@@ -394,3 +395,63 @@ def test_tokens_are_corrected_by_a_settlement_and_given_back_by_a_release() -> N
     granted = admit(book, "c", bid(rates=(TOKENS,), rate_tokens=1))
     assert isinstance(granted, Granted)
     assert granted.rates[0].remaining == 16
+
+
+# --- a stream under way that finds no room for its extension comes first ---
+
+
+def metered(key: str = "b|all||total", **more: object) -> Bid:
+    return bid(claim(key, calibrated=True), money=200, calibrated=Amounts(40, 40), least=Amounts(10, 10), **more)
+
+
+def starving() -> Book:
+    """`a` and `b` hold 80 of 100, and `a` has asked for more than there is."""
+    book = Book()
+    admit(book, "a", metered())
+    admit(book, "b", metered())
+    assert book.extend("a", Amounts(30, 30), NOW_S) == "no_room"
+    return book
+
+
+def test_while_a_stream_waits_for_more_nothing_new_is_let_in() -> None:
+    book = starving()
+    assert admit(book, "c", bid(claim(), money=5)) == Refused(
+        (Denial("reserved", "b|all||total", "scope of b|all||total", 100, 0, 80),)
+    )
+    assert isinstance(admit(book, "d", bid(claim(enforced=False), money=5)), Granted), "what is only watched goes on"
+    assert book.extend("b", Amounts(5, 5), NOW_S) == "extended", "another stream is no new one"
+
+
+def test_only_where_it_found_no_room() -> None:
+    book = Book()
+    both = bid(claim("b|one||total", calibrated=True), claim("b|two||total", 1_000, calibrated=True), money=90)
+    admit(book, "a", both)
+    assert book.extend("a", Amounts(20, 20), NOW_S) == "no_room"
+    assert isinstance(admit(book, "b", bid(claim("b|two||total", 1_000), money=5)), Granted)
+    assert isinstance(admit(book, "c", bid(claim("b|one||total"), money=5)), Refused)
+
+
+@pytest.mark.parametrize("end", ["extended", "settled", "released", "orphaned", "late"])
+def test_it_keeps_others_off_until_it_is_fed_or_over(end: str) -> None:
+    book, now_s = starving(), NOW_S
+    if end == "extended":
+        assert book.extend("a", Amounts(10, 10), NOW_S) == "extended"
+    elif end == "settled":
+        book.settle("a", Amounts(40, 40), NOW_S)
+    elif end == "released":
+        book.release("a", NOW_S)
+    elif end == "orphaned":
+        book.orphan("a", NOW_S)
+    else:
+        now_s += STARVED_S
+        assert isinstance(admit(book, "c", bid(claim(), money=5), now_s=now_s - 0.01), Refused)
+    assert isinstance(admit(book, "c", bid(claim(), money=5), now_s=now_s), Granted)
+
+
+def test_what_is_spent_is_told_as_such_all_the_same() -> None:
+    book = starving()
+    book.settle("b", Amounts(45, 45), NOW_S)
+    assert book.extend("a", Amounts(30, 30), NOW_S) == "no_room"
+    refused = admit(book, "c", bid(claim(), money=60))
+    assert isinstance(refused, Refused)
+    assert refused.denials[0].cause == "posted"

@@ -14,7 +14,7 @@ from routing.money import PICO_PER_NANO, NanoUsd
 RATE = 15_000
 """Pico-USD a token: 15 nano-USD."""
 PLAIN = Metering(tokens_per_event=1, tokens_per_s=400, cancel_s=0.5, read_ahead_tokens=0)
-"""Margin 201, step 1, lookahead 100."""
+"""Margin 201, step 1, lookahead 128."""
 
 
 def money(tokens: int, input_money: int = 0, rate: int = RATE) -> NanoUsd:
@@ -30,8 +30,8 @@ def meter(paid_tokens: int, *, metering: Metering = PLAIN, most_tokens: int = 10
 
 def test_it_asks_ahead_and_ends_in_time() -> None:
     watched = meter(1_000)
-    assert watched.count(1_000 - 201 - 1 - 100) == GO_ON
-    assert watched.count(1_000 - 201 - 1 - 99) == money(256)
+    assert watched.count(1_000 - 201 - 1 - 128) == GO_ON
+    assert watched.count(1_000 - 201 - 1 - 127) == money(256)
     assert watched.count(1_000 - 201 - 1) == GO_ON, "the answer to the question is awaited"
     assert watched.count(1_000 - 201) == END
 
@@ -41,25 +41,36 @@ def test_an_extension_lets_it_go_on() -> None:
     more = watched.count(750)
     watched.extended(more)
     assert watched.reserved == money(1_256, 1_000)
-    assert watched.count(1_256 - 201 - 1 - 100) == GO_ON
-    assert watched.count(1_256 - 201 - 1 - 99) > GO_ON
+    assert watched.count(1_256 - 201 - 1 - 128) == GO_ON
+    assert watched.count(1_256 - 201 - 1 - 127) > GO_ON
 
 
 def test_a_long_answer_asks_for_more_at_a_time() -> None:
     assert meter(10_000).count(9_750) == money(9_750 // 4)
 
 
-def test_after_a_refusal_it_asks_for_less_and_less_often() -> None:
+def test_after_a_refusal_it_asks_for_less_at_once_then_now_and_then() -> None:
     watched = meter(1_000)
     assert watched.count(700) == money(256)
-    watched.refused()
-    assert watched.count(732) == GO_ON
-    assert watched.count(733) == money(128)
-    watched.refused()
-    assert watched.count(766) == money(64)
-    watched.refused()
-    assert watched.count(798) == GO_ON
-    assert watched.count(799) == END
+    assert [watched.refused() for _ in range(4)] == [money(128), money(64), money(32), GO_ON]
+    assert watched.count(716) == GO_ON
+    assert watched.count(717) == money(32)
+    assert watched.refused() == GO_ON
+    assert watched.count(733) == GO_ON
+    assert watched.count(734) == money(32)
+    watched.extended(money(32))
+    assert watched.count(735) == money(256), "there is room again"
+    assert [watched.refused() for _ in range(4)][-1] == GO_ON
+    assert watched.count(830) == money(32)
+    assert watched.refused() == GO_ON
+    assert watched.count(831) == END
+
+
+def test_a_slow_stream_asks_as_many_tokens_ahead() -> None:
+    slow = Metering(tokens_per_event=1, tokens_per_s=20, cancel_s=0.5)
+    watched = meter(1_000, metering=slow)
+    assert watched.count(1_000 - 11 - 1 - 128) == GO_ON
+    assert watched.count(1_000 - 11 - 1 - 127) > GO_ON
 
 
 def test_the_strict_bound_is_enough() -> None:
@@ -114,9 +125,9 @@ def test_a_stream_that_nobody_watched_may_have_run_at_its_full_speed() -> None:
 
 
 def test_less_than_the_opening_ends_at_once() -> None:
-    assert meter(opening_tokens(PLAIN) - 101).count(0) == END
+    assert meter(opening_tokens(PLAIN) - 129).count(0) == END
     assert meter(opening_tokens(PLAIN)).count(0) == GO_ON
-    assert opening_tokens(PLAIN, answers=3) == 3 * (1 + 201 + 100)
+    assert opening_tokens(PLAIN, answers=3) == 3 * (1 + 201 + 128)
 
 
 # --- any provider that keeps its word ---
@@ -169,5 +180,4 @@ def test_everything_generated_was_reserved(
             watched.extended(asked)
             asked = NanoUsd(0)
         elif asked and answer == "refuse":
-            watched.refused()
-            asked = NanoUsd(0)
+            asked = watched.refused()

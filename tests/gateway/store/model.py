@@ -28,6 +28,7 @@ from gateway.ledger.reservation import State, after
 
 GRID = 2**22
 SLACK = Fraction(1, 10**9)
+STARVED_S = 2.0
 NOTHING = Amounts(0, 0)
 
 
@@ -108,6 +109,10 @@ class Model:
     passed: dict[str, list[tuple[float, int, int | None]]] = field(default_factory=dict)
     """By cell: when, how many units, and None, or what they turned out to have been."""
     adjusted: set[str] = field(default_factory=set)
+    starved: dict[str, float] = field(default_factory=dict)
+    """Counters that a stream under way waits for, and until when."""
+    starving: set[str] = field(default_factory=set)
+    """Reservations whose last extension found no room."""
 
     # --- counters ---
 
@@ -217,18 +222,22 @@ class Model:
     def _short(self, claim: Claim, bid: Bid, now_s: float) -> bool:
         return wanted(claim, bid.strict, bid.calibrated) > self.room(claim, now_s)
 
+    def _keeps_off(self, claim: Claim, now_s: float) -> bool:
+        return now_s < self.starved.get(claim.key, 0.0)
+
     def _fit(self, bid: Bid, now_s: float) -> tuple[Amounts, Amounts] | No:
         """What is granted, strict and calibrated; or the gravest denial."""
         causes: list[tuple[Cause, str]] = []
         rooms: dict[tuple[bool, Unit], list[int]] = {}
         for claim in bid.claims:
-            if not claim.enforced or not self._short(claim, bid, now_s):
+            starved = self._keeps_off(claim, now_s)
+            if not claim.enforced or not (starved or self._short(claim, bid, now_s)):
                 continue
             room = self.room(claim, now_s)
             if claim.unit in (Unit.MONEY, Unit.TOKENS):
                 want = wanted(claim, bid.strict, bid.calibrated)
                 least = min(want, bid.least[claim.unit])
-                if room >= least:
+                if room >= least and not starved:
                     rooms.setdefault((claim.calibrated, claim.unit), []).append(room)
                     continue
                 spent = least > self.limit(claim) - self.posted(claim.key, now_s)
@@ -259,13 +268,27 @@ class Model:
         if any(self._run_cause(run, now_s) == "closed" for run in held.ticket.runs):
             return "gone"
         claims = [c for c in held.bid.claims if c.calibrated and c.unit in (Unit.MONEY, Unit.TOKENS)]
+        short = set()
         for claim in claims:
             room = self.limits[claim.key][1] - self.posted(claim.key, now_s) - self.reserved(claim.key)
             if claim.enforced and more[claim.unit] > room:
-                return "no_room"
-        if held.metered:
-            held.calibrated = Amounts(held.calibrated.money + more.money, held.calibrated.tokens + more.tokens)
+                short.add(claim.key)
+        if not held.metered:
+            return "extended"
+        self._feed(held)
+        if short:
+            self.starving.add(id)
+            self.starved |= dict.fromkeys(short, now_s + STARVED_S)
+            return "no_room"
+        held.calibrated = Amounts(held.calibrated.money + more.money, held.calibrated.tokens + more.tokens)
         return "extended"
+
+    def _feed(self, held: Reservation) -> None:
+        if held.ticket.id in self.starving:
+            self.starving.discard(held.ticket.id)
+            for claim in held.bid.claims:
+                if claim.calibrated:
+                    self.starved.pop(claim.key, None)
 
     def settle(self, id: str, spent: Amounts, now_s: float) -> None:
         held = self.reservations.get(id)
@@ -283,6 +306,7 @@ class Model:
         if held is None or (state := after(held.state, "release")) is None:
             return
         if state == "released":
+            self._feed(held)
             self._correct_rates(held.bid, 0, now_s)
         else:
             self._post(held, Amounts(-held.charged.money, -held.charged.tokens), -1)
@@ -298,6 +322,7 @@ class Model:
         return held.charged
 
     def _post(self, held: Reservation, spent: Amounts, requests: int) -> None:
+        self._feed(held)
         amounts = (spent.money, spent.tokens, requests, 0)
         for claim in held.bid.claims:
             self.entries.append(Entry(claim.key, amounts[claim.unit], held.at_s, claim.bucket_s))

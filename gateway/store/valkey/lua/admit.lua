@@ -31,16 +31,17 @@ local function weigh(claims, strict, calibrated, least)
     if now_s < claim[START] or now_s >= claim[END] then
       return 'OUTSIDE'
     end
-    local room = room_of(claim)
+    local room, starved = room_of(claim)
+    starved = starved and claim[ENFORCED]
     local want = share(claim, sm, st, cm, ct)
     local unit = claim[UNIT]
     if not room then
       missing[#missing + 1] = index
-    elseif less(room, want) then
+    elseif starved or less(room, want) then
       local bar = unit <= TOKENS and less(least[unit], want) and least[unit] or want
       if not claim[ENFORCED] then
         over[#over + 1] = index
-      elseif less(room, bar) then
+      elseif starved or less(room, bar) then
         local now = call('HMGET', PREFIX .. 'c:' .. claim[KEY], 'limit', 'posted')
         failed[#failed + 1] = { 'claim', index, now[1], now[2], room, bar }
       else

@@ -1,5 +1,6 @@
 -- Counters: hashes `c:<key>` with limit, version, posted, room (= limit - posted - reserved), unit and scope.
--- Rolling ones also have bucket (its length in seconds), first (the oldest bucket that counts) and b<number> each.
+-- Rolling ones also have bucket (its length in seconds), first (the oldest bucket that counts) and b<number> each. One in
+-- which a stream's extension found no room has starved: until then (microseconds) nothing new is admitted there.
 
 local BIG = 9007199254740992
 local DAY_MS = 86400000
@@ -148,10 +149,11 @@ local function undo()
   end
 end
 
--- The room of a claim's counter, as text, after bringing limit and buckets up to date. Nil: it has to be seeded.
+-- The room of a claim's counter, as text, after bringing limit and buckets up to date, and whether it is for a stream
+-- under way. Nil: it has to be seeded.
 local function room_of(claim)
   local counter = PREFIX .. 'c:' .. claim[KEY]
-  local have = call('HMGET', counter, 'room', 'version', 'first')
+  local have = call('HMGET', counter, 'room', 'version', 'first', 'starved')
   if not have[1] then
     if not starts_at_zero(claim[KEY]) then
       return nil
@@ -169,7 +171,7 @@ local function room_of(claim)
     roll(counter, claim[BUCKET], tonumber(have[3]))
     changed = true
   end
-  return changed and call('HGET', counter, 'room') or have[1]
+  return changed and call('HGET', counter, 'room') or have[1], have[4] and now_us < tonumber(have[4])
 end
 
 -- What a claim wants, or has reserved, of these amounts.

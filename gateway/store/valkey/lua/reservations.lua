@@ -5,7 +5,7 @@ local FINISHED_MS = 3600000
 local ORPHANED_MS = 7 * DAY_MS
 
 local FIELDS = { 'state', 'at', 'window', 'owner', 'via', 'body', 'rates', 'counted', 'sm', 'st', 'cm', 'ct', 'metered',
-  'money', 'tokens', 'more', 'amount', 'left' }
+  'money', 'tokens', 'more', 'amount', 'left', 'starved' }
 
 local function find(id)
   local have = call('HMGET', PREFIX .. 'r:' .. id, unpack(FIELDS))
@@ -80,11 +80,25 @@ local function own(found)
   return found.at ~= found.window and ' ' .. found.at or ''
 end
 
+-- Its extension found no room before: it is starved no more. Others that are in the same counters say so again when they
+-- ask again.
+local function feed(found)
+  call('HDEL', found.key, 'starved')
+  for _, claim in ipairs(claims_held(found)) do
+    if claim[CALIBRATED] then
+      call('HDEL', PREFIX .. 'c:' .. claim[KEY], 'starved')
+    end
+  end
+end
+
 -- The end of a pending reservation: reserved amounts go back, what was spent is posted.
 -- Whether any of its counters is one of money.
 local function finish(found, state, money, tokens, requests)
   local at_us = tonumber(found.at)
   local governed = false
+  if found.starved then
+    feed(found)
+  end
   for _, claim in ipairs(claims_held(found)) do
     governed = governed or claim[UNIT] == MONEY
     local back = share(claim, found.sm, found.st, found.cm, found.ct)
