@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
+from routing.hedge import HedgeSettings
 from routing.money import Price
 
 
@@ -60,6 +61,8 @@ class Model:
     deployments: tuple[Deployment, ...]
     created_s: int = 0
     owner: str = "farebox"
+    hedge: HedgeSettings | None = None
+    """When a second deployment is called beside the first; None: never."""
 
 
 @dataclass(frozen=True, slots=True)

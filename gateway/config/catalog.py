@@ -8,6 +8,8 @@ from gateway.config.models.models import Deployment as WrittenDeployment
 from gateway.config.models.models import Model as WrittenModel
 from gateway.config.prices import Priced, Prices
 from gateway.config.problems import YamlPath, dotted
+from gateway.config.resilience import hedge_settings
+from gateway.config.snapshot import Timeouts
 from gateway.config.validate import Tree
 from gateway.config.wildcards import Pattern, Wildcards
 from routing.catalog import Catalog, Deployment, Model, WildcardModel
@@ -22,6 +24,8 @@ class CatalogBuilder:
         self._prices = prices
         self._deployments: dict[str, tuple[YamlPath, WrittenDeployment, Deployment]] = {}
         self.patterns: list[Pattern] = []
+        self.timeouts: dict[str, Timeouts] = {}
+        """Of deployments that have their own, by id."""
 
     def build(self) -> tuple[Catalog, Wildcards | None]:
         """The catalog, and what resolves its wildcards."""
@@ -33,7 +37,9 @@ class CatalogBuilder:
                 continue
             deployments = tuple(self._all_deployments(name, written))
             if deployments:
-                models[name] = Model(name, deployments, owner=deployments[0].provider)
+                models[name] = Model(
+                    name, deployments, owner=deployments[0].provider, hedge=hedge_settings(written.hedge)
+                )
                 aliases |= dict.fromkeys(written.aliases, name)
         resolver = Wildcards(self.patterns, self._prices) if self.patterns else None
         wildcards = tuple(pattern.wildcard for pattern in resolver.patterns) if resolver else ()
@@ -82,6 +88,8 @@ class CatalogBuilder:
             context_tokens=priced.context_tokens,
             **declared(spec, provider),
         )
+        if spec.timeouts is not None:
+            self.timeouts[deployment_id] = Timeouts(**spec.timeouts.model_dump())
         self._deployments[deployment_id] = (path, spec, deployment)
         return deployment
 

@@ -19,6 +19,7 @@ from gateway.config.policies import load_policies
 from gateway.config.prices import Prices, load_table
 from gateway.config.problems import ConfigError, YamlPath, dotted
 from gateway.config.references import check_references
+from gateway.config.resilience import build_resilience
 from gateway.config.snapshot import (
     AdminSettings,
     MetricsSettings,
@@ -110,6 +111,8 @@ class Compiler:
             queue=QueueSettings(**raw.queue.model_dump()),
             runs=RunSettings(**raw.runs.model_dump()),
             limits_version=limits_version(files),
+            resilience=build_resilience(raw),
+            timeouts={} if builder is None else builder.timeouts,
             budget_status=raw.budget_status,
             warnings=tuple(map(str, sorted(tree.document.warnings))),
             folders=tuple(dict.fromkeys([*self._sources.folders, self._folder / raw.policies])),

@@ -14,8 +14,11 @@ from typing import Literal, Protocol
 from gateway.guard.settings import DEFAULT_LOOPS, LoopRule, VelocityRule
 from gateway.identity.keys import KeyRecord
 from gateway.ledger.budgets import NO_LIMITS, Budget, RateLimit, Reserve, RunLimits
+from routing.attempts import AttemptRules
+from routing.breaker import BreakerSettings
 from routing.catalog import Catalog, Model
 from routing.policy import Policy
+from routing.retry_budget import RetryBudgetSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,15 @@ class QueueSettings:
     wait_s: float = 5.0
     max_waiting: int = 1_000
     """Requests that may wait for one scope; the next is refused at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resilience:
+    """What is done on a provider's bad day."""
+
+    breaker: BreakerSettings = field(default_factory=BreakerSettings)
+    attempts: AttemptRules = field(default_factory=AttemptRules)
+    retry_budget: RetryBudgetSettings = field(default_factory=RetryBudgetSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +245,9 @@ class Snapshot:
     runs: RunSettings = RunSettings()
     limits_version: int = 0
     """Of budgets and limits, comparable between gateways: the newest configuration file's time, in milliseconds."""
+    resilience: Resilience = Resilience()
+    timeouts: Mapping[str, Timeouts] = field(default_factory=dict)
+    """Of deployments that have their own, by id; the others have their endpoint's."""
     budget_status: int = 402
     """The status of a request that a budget refuses for good: 402, 422 or 429."""
     warnings: tuple[str, ...] = ()

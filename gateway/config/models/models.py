@@ -10,6 +10,8 @@ from pydantic_core import PydanticCustomError
 from gateway.config.models.base import Count, Flag, ModelName, ProviderId, Text, Written
 from gateway.config.models.governance import Metering
 from gateway.config.models.prices import Price
+from gateway.config.models.providers import ProviderTimeouts
+from gateway.config.models.resilience import Hedge
 
 MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
 
@@ -42,6 +44,7 @@ class Deployment(Written):
     image_tokens: Count | None = Field(
         None, description="The most that one image counts for. Default: as its model's family documents."
     )
+    timeouts: ProviderTimeouts | None = Field(None, description="Instead of its provider's.")
 
 
 class Model(Written):
@@ -71,6 +74,11 @@ class Model(Written):
         None, description="For a single deployment: the field that bounds an answer where the client names none."
     )
     image_tokens: Count | None = Field(None, description="For a single deployment: the most that one image counts for.")
+    timeouts: ProviderTimeouts | None = Field(None, description="For a single deployment: instead of its provider's.")
+    hedge: Hedge | None = Field(
+        None,
+        description="Call the next deployment too when the first byte is late; the first to answer wins.",
+    )
 
     @model_validator(mode="after")
     def _one_form(self) -> Model:

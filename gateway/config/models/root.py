@@ -14,6 +14,7 @@ from gateway.config.models.identity import Agent, Key, Org, Team
 from gateway.config.models.models import Model
 from gateway.config.models.prices import Unpriced, UnpricedRule
 from gateway.config.models.providers import Provider
+from gateway.config.models.resilience import Breaker, Fallback, Retries
 from gateway.config.models.server import Admin, Metrics, Server, Simulator, Storage
 
 
@@ -62,6 +63,13 @@ class RawConfig(Written):
     models: Annotated[dict[ModelName, Model], EmptyIsNone] = Field(
         {},
         description="What clients can ask for, by name. A wildcard such as `openai/*` stands for all of a provider's.",
+    )
+    breaker: Breaker = Field(
+        Breaker.model_construct(), description="When a deployment that fails is left alone, and how it is tried again."
+    )
+    retries: Retries = Field(Retries.model_construct(), description="Trying again where it was tried before.")
+    fallback: Fallback = Field(
+        Fallback.model_construct(), description="For which failures a model's next deployment is called."
     )
     orgs: Annotated[dict[Id, Org], EmptyIsNone] = Field({}, description="Organisations. `default` always exists.")
     teams: Annotated[dict[Id, Team], EmptyIsNone] = Field({}, description="Teams. `default` always exists.")
