@@ -14,7 +14,7 @@ from gateway.wire.requests import ModelRequest
 class Events:
     """Looks at a stream's events and gives what the client is to see of them."""
 
-    __slots__ = ("_context", "_endpoint", "_include_usage", "_observe", "_settlement")
+    __slots__ = ("_context", "_endpoint", "_include_usage", "_observe", "_observer", "_settlement")
 
     def __init__(
         self, context: RequestContext, request: ModelRequest, endpoint: Endpoint, settlement: Settlement
@@ -23,7 +23,8 @@ class Events:
         self._include_usage = request.include_usage
         self._endpoint = endpoint
         self._settlement = settlement
-        self._observe = settlement.observer.observe
+        self._observer = settlement.observer
+        self._observe = self._observer.observe
 
     def pass_on(self, events: list[bytes]) -> bytes:
         """Observe events and join them as the client is to have them. Raises UpstreamCredentials, settled then."""
@@ -36,7 +37,7 @@ class Events:
             out = b"".join(
                 [event if (found := observe(event)) is None else self._usage_event(event, found) for event in events]
             )
-        if self._settlement.observer.failed:
+        if self._observer.failed:
             out = self._checked_error(out)
         if self._context.recorded_answer is not None:
             self._context.recorded_answer.append(out)
@@ -55,6 +56,6 @@ class Events:
         """The usage event as the client is to see it: with its cost, or not at all when it did not ask for it."""
         if not self._include_usage:
             return b"" if chunk.standalone else event
-        observer = self._settlement.observer
+        observer = self._observer
         assert observer.usage is not None, "a usage chunk was seen"  # noqa: S101 -- guards a programming error
         return chunk.with_cost(self._settlement.price(observer.usage, observer.service_tier, estimated=False).cost)

@@ -163,8 +163,8 @@ class Exchange:
         if usage is None:
             bill = settlement.size("ok", 0, answer.text_bytes, service_tier=answer.service_tier)
         else:
-            tier = answer.service_tier
-            bill = settlement.settle("ok", usage, estimated=False, service_tier=tier, cut=answer.cut)
+            tier, cut = answer.service_tier, context.permit is not None and answer.cut
+            bill = settlement.settle("ok", usage, estimated=False, service_tier=tier, cut=cut)
         context.outcome = "ok"
         await self._whole(response, body, bill.cost)
 

@@ -17,13 +17,14 @@ from routing.money import NanoUsd, Usage
 
 _UNREAD_BYTES = 4_096
 """More than the events of a moment."""
+_NOT_RESERVED = NanoUsd(0)
 _PURPOSES = {"ok": "useful", "shortened": "useful", "cancelled": "cancelled", "drained": "cancelled"}
 
 
 class Settlement:
     """Settles one attempt, once."""
 
-    __slots__ = ("_context", "_recorder", "_request", "attempt", "meter", "observer")
+    __slots__ = ("_context", "_observer", "_recorder", "_request", "attempt", "meter")
 
     def __init__(self, context: RequestContext, request: ModelRequest, attempt: Attempt, recorder: Recorder) -> None:
         self._context = context
@@ -33,7 +34,16 @@ class Settlement:
         permit = context.permit
         self.meter = None if permit is None else permit.offer.meter(permit.reserved, permit.max_output_tokens)
         """Counts the stream, where what is reserved for it is less than its bound."""
-        self.observer = StreamObserver(request.profile.answers, remember=self.meter is not None)
+        self._observer: StreamObserver | None = None
+
+    @property
+    def observer(self) -> StreamObserver:
+        """What was seen of its stream. Made when it is first asked for: whole answers need none."""
+        observer = self._observer
+        if observer is None:
+            answers = self._request.profile.answers
+            observer = self._observer = StreamObserver(answers, remember=self.meter is not None)
+        return observer
 
     @property
     def done(self) -> bool:
@@ -161,10 +171,13 @@ class Settlement:
         attribution, now_s = context.attribution, time.time()
         assert principal is not None  # noqa: S101 -- guards a programming error
         assert route is not None  # noqa: S101 -- as above
-        first_byte_s = attempt.first_byte_s
-        reserved_at_s = 0.0
-        if permit is not None and permit.granted.at_s != permit.window_at_s:
-            reserved_at_s = permit.granted.at_s
+        first_byte_s, ended_s = attempt.first_byte_s, time.monotonic()
+        if permit is None:
+            run_path = f"{principal.agent}/{attribution.run}" if attribution.run else ""
+            window_at_s, reserved, reserved_at_s = now_s, _NOT_RESERVED, 0.0
+        else:
+            run_path, window_at_s, reserved = permit.run_path, permit.window_at_s, permit.reserved
+            reserved_at_s = permit.granted.at_s if permit.granted.at_s != window_at_s else 0.0
         return ChargePosted(
             f"{context.request_id}.{attempt.number}",
             context.request_id,
@@ -186,17 +199,13 @@ class Settlement:
             outcome,
             _PURPOSES.get(outcome, "failed"),
             attempt.status,
-            (time.monotonic() - attempt.sent_s) * 1000,
+            (ended_s - attempt.sent_s) * 1000,
             None if first_byte_s is None else (first_byte_s - attempt.sent_s) * 1000,
-            permit.run_path
-            if permit is not None
-            else f"{principal.agent}/{attribution.run}"
-            if attribution.run
-            else "",
+            run_path,
             attribution.user,
             attribution.tags,
-            now_s if permit is None else permit.window_at_s,
+            window_at_s,
             "released" if bill.usage is NOTHING else "settled",
-            NanoUsd(0) if permit is None else permit.reserved,
+            reserved,
             reserved_at_s,
         )

@@ -47,8 +47,12 @@ class WholeAnswer(NamedTuple):
     """Size of the generated part, for an estimate."""
     failed: bool = False
     """True for an error in the guise of an answer (status 200, `error` and nothing generated), as OpenRouter sends."""
-    cut: bool = False
-    """An answer reached its bound on tokens: it would have become longer."""
+    choices: msgspec.Raw = msgspec.Raw(b"")
+
+    @property
+    def cut(self) -> bool:
+        """Whether an answer reached its bound on tokens: it would have become longer."""
+        return _LENGTH in bytes(self.choices)  # inside of texts the quotes are escaped
 
 
 class MalformedAnswer(ValueError):
@@ -66,9 +70,8 @@ def read_answer(body: bytes) -> WholeAnswer:
         return _read_odd_answer(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedAnswer(str(error)) from None
-    text_bytes = len(memoryview(answer.choices))
-    cut = _LENGTH in bytes(answer.choices)  # inside of texts the quotes are escaped
-    return WholeAnswer(normalise(answer.usage), answer.service_tier, text_bytes, answer.failed, cut)
+    choices = answer.choices
+    return WholeAnswer(normalise(answer.usage), answer.service_tier, len(memoryview(choices)), answer.failed, choices)
 
 
 def _read_odd_answer(body: bytes) -> WholeAnswer:
