@@ -201,7 +201,7 @@ class Services:
         await self._parts.keysync.refresh()
         return revoked
 
-    async def rotate_key(self, key_id: str, overlap_s: float) -> tuple[str, KeyRecord] | None:
+    async def rotate_key(self, key_id: str, overlap_s: float | None) -> tuple[str, KeyRecord] | None:
         """Replace a stored key; None when there is none that works."""
         rotated = await self._parts.keystore.rotate(key_id, overlap_s)
         await self._parts.keysync.refresh()

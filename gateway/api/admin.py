@@ -66,7 +66,12 @@ class Rotation(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    overlap_s: float = Field(default=0, ge=0, le=CENTURY_S, description="Seconds for which the old key still works.")
+    overlap_s: float | None = Field(
+        default=None,
+        ge=0,
+        le=CENTURY_S,
+        description="Seconds for which the old key still works. Left out: none, or the rest of an earlier overlap.",
+    )
 
 
 _bearer = HTTPBearer(auto_error=False, description="The admin key (FAREBOX_ADMIN_KEY) or the viewer key.")

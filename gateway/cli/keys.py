@@ -101,17 +101,19 @@ def revoke(key_id: KeyId, config: Config = _DEFAULT_CONFIG, as_json: Json = Fals
 @keys.command()
 def rotate(
     key_id: KeyId,
-    overlap: Annotated[str, typer.Option(help="How long the old key still works, such as 1h.")] = "0s",
-    expires: Annotated[str, typer.Option(help="When the new key ends; when the old one would have, if left out.")] = "",
+    overlap: Annotated[str, typer.Option(help="How long the old key still works (1h); not at all if left out.")] = "",
+    expires: Annotated[str, typer.Option(help="When the new key ends; at the old one's own end, if left out.")] = "",
     config: Config = _DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
     """Replace a key by a new one of the same agent, name and models, and print that.
 
+    A key that was replaced before still ends with its overlap, whatever comes after it.
+
     Example: farebox keys rotate fb-k3m8q2xw --overlap 1h
     """
     overlap_s = _duration_s(overlap)
-    if overlap_s is None:
+    if overlap and overlap_s is None:
         _fail(f"`{overlap}` is no length of time; write 30m, 1h or 2d", USAGE)
     expires_at_s = _moment(expires)
     snapshot, key_id = load_or_exit(config), _public_part(key_id)

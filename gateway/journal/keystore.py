@@ -15,7 +15,7 @@ from gateway.journal.database import Database
 from gateway.journal.engine import AsyncConnection
 from gateway.journal.rows import to_s, to_us
 from gateway.journal.sessions import reading, writing
-from gateway.journal.tables import keys
+from gateway.journal.tables import key_overlaps, keys
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 """32 letters and digits that nobody mistakes for one another: 5 bits each."""
@@ -97,12 +97,14 @@ class KeyStore:
             return found is not None
 
     async def rotate(
-        self, key_id: str, overlap_s: float = 0.0, expires_at_s: float | None = None
+        self, key_id: str, overlap_s: float | None = None, expires_at_s: float | None = None
     ) -> tuple[str, KeyRecord] | None:
         """Replace a key by a new one of the same agent, name, models and run; the old one works for `overlap_s` more.
 
-        The new key ends when the old one would have ended, unless `expires_at_s` says otherwise: replacing a key must
-        not quietly prolong it. None when there is no such key, or it does not work any more.
+        The new key has the end that the old one had of its own, unless `expires_at_s` says otherwise: replacing a key
+        must not quietly prolong it. One that was replaced before ends with its overlap, which was never its own end;
+        without an `overlap_s` that overlap stays, and any other key ends now. None when there is no such key, or it
+        does not work any more.
         """
         now_s = self._now()
         async with writing(self._engine) as connection:
@@ -112,10 +114,16 @@ class KeyStore:
             ends_s = float("inf") if old.expires_at_s is None else old.expires_at_s
             if ends_s <= now_s:
                 return None
-            made = await self._insert(connection, old if expires_at_s is None else _ending(old, expires_at_s))
-            if overlap_s > 0:
+            before = (await connection.execute(select(key_overlaps).where(key_overlaps.c.key_id == key_id))).first()
+            own_end_us = _columns(old)["expires_at_us"] if before is None else before.expires_at_us
+            if expires_at_s is None and own_end_us is not None:
+                expires_at_s = to_s(own_end_us)
+            made = await self._insert(connection, old._replace(expires_at_s=expires_at_s))
+            if overlap_s:
+                if before is None:
+                    await connection.execute(insert(key_overlaps).values(key_id=key_id, expires_at_us=own_end_us))
                 await self._set(connection, key_id, expires_at_us=to_us(min(ends_s, now_s + overlap_s)))
-            else:
+            elif before is None or overlap_s is not None:
                 await self._set(connection, key_id, revoked_at_us=to_us(now_s))
             return made
 
@@ -142,6 +150,7 @@ class KeyStore:
             .order_by(keys.c.expires_at_us)
             .limit(_DROPPED_AT_A_TIME)
         )
+        await connection.execute(delete(key_overlaps).where(key_overlaps.c.key_id.in_(ended.scalar_subquery())))
         await connection.execute(delete(keys).where(keys.c.id.in_(ended.scalar_subquery())))
 
     async def _insert(self, connection: AsyncConnection, like: KeyRecord) -> tuple[str, KeyRecord]:
@@ -164,10 +173,6 @@ class KeyStore:
     async def _highest_revision(self, connection: AsyncConnection) -> int:
         highest = await connection.execute(select(func.coalesce(func.max(keys.c.revision), 0)))
         return int(highest.scalar_one())
-
-
-def _ending(record: KeyRecord, at_s: float) -> KeyRecord:
-    return record._replace(expires_at_s=at_s)
 
 
 def _columns(record: KeyRecord) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from sqlalchemy import (
 
 from routing.money import Usage
 
-HEAD = "0002"
+HEAD = "0003"
 """The migration that the tables below are the result of."""
 
 metadata = MetaData()
@@ -141,6 +141,21 @@ keys = Table(
     _integer("revoked_at_us", nullable=True),
     Column("revision", BigInteger, nullable=False, unique=True),
     _maybe_text("run"),
+)
+
+key_overlaps = Table(
+    "key_overlaps",
+    metadata,
+    Column("key_id", Text, primary_key=True, nullable=False),
+    _integer("expires_at_us", nullable=True),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    *(Column(name, Text, primary_key=True, nullable=False) for name in ("budget", "value", "period")),
+    Column("share_ppm", BigInteger, primary_key=True, nullable=False),
+    _integer("at_us"),
 )
 
 learned = Table(

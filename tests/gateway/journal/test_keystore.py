@@ -112,6 +112,21 @@ async def test_an_overlap_shortens_the_old_key_and_never_prolongs_it(
     assert (kept.expires_at_s, kept.revoked_at_s) == (NOW_S + overlap_ends_after_s, None)
 
 
+@pytest.mark.parametrize("own_end_s", [None, NOW_S + 86_400])
+async def test_the_end_of_an_overlap_is_not_the_next_keys(
+    store: KeyStore, clock: Clock, own_end_s: float | None
+) -> None:
+    _, old = await store.create("crawler", expires_at_s=own_end_s)
+    await store.rotate(old.id, overlap_s=60)
+    clock.now_s += 30
+    made = [await store.rotate(old.id), await store.rotate(old.id, overlap_s=10), await store.rotate(old.id, 999)]
+    assert [None if each is None else each[1].expires_at_s for each in made] == [own_end_s] * 3
+    [kept] = [record for record in await store.list() if record.id == old.id]
+    assert (kept.expires_at_s, kept.revoked_at_s) == (NOW_S + 40, None), "the overlap stays, or gets shorter"
+    assert await store.rotate(old.id, overlap_s=0) is not None
+    assert await store.rotate(old.id) is None, "it does not work any more"
+
+
 async def test_a_key_of_one_run_stays_one_when_it_is_replaced(store: KeyStore) -> None:
     _, old = await store.create("crawler", run="crawler/42", expires_at_s=NOW_S + 60)
     made = await store.rotate(old.id)
