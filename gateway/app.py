@@ -23,6 +23,7 @@ from gateway.config.reload import SnapshotHolder
 from gateway.config.snapshot import Snapshot
 from gateway.governance import Governance
 from gateway.identity.keyring import KeyRing
+from gateway.journal.alerts import AlertLog
 from gateway.journal.development import ensure_development_key
 from gateway.journal.keystore import KeyStore
 from gateway.journal.keysync import KeySync
@@ -161,7 +162,8 @@ class App:
         await self._learned.load()
         self._learned.start()
         self.services = self._assemble(store)
-        self._alerts = BudgetAlerts(self.services.governance.alerting, self._recorder.record)
+        told = AlertLog(self._journal.database)
+        self._alerts = BudgetAlerts(self.services.governance.alerting, told, self._recorder.record)
         self._alerts.start()
         self._listeners = self._make_listeners(host, port)
         if snapshot.auth:
