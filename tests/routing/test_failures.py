@@ -21,9 +21,8 @@ def test_what_another_candidate_cannot_mend_does_not_count_against_this_one() ->
 
 
 def test_the_documentation_has_the_table() -> None:
-    rows = re.findall(
-        r"^\| `(\w+)`[^|]*\| ([^|]+) \| (?:`(\w+)`|-) \| ([^|]+) \|$", PAGE.read_text("utf-8"), re.MULTILINE
-    )
+    row = re.compile(r"^\| `(\w+)`[^|]*\| ([^|]+) \| (?:`(\w+)`|-) \| ([^|]+) \|$", re.MULTILINE)
+    rows = row.findall(PAGE.read_text("utf-8"))
     documented = {kind: (breaker, fallback or None, again) for kind, breaker, fallback, again in rows}
     assert list(documented) == list(MEANINGS)
     rules = AttemptRules()
