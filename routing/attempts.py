@@ -176,7 +176,7 @@ def _ended_s(tried: Tried) -> float:
 
 
 def _first(view: Sequence[Candidate], now_s: float) -> Step:
-    admitted = tuple(index for index, each in enumerate(view) if each.admits != "no")
+    admitted = tuple([index for index, each in enumerate(view) if each.admits != "no"])
     if admitted:
         return Call(admitted, "first")
     reason: Reason = "parked" if view and all(each.parked for each in view) else "breakers_open"

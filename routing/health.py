@@ -34,14 +34,16 @@ class _Provider:
 
 
 class _Watched:
-    __slots__ = ("breaker", "listed", "provider", "retries")
+    __slots__ = ("breaker", "listed", "provider", "retries", "well")
 
-    def __init__(self, breaker: Breaker, provider: _Provider, retries: RetryBudget) -> None:
+    def __init__(self, breaker: Breaker, provider: _Provider, retries: RetryBudget, well: Candidate) -> None:
         self.breaker = breaker
         self.listed = False
         """`watch` was asked for it: it stays until `forget` is."""
         self.provider = provider
         self.retries = retries
+        self.well = well
+        """What to say of it while nothing is wrong."""
 
 
 class Health:
@@ -69,6 +71,7 @@ class Health:
         if found is None:
             found = self._add(deployment)
         found.listed = True
+        found.well = _well(deployment)
         found.breaker.configure(settings or self._settings)
 
     def _add(self, deployment: Deployment) -> _Watched:
@@ -81,7 +84,7 @@ class Health:
             self._providers[deployment.provider] = provider
         breaker = Breaker(deployment.id, self._settings, self._report)
         provider.deployments[deployment.id] = breaker
-        watched = _Watched(breaker, provider, RetryBudget(self._retry_budget))
+        watched = _Watched(breaker, provider, RetryBudget(self._retry_budget), _well(deployment))
         self._deployments[deployment.id] = watched
         return watched
 
@@ -126,6 +129,8 @@ class Health:
         mine, above = watched.breaker, watched.provider.breaker
         admits = _both(mine.admits(now_s), above.admits(now_s))
         may_retry = watched.retries.allows(now_s)
+        if admits == "yes" and may_retry:
+            return watched.well
         if admits != "no":
             return Candidate(admits, now_s, False, may_retry, deployment.context_tokens)
         retry_at_s = max(mine.retry_at_s(now_s), above.retry_at_s(now_s))
@@ -208,6 +213,10 @@ class Health:
             breaker = self.breaker(name)
             if breaker is not None:
                 breaker.adopt(state, now_s)
+
+
+def _well(deployment: Deployment) -> Candidate:
+    return Candidate("yes", context_tokens=deployment.context_tokens)
 
 
 def _both(mine: Admits, above: Admits) -> Admits:

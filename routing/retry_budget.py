@@ -41,6 +41,8 @@ class RetryBudget:
     def allows(self, now_s: float) -> bool:
         """Whether there is room for one more retry. Only `take` makes it certain."""
         settings = self.settings
+        if self._retries.most < settings.floor:  # the usual case
+            return True
         room = settings.floor + settings.ratio * self._requests.count(now_s)
         return self._retries.count(now_s) + 1 <= room
 
