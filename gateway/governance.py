@@ -6,29 +6,20 @@ One per process; no HTTP in here. The application makes it of the same store, jo
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
 
 from gateway.config.snapshot import Snapshot
 from gateway.errors import InvalidField
 from gateway.identity.keys import Principal
-from gateway.journal.spend import RunSpend
 from gateway.ledger.operations import Run
 from gateway.ledger.report import BudgetLine
 from gateway.ledger.scopes import Labels
 from gateway.reports.budgets import Asked, Books, Entry, adjust, alerting_lines, budget_lines, reset
-from gateway.reports.runs import used
+from gateway.reports.runs import RunReport, report
 from gateway.reports.verify import Verification, verify
 from gateway.runs import ClosedRun, RunService, asking, no_such_run
 
 MAX_RUNS = 1_000
 """In one list."""
-
-
-class RunReport(NamedTuple):
-    """A run and what was used in it and below it."""
-
-    run: Run
-    used: RunSpend
 
 
 class Governance:
@@ -73,15 +64,15 @@ class Governance:
     async def list_runs(self, state: str | None, limit: int) -> list[RunReport]:
         """The latest runs."""
         runs = await asking(self._books.store.runs(state=state, limit=limit))
-        by_run = await used(self._books, [run.id for run in runs])
-        return [RunReport(run, by_run[run.id]) for run in runs]
+        return await report(self._books, runs)
 
     async def run(self, run_id: str) -> RunReport:
         """One run."""
         run = await asking(self._books.store.run(run_id))
         if run is None:
             raise no_such_run(run_id)
-        return RunReport(run, (await used(self._books, [run_id]))[run_id])
+        [found] = await report(self._books, [run])
+        return found
 
     async def pause(self, run_id: str, reason: str) -> Run:
         """Refuse a run's next requests until it is resumed; one that requests merely name becomes a run by this."""

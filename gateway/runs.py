@@ -25,11 +25,10 @@ from gateway.errors import (
     RunNotAllowed,
 )
 from gateway.identity.keys import KeyRecord, Principal
-from gateway.journal.spend import RunSpend
 from gateway.ledger.budgets import NO_LIMITS, RunLimits
 from gateway.ledger.operations import Opening, Origin, Run, RunRefused
 from gateway.reports.budgets import Books
-from gateway.reports.runs import used
+from gateway.reports.runs import RunReport, report
 from gateway.store.protocol import StoreUnavailable
 from routing.money import ZERO, NanoUsd, format_usd
 
@@ -133,10 +132,10 @@ class RunService:
         key, record = await self._make_key(snapshot, principal, answer)
         return OpenedRun(answer, key, record.expires_at_s, new)
 
-    async def show(self, principal: Principal, name: str) -> tuple[Run, RunSpend]:
+    async def show(self, principal: Principal, name: str) -> RunReport:
         """A run of the caller's, and what was used in it."""
-        run = await self._of(principal, name)
-        return run, (await used(self._parts.books, [run.id]))[run.id]
+        [found] = await report(self._parts.books, [await self._of(principal, name)])
+        return found
 
     async def close(self, principal: Principal, name: str) -> ClosedRun:
         """Close a run of the caller's and its sub-runs. Closing twice changes nothing and gives nothing back."""

@@ -8,7 +8,7 @@ from fastapi import FastAPI, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt
 
 from gateway.api.budgets import budget_object
-from gateway.api.runs import moment, run_object, used_object
+from gateway.api.runs import moment, report_object, run_object
 from gateway.errors import InvalidField
 from gateway.governance import MAX_RUNS, Governance
 from gateway.ledger.operations import Unit
@@ -91,12 +91,11 @@ def _add_runs(app: FastAPI, governance: Governance, viewer: list[Any], admin: li
         limit: Annotated[int, Query(ge=1, le=MAX_RUNS)] = 100,
     ) -> dict[str, Any]:
         found = await governance.list_runs(state, limit)
-        return {"data": [{**run_object(report.run), "used": used_object(report.used)} for report in found]}
+        return {"data": [report_object(each) for each in found]}
 
     @app.get("/admin/v1/runs/{agent}/{run}", dependencies=viewer, summary="One run")
     async def run(agent: Agent, run: Run) -> dict[str, Any]:
-        report = await governance.run(f"{agent}/{run}")
-        return {**run_object(report.run), "used": used_object(report.used)}
+        return report_object(await governance.run(f"{agent}/{run}"))
 
     @app.post("/admin/v1/runs/{agent}/{run}/pause", dependencies=admin, summary="Refuse a run's next requests")
     async def pause(agent: Agent, run: Run, why: Reason) -> dict[str, Any]:

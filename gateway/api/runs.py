@@ -19,9 +19,9 @@ from gateway.api.asgi import AsgiCall, AsgiReply, Receive, Scope
 from gateway.config.snapshot import Snapshot
 from gateway.errors import InvalidField, InvalidJson, MethodNotAllowed, NotFound
 from gateway.identity.keys import Principal
-from gateway.journal.spend import RunSpend
 from gateway.ledger.budgets import RunLimits
 from gateway.ledger.operations import Run
+from gateway.reports.runs import RunReport
 from gateway.runs import RunAsked, RunService
 from routing.money import NANO_PER_USD, NanoUsd, format_usd, parse_usd
 
@@ -77,8 +77,7 @@ async def serve_runs(
         closed = await service.close(principal, name)
         await answer_json(reply, 200, {**run_object(closed.run), "given_back_usd": format_usd(closed.given_back)})
     else:
-        run, used = await service.show(principal, name)
-        await answer_json(reply, 200, {**run_object(run), "used": used_object(used)})
+        await answer_json(reply, 200, report_object(await service.show(principal, name)))
 
 
 def _named(method: str, rest: str) -> tuple[str, bool]:
@@ -165,9 +164,14 @@ def run_object(run: Run) -> dict[str, Any]:
     }
 
 
-def used_object(used: RunSpend) -> dict[str, Any]:
-    """What a run has used, as people may see it."""
-    return {"cost_usd": format_usd(used.cost_nano_usd), "requests": used.requests, "tokens": used.tokens}
+def report_object(report: RunReport) -> dict[str, Any]:
+    """A run with what it has used, as people may see it."""
+    used, left = report.used, report.carve_left
+    return {
+        **run_object(report.run),
+        "carve_left_usd": None if left is None else format_usd(left),
+        "used": {"cost_usd": format_usd(used.cost_nano_usd), "requests": used.requests, "tokens": used.tokens},
+    }
 
 
 def moment(at_s: float) -> str:

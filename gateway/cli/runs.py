@@ -35,6 +35,7 @@ _COLUMNS = (
     Column("state"),
     Column("spent", right=True),
     Column("limit", right=True, from_width=90),
+    Column("set aside", right=True, from_width=100),
     Column("requests", right=True),
     Column("tokens", right=True, from_width=90),
     Column("opened", from_width=110),
@@ -100,7 +101,8 @@ def show(
     typer.echo(f"  requests  {used['requests']}{_of(limits['requests'])}")
     typer.echo(f"  tokens    {used['tokens']}{_of(limits['tokens'])}")
     if found["carve_usd"]:
-        typer.echo(f"  set aside {found['carve_usd']} USD of its parents'")
+        left = found["carve_left_usd"]
+        typer.echo(f"  set aside {found['carve_usd']} USD" + ("" if left is None else f", {left} USD of it left"))
 
 
 @runs.command()
@@ -178,12 +180,19 @@ def _row(run: dict[str, Any]) -> list[str]:
         run["state"],
         dollars(used["cost_usd"]),
         dollars(run["limits"]["cost_usd"]),
+        _carve(run),
         str(used["requests"]),
         str(used["tokens"]),
         clock(run["opened_at"]),
         clock(run["expires_at"]),
         run["reason"] or "",
     ]
+
+
+def _carve(run: dict[str, Any]) -> str:
+    """What is left of what it set aside, of how much; nothing is once the rest has gone back."""
+    left = run["carve_left_usd"]
+    return "" if left is None else f"{dollars(left)} of {dollars(run['carve_usd'])}"
 
 
 def _state(run: dict[str, Any]) -> str:

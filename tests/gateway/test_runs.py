@@ -202,7 +202,7 @@ async def test_what_was_used_counts_sub_runs(desk: Desk) -> None:
     child = (await desk.open(id="c1", parent="r1")).run
     await desk.world.spend(USD // 2, runs=(parent,))
     await desk.world.spend(USD // 4, runs=(child, parent))
-    _, used = await desk.service.show(RESEARCHER, "r1")
+    _, used, _ = await desk.service.show(RESEARCHER, "r1")
     assert used == (3 * USD // 4, 200, 2)
     assert (await desk.service.show(RESEARCHER, "c1"))[1] == (USD // 4, 100, 1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from gateway.cli import app
+from gateway.cli.remote import dollars
 from gateway.simulator.server import SimulatorServer
 from tests.integration.conftest import StartGateway
 from tests.integration.gateway import ENVIRONMENT, OTHER_KEY, TESTER_KEY, GatewayUnderTest
@@ -97,6 +99,7 @@ async def test_a_run_from_opening_to_close(governed: GatewayUnderTest) -> None:
         run = opened.json()
         assert (run["id"], run["object"], run["agent"], run["parent"]) == ("tester/r1", "run", "tester", None)
         assert (run["depth"], run["limits"]["requests"], run["carve_usd"]) == (0, 2, "0.50")
+        assert (await agent.get("/v1/runs/r1")).json()["carve_left_usd"] == "0.50"
         assert run["expires_at"].endswith("Z")
         bound = {"authorization": f"Bearer {run['key']['key']}"}
         served = [await agent.post("/v1/chat/completions", json=ASK, headers=bound) for _ in range(3)]
@@ -105,12 +108,18 @@ async def test_a_run_from_opening_to_close(governed: GatewayUnderTest) -> None:
         for path in ("/v1/runs/r1", "/v1/runs/tester/r1"):
             seen = (await agent.get(path, headers=bound)).json()
             assert (seen["state"], seen["used"]["requests"]) == ("open", 2)
+        spent = sum(Decimal(each.headers["x-farebox-cost-usd"]) for each in served[:2])
+        (listed,) = await answer_of(governed, "runs", "list")
+        left = seen["carve_left_usd"]
+        assert (Decimal(left), listed["carve_left_usd"]) == (Decimal("0.5") - spent, left)
+        assert f"{dollars(left)} of 0.50" in (await farebox(governed, "runs", "list")).stdout
+        assert f"0.50 USD, {left} USD of it left" in (await farebox(governed, "runs", "show", "tester/r1")).stdout
         child = await agent.post("/v1/runs", json={"id": "c1"}, headers=bound)
         assert (child.json()["parent"], child.json()["depth"]) == ("tester/r1", 1)
         closed = (await agent.post("/v1/runs/r1/close")).json()
-        spent = sum(float(each.headers["x-farebox-cost-usd"]) for each in served[:2])
-        assert float(closed["given_back_usd"]) == pytest.approx(0.5 - spent)
+        assert closed["given_back_usd"] == left
         assert (await agent.get("/v1/runs/c1")).json()["state"] == "closed"
+        assert (await agent.get("/v1/runs/r1")).json()["carve_left_usd"] is None
         refused = await agent.post("/v1/chat/completions", json=ASK, headers=bound)
         assert (refused.status_code, refused.json()["error"]["metadata"]["reason"]) == (422, "closed")
     assert (await farebox(governed, "verify")).exit_code == 0
