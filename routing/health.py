@@ -71,7 +71,6 @@ class Health:
         if found is None:
             found = self._add(deployment)
         found.listed = True
-        found.well = _well(deployment)
         found.breaker.configure(settings or self._settings)
 
     def _add(self, deployment: Deployment) -> _Watched:
@@ -130,6 +129,8 @@ class Health:
         admits = _both(mine.admits(now_s), above.admits(now_s))
         may_retry = watched.retries.allows(now_s)
         if admits == "yes" and may_retry:
+            if watched.well.context_tokens != deployment.context_tokens:  # it was configured anew
+                watched.well = _well(deployment)
             return watched.well
         if admits != "no":
             return Candidate(admits, now_s, False, may_retry, deployment.context_tokens)
