@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from gateway.api.connection import SCOPE_KEY, Connection
+from gateway.api.connection import CYCLE_KEY, SCOPE_KEY, Connection
 from gateway.api.errors import error_body, error_headers
 from gateway.errors import BodyTooLarge, FareboxError
 from gateway.reply import ClientGone, Headers
@@ -71,9 +71,10 @@ def _too_large(max_bytes: int) -> BodyTooLarge:
 class AsgiReply:
     """The client's side of one ASGI request, with errors in OpenAI's shape."""
 
-    __slots__ = ("_connection", "_send", "ended", "started")
+    __slots__ = ("_connection", "_scope", "_send", "ended", "started")
 
     def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope = scope
         self._send = send
         self._connection: Connection = scope[SCOPE_KEY]
         self.started = False
@@ -95,6 +96,8 @@ class AsgiReply:
         """Send a complete answer."""
         headers.append((b"content-length", b"%d" % len(body)))
         self.started = self.ended = True
+        if self._connection.answer(self._scope[CYCLE_KEY], status, headers, body):
+            return
         corked = self._connection.corked
         corked.cork()
         try:

@@ -8,16 +8,19 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from gateway.api.errors import error_body
 from gateway.config.snapshot import ServerSettings
 from gateway.context import new_request_id
 from gateway.errors import BadRequest, FareboxError, ServiceUnavailable
+from gateway.reply import Headers
 
 _H2C = re.compile(rb"(\r\n)upgrade(:[ \t]*h2c)", re.IGNORECASE)
 SCOPE_KEY = "farebox.connection"
 """Where an ASGI scope carries its `Connection`."""
+CYCLE_KEY = "farebox.cycle"
+"""Where it carries uvicorn's side of the request: a connection has several when its client does not wait."""
 
 
 class HeadTooLarge(BadRequest):
@@ -138,6 +141,32 @@ class Connection(HttpToolsProtocol):
                 self._refusal = self._head_too_large()
                 raise ValueError("head too large")  # httptools hands it to send_400_response
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cycle.scope[CYCLE_KEY] = cycle  # type: ignore[literal-required]  # as above
+        super()._start_asgi_task(cycle, app)
+
+    def answer(self, cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> bool:
+        """Send a whole answer, whose length `headers` say, in one write. False: it has to go the usual way.
+
+        What uvicorn's own `send` does in two calls, a dozen searches for what we never write, and 8 µs more.
+        """
+        if cycle.disconnected or cycle.response_started or self.flow.write_paused or cycle.scope["method"] == "HEAD":
+            return False
+        lines = [STATUS_LINE[status]]
+        lines += [b"%b: %b\r\n" % header for header in (*cycle.default_headers, *headers)]
+        if not cycle.keep_alive:
+            lines.append(b"connection: close\r\n")
+        head = b"".join(lines)
+        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
+            return False  # a header with a line break in it, which is refused there
+        self.transport.write(b"%b\r\n%b" % (head, body))
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+        return True
 
     def on_message_complete(self) -> None:
         self.waiting_since_s = None
