@@ -16,6 +16,9 @@ class PromptDetails(msgspec.Struct):
 
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
+    """All that was written to a prompt cache."""
+    cache_write_1h_tokens: int | None = None
+    """Part of these: what is kept for an hour. Our own field, for providers that price it otherwise (Anthropic)."""
     cache_creation_tokens: int | None = None
     audio_tokens: int | None = None
     image_tokens: int | None = None
@@ -58,11 +61,14 @@ def normalise(wire: WireUsage | None) -> Usage | None:
         completion = wire.total_tokens - prompt
     inputs = wire.prompt_tokens_details or _NO_PROMPT_DETAILS
     outputs = wire.completion_tokens_details or _NO_COMPLETION_DETAILS
+    written = inputs.cache_write_tokens or inputs.cache_creation_tokens or 0
+    written_1h = inputs.cache_write_1h_tokens or 0
     usage = Usage(
         input_tokens=prompt,
         output_tokens=completion,
         cache_read_tokens=inputs.cached_tokens or wire.prompt_cache_hit_tokens or 0,
-        cache_write_tokens=inputs.cache_write_tokens or inputs.cache_creation_tokens or 0,
+        cache_write_tokens=max(0, written - written_1h),
+        cache_write_1h_tokens=written_1h,
         input_audio_tokens=inputs.audio_tokens or 0,
         input_image_tokens=inputs.image_tokens or 0,
         output_audio_tokens=outputs.audio_tokens or 0,

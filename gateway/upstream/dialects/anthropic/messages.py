@@ -1,0 +1,240 @@
+"""The conversation: OpenAI's messages become Anthropic's system prompt and turns.
+
+Messages of one side that follow each other become one turn, the results of parallel calls among them: Anthropic wants
+them in one message, first. What the translation makes of the beginning of a conversation never depends on what comes
+later, where the model allows that: prompt caches and thinking blocks hold only as long as what is before them does not
+change.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+from gateway.errors import InvalidField
+from gateway.upstream.dialects.anthropic.content import (
+    ABSENT,
+    NULL,
+    blocks_of,
+    is_blank,
+    is_string,
+    text_block,
+    with_cache_control,
+)
+
+_encode = msgspec.json.encode
+_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_NOT_OF_AN_ID: Final = re.compile(r"[^a-zA-Z0-9_-]")
+
+
+class _Function(msgspec.Struct):
+    name: str
+    arguments: msgspec.Raw = ABSENT
+
+
+class _ToolCall(msgspec.Struct):
+    function: _Function
+    id: str = ""
+    cache_control: msgspec.Raw = ABSENT
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: msgspec.Raw = ABSENT
+    refusal: msgspec.Raw = ABSENT
+    tool_calls: list[_ToolCall] | None = None
+    tool_call_id: str | None = None
+    thinking_blocks: list[msgspec.Raw] | None = None
+    is_error: bool | None = None
+    cache_control: msgspec.Raw = ABSENT
+
+
+_messages_decoder = msgspec.json.Decoder(list[_Message])
+_object_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class Turn:
+    """A message as Anthropic has them."""
+
+    __slots__ = ("blocks", "results", "role", "text")
+
+    def __init__(self, role: bytes) -> None:
+        self.role = role
+        self.text = b""
+        """The JSON string that is all of its content, as long as there is nothing else."""
+        self.blocks: list[bytes] = []
+        self.results = 0
+        """How many of its blocks, the first, are results of tools."""
+
+    def extend(self, blocks: list[bytes]) -> None:
+        """Add blocks behind what is there."""
+        if self.text:
+            self.blocks.append(text_block(self.text))
+            self.text = b""
+        self.blocks += blocks
+
+    def json(self) -> bytes:
+        """The message."""
+        content = self.text or b"[" + b",".join(self.blocks) + b"]"
+        return b'{"role":"' + self.role + b'","content":' + content + b"}"
+
+
+class Conversation:
+    """System prompt and turns, as they are put together."""
+
+    __slots__ = ("_system_turns", "_waiting", "system", "thoughtless_calls", "turns")
+
+    def __init__(self, *, system_turns: bool) -> None:
+        self.system: list[bytes] = []
+        """Blocks of the system prompt."""
+        self.turns: list[Turn] = []
+        self.thoughtless_calls = False
+        """Calls since the last question do not tell what was thought: the model cannot think on with a budget."""
+        self._system_turns = system_turns
+        self._waiting: list[bytes] = []
+        """System messages that came in the middle: their place is behind all that the user's side says."""
+
+    def system_message(self, blocks: list[bytes]) -> None:
+        """A system or developer message."""
+        if self.turns and self._system_turns:
+            self._waiting += blocks
+        else:
+            self.system += blocks
+
+    def turn(self, role: bytes) -> Turn:
+        """The turn that what `role` says goes to."""
+        if role == b"assistant":
+            self.place_waiting()
+        if not self.turns or self.turns[-1].role != role:
+            self.turns.append(Turn(role))
+        return self.turns[-1]
+
+    def place_waiting(self) -> None:
+        """Put system messages behind the user's turn, the only place that they may have."""
+        if not self._waiting:
+            return
+        if self.turns[-1].role == b"user":
+            turn = Turn(b"system")
+            turn.blocks = self._waiting
+            self.turns.append(turn)
+        else:
+            self.system += self._waiting
+        self._waiting = []
+
+    def messages_json(self) -> bytes:
+        """The value of `messages`."""
+        return b"[" + b",".join([turn.json() for turn in self.turns]) + b"]"
+
+    def system_json(self) -> bytes:
+        """The value of `system`; empty when there is none."""
+        return b"[" + b",".join(self.system) + b"]" if self.system else b""
+
+
+def read_conversation(messages: msgspec.Raw, *, system_turns: bool) -> Conversation:
+    """Translate `messages`. Raises InvalidField for what cannot be said."""
+    try:
+        decoded = _messages_decoder.decode(messages)
+    except _MALFORMED as error:
+        raise InvalidField(f"`messages` is not valid: {error}.", param="messages") from None
+    conversation = Conversation(system_turns=system_turns)
+    for index, message in enumerate(decoded):
+        field = f"messages[{index}]"
+        role = message.role
+        if role == "user":
+            conversation.thoughtless_calls = False
+            _say(conversation.turn(b"user"), message, field)
+        elif role == "assistant":
+            _answer(conversation, message, field)
+        elif role == "tool":
+            _result(conversation.turn(b"user"), message, field)
+        elif role in ("system", "developer"):
+            conversation.system_message(_marked(blocks_of(message.content, f"{field}.content"), message))
+        else:
+            raise InvalidField(f"`{field}.role` is {role[:32]!r}, which Claude does not know.", param=f"{field}.role")
+    conversation.place_waiting()
+    conversation.turns = [turn for turn in conversation.turns if turn.text or turn.blocks]
+    if not conversation.turns:  # a system prompt alone, which OpenAI answers
+        turn = conversation.turn(b"user")
+        turn.blocks, conversation.system = conversation.system, []
+        if not turn.blocks:
+            raise InvalidField("`messages` says nothing.", param="messages")
+    return conversation
+
+
+def _say(turn: Turn, message: _Message, field: str) -> None:
+    content = message.content
+    if is_string(content) and not turn.text and not turn.blocks and bytes(message.cache_control) in NULL:
+        text = bytes(content)  # the usual message
+        if not is_blank(text):
+            turn.text = text
+        return
+    turn.extend(_marked(blocks_of(content, f"{field}.content"), message))
+
+
+def _marked(blocks: list[bytes], message: _Message) -> list[bytes]:
+    """Blocks of which the last carries the mark that the client put on the message."""
+    if blocks:
+        blocks[-1] = with_cache_control(blocks[-1], message.cache_control)
+    return blocks
+
+
+def _answer(conversation: Conversation, message: _Message, field: str) -> None:
+    """An assistant's message: what it thought, said and called, in this order."""
+    turn = conversation.turn(b"assistant")
+    thoughts = [bytes(block) for block in message.thinking_blocks or () if bytes(block) not in NULL]
+    if not thoughts and not message.tool_calls and bytes(message.refusal) in NULL:
+        _say(turn, message, field)
+        return
+    blocks = thoughts + blocks_of(message.content, f"{field}.content")
+    if is_string(message.refusal) and not is_blank(bytes(message.refusal)):
+        blocks.append(text_block(bytes(message.refusal)))
+    for call in message.tool_calls or ():
+        blocks.append(with_cache_control(_call(call), call.cache_control))
+    if message.tool_calls and not any(b'"signature"' in block or b'"redacted_thinking"' in block for block in blocks):
+        conversation.thoughtless_calls = True
+    turn.extend(_marked(blocks, message))
+
+
+def tool_id(call_id: str) -> bytes:
+    """A call's id as JSON. Anthropic takes letters, digits, `_` and `-`; other providers' ids may hold more."""
+    return b'"' + (_NOT_OF_AN_ID.sub("_", call_id) or "_").encode() + b'"'
+
+
+def _call(call: _ToolCall) -> bytes:
+    name = _encode(call.function.name)
+    return b'{"type":"tool_use","id":%b,"name":%b,"input":%b}' % (tool_id(call.id), name, _input(call))
+
+
+def _input(call: _ToolCall) -> bytes:
+    """The arguments as an object. What a model wrote that is none is passed on as it stands, under a name."""
+    raw = bytes(call.function.arguments)
+    if raw[:1] != b'"':
+        return raw if raw[:1] == b"{" else b"{}"
+    try:
+        text = msgspec.json.decode(raw, type=str).strip()
+        if not text or text == "null":
+            return b"{}"
+        _object_decoder.decode(text)
+    except _MALFORMED:
+        return b'{"arguments":' + raw + b"}"
+    return text.encode()
+
+
+def _result(turn: Turn, message: _Message, field: str) -> None:
+    """A tool's result: behind the other results, before all else of the turn."""
+    if not message.tool_call_id:
+        param = f"{field}.tool_call_id"
+        raise InvalidField(f"`{param}` is missing: Claude has to know which call it answers.", param=param)
+    content = message.content
+    block = b'{"type":"tool_result","tool_use_id":' + tool_id(message.tool_call_id)
+    if is_string(content) and not is_blank(bytes(content)):
+        block += b',"content":' + bytes(content)
+    elif blocks := blocks_of(content, f"{field}.content"):
+        block += b',"content":[' + b",".join(blocks) + b"]"
+    if message.is_error:
+        block += b',"is_error":true'
+    turn.extend([])
+    turn.blocks.insert(turn.results, with_cache_control(block + b"}", message.cache_control))
+    turn.results += 1
