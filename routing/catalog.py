@@ -23,6 +23,8 @@ class Metering:
     """From the end of a connection to the end of its generation."""
     read_ahead_tokens: int = 0
     """Generated and not yet sent at most."""
+    running_usage: bool = False
+    """Every event says what was used so far, when it is asked to, as vLLM's do."""
 
     @property
     def margin_tokens(self) -> int:

@@ -290,7 +290,7 @@ class Admission:
 
         Before its `last` time a metered request waits for all that answers like its own take rather than begin with a
         part: it would only be cut short. Where posted money has left less than that for good, a part will do; and where
-        hardly anything is still to come back, a part that the provider bounds, which needs no margin.
+        hardly anything is still to come back, or no time is left, one that the provider bounds, which needs no margin.
         """
         if not any(found.metered for found in demand.offers):
             return await self._ask_store(demand, only)
@@ -298,7 +298,7 @@ class Admission:
         answer = await self._ask_store(demand, only, "opening" if last else "whole")
         if not last and _is_in_vain(answer) and demand.others_hold(answer.denials, only):
             answer = await self._ask_store(demand, only, "opening")
-        if not _is_in_vain(answer):
+        if isinstance(answer, Granted) or not (last or _is_in_vain(answer)):
             return answer
         demand.bounded = True
         return await self._ask_store(demand, only)

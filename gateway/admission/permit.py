@@ -89,6 +89,13 @@ class Permit:
         return 1 if metering is None else metering.tokens_per_event
 
     @property
+    def running_usage(self) -> bool:
+        """Whether its stream is to say in every event what was used so far. With several answers each tells its own."""
+        offer, metering = self.offer, self.deployment.metering
+        answers = 0 if offer.bound is None else offer.bound.answers
+        return offer.metered and answers == 1 and metering is not None and metering.running_usage
+
+    @property
     def run_path(self) -> str:
         """The runs from the root to the attempt's own."""
         return self.offer.bid.origin.run_path

@@ -14,13 +14,16 @@ from gateway.wire.requests import ModelRequest
 class Events:
     """Looks at a stream's events and gives what the client is to see of them."""
 
-    __slots__ = ("_context", "_endpoint", "_include_usage", "_observe", "_observer", "_settlement")
+    __slots__ = ("_asked_running", "_context", "_endpoint", "_include_usage", "_observe", "_observer", "_settlement")
 
     def __init__(
         self, context: RequestContext, request: ModelRequest, endpoint: Endpoint, settlement: Settlement
     ) -> None:
         self._context = context
         self._include_usage = request.include_usage
+        permit = context.permit
+        self._asked_running = permit is not None and permit.running_usage and not request.running_usage
+        """Whether we alone asked for usage in every event."""
         self._endpoint = endpoint
         self._settlement = settlement
         self._observer = settlement.observer
@@ -54,6 +57,8 @@ class Events:
 
     def _usage_event(self, event: bytes, chunk: UsageChunk) -> bytes:
         """The usage event as the client is to see it: with its cost, or not at all when it did not ask for it."""
+        if self._asked_running and not chunk.standalone:  # SDKs would add up what every event says
+            return chunk.without_usage(null=self._include_usage)
         if not self._include_usage:
             return b"" if chunk.standalone else event
         observer = self._observer

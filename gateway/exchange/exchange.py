@@ -84,6 +84,7 @@ class Exchange:
                 max_tokens=self._longest() if permit is None else permit.max_output_tokens,
                 max_tokens_field=deployment.max_tokens_field,
                 stream=permit is not None and permit.offer.metered,
+                running_usage=permit is not None and permit.running_usage,
             ),
         )
         return Attempt(FIRST_ATTEMPT, deployment, call)

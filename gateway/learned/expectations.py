@@ -70,7 +70,7 @@ class _Known:
 class Expectations:
     """What was learned of all agents and models. Bounded: the pairs that were seen longest ago are forgotten."""
 
-    def __init__(self, output_share: float = 0.75, max_pairs: int = 4_096) -> None:
+    def __init__(self, output_share: float = 0.6, max_pairs: int = 4_096) -> None:
         self._output_share = output_share
         self._max_pairs = max_pairs
         self._pairs: dict[Pair, _Known] = {}

@@ -22,10 +22,9 @@ from routing.money import PICO_PER_NANO, NanoUsd
 
 STORE_S: Final = 0.25
 """How long an extension may take before it is too late."""
-EXTENSION_TOKENS: Final = 256
-"""How much is asked for at a time, at least: some two thirds of a second of the fastest stream."""
-EXTENSION_SHARE: Final = 4
-"""A long answer asks for this part of its length, so that it asks rarely."""
+EXTENSION_TOKENS: Final = 128
+"""How much is asked for at a time, or as much as it looks ahead, if that is more. What a stream holds and will not use
+is missing elsewhere; asking is cheap."""
 SCANTY_TOKENS: Final = 32
 """After a refusal half of it is asked for, at once, down to this."""
 RETRY_TOKENS: Final = 16
@@ -52,7 +51,7 @@ class Terms(NamedTuple):
 
 def opening_tokens(metering: Metering, answers: int = 1) -> int:
     """Output tokens of all answers together that must be paid for before a metered stream may begin."""
-    return (_step(metering) + metering.margin_tokens + _lookahead(metering)) * answers
+    return (_step(metering) + metering.margin_tokens) * answers
 
 
 def _step(metering: Metering) -> int:
@@ -72,6 +71,7 @@ class Meter:
         "_asks_at",
         "_burst",
         "_ends_at",
+        "_extension",
         "_lookahead",
         "_margin",
         "_step",
@@ -89,7 +89,7 @@ class Meter:
         # What may be counted at once: all that was held back, one token an event, and some delay of our own.
         self._burst = self._step * metering.tokens_per_event + self._margin // 2
         self._asked = False
-        self._ask_tokens = EXTENSION_TOKENS
+        self._ask_tokens = self._extension = max(EXTENSION_TOKENS, self._lookahead)
         self._asks_at: float = 0
         self._ends_at: float = 0
         self.seen = 0
@@ -115,17 +115,14 @@ class Meter:
         return self._wanted()
 
     def _wanted(self) -> NanoUsd:
-        wanted = self._ask_tokens
-        if wanted == EXTENSION_TOKENS:
-            wanted = max(wanted, self.seen // EXTENSION_SHARE)
-        money = -(-wanted * self._terms.output_rate // PICO_PER_NANO)
+        money = -(-self._ask_tokens * self._terms.output_rate // PICO_PER_NANO)
         return NanoUsd(min(money, self._terms.most - self.reserved))
 
     def extended(self, money: NanoUsd) -> None:
         """The reservation is larger by so much."""
         self.reserved = NanoUsd(self.reserved + money)
         self._asked = False
-        self._ask_tokens = EXTENSION_TOKENS
+        self._ask_tokens = self._extension
         self._plan()
 
     def refused(self) -> NanoUsd:
@@ -134,7 +131,7 @@ class Meter:
         Then the smallest is asked for again a little later, while the stream may go on.
         """
         if self._ask_tokens > SCANTY_TOKENS:
-            self._ask_tokens //= 2
+            self._ask_tokens = max(SCANTY_TOKENS, self._ask_tokens // 2)
             return self._wanted()
         self._asked = False
         self._asks_at = min(self._ends_at, max(self._asks_at, self.seen) + RETRY_TOKENS)

@@ -11,6 +11,7 @@ from gateway.simulator.fields import Body
 from gateway.simulator.generation import Generation
 
 FINGERPRINT = "fp_farebox_sim"
+_TAIL = b',"logprobs":null,"finish_reason":null}]'
 _encode = msgspec.json.encode
 
 
@@ -30,15 +31,16 @@ class ChatWire:
         # A stream that was asked for usage carries "usage": null until the end.
         self._null: Body = {"usage": None} if generation.options.include_usage else {}
         self._head = _encode(chunk)[:-1] + b',"choices":[{"index":'
-        self._tail = b',"logprobs":null,"finish_reason":null}]' + (b',"usage":null}' if self._null else b"}")
+        self._tail = _TAIL + (b',"usage":null}' if self._null else b"}")
 
     def opening(self, index: int) -> bytes:
         """The event that names the role."""
         return self.piece(index, {"role": "assistant", "content": "", "refusal": None})
 
-    def piece(self, index: int, delta: Body) -> bytes:
+    def piece(self, index: int, delta: Body, usage: Body | None = None) -> bytes:
         """An event with some content or a part of a tool call."""
-        return b"".join((self._head, b"%d" % index, b',"delta":', _encode(delta), self._tail))
+        tail = self._tail if usage is None else _TAIL + b',"usage":' + _encode(usage) + b"}"
+        return b"".join((self._head, b"%d" % index, b',"delta":', _encode(delta), tail))
 
     def closing(self, index: int, finish_reason: str, usage: Body | None) -> bytes:
         """The event with the finish reason."""

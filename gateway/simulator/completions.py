@@ -55,9 +55,10 @@ class CompletionWire:
     def opening(self, index: int) -> None:
         """No event: there is no role to name."""
 
-    def piece(self, index: int, delta: Body) -> bytes:
+    def piece(self, index: int, delta: Body, usage: Body | None = None) -> bytes:
         """An event with some text."""
-        return _encode({**self._base, "choices": [_choice(index, delta["content"], None)], **self._null})
+        says = self._null if usage is None else {"usage": usage}
+        return _encode({**self._base, "choices": [_choice(index, delta["content"], None)], **says})
 
     def closing(self, index: int, finish_reason: str, usage: Body | None) -> bytes:
         """The event with the finish reason."""

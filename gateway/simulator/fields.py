@@ -49,6 +49,8 @@ class Options:
     stream: bool
     include_usage: bool
     service_tier: str
+    running_usage: bool = False
+    """Usage in every event of a stream, as vLLM has it: `stream_options.continuous_usage_stats`."""
 
 
 def options(body: Body, *limit_names: str) -> Options:
@@ -66,6 +68,7 @@ def options(body: Body, *limit_names: str) -> Options:
         stream=stream,
         include_usage=bool((stream_options or {}).get("include_usage")),
         service_tier="default" if tier in {None, "auto"} else str(tier),
+        running_usage=all((stream_options or {}).get(name) for name in ("include_usage", "continuous_usage_stats")),
     )
 
 

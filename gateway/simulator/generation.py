@@ -77,6 +77,14 @@ class Generation:
             },
         }
 
+    def running_usage(self, completion: int) -> Body:
+        """The usage object in the midst of a stream, of one choice: vLLM knows no details there."""
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": completion,
+            "total_tokens": self.prompt_tokens + completion,
+        }
+
     def settle(self) -> None:
         """Put it on the bill."""
         counts = Counts(self.prompt_tokens, self.cached_tokens, self.completion_tokens, self.reasoning_tokens)
@@ -118,8 +126,8 @@ class StreamWire(Wire, Protocol):
         """A choice's first event, or None."""
         ...
 
-    def piece(self, index: int, delta: Body) -> bytes:
-        """An event with a piece of a choice."""
+    def piece(self, index: int, delta: Body, usage: Body | None = None) -> bytes:
+        """An event with a piece of a choice, and the usage so far where it was asked for."""
         ...
 
     def closing(self, index: int, finish_reason: str, usage: Body | None) -> bytes:

@@ -34,6 +34,8 @@ class StreamDelivery(Delivery):
         generation = self.generation
         self.conversation.watch()
         tokens = 0
+        made = [0] * len(generation.choices)
+        running = generation.options.running_usage
         for index, piece in generation.flow:
             if not await self.until(generation.due[generation.made]):
                 await self.client_left()
@@ -42,8 +44,10 @@ class StreamDelivery(Delivery):
                 return
             if not self._opened:
                 await self._open()
+            made[index] += piece.tokens
             if piece.delta is not None:
-                await self._event(self._wire.piece(index, piece.delta))
+                usage = generation.running_usage(made[index]) if running else None
+                await self._event(self._wire.piece(index, piece.delta, usage))
             generation.made += 1
             tokens += piece.tokens
         if await self._ended_by_fault(None):

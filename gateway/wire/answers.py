@@ -256,6 +256,18 @@ class UsageChunk(NamedTuple):
     standalone: bool
     """True when the chunk carries usage alone: it is left out when the client did not ask for usage."""
 
+    def without_usage(self, *, null: bool) -> bytes:
+        """The event as if usage had not been asked for; `null`: as if it were still to come, in the last one."""
+        try:
+            fields = _fields_decoder.decode(self.data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self.event
+        if null:
+            fields["usage"] = msgspec.Raw(b"null")
+        else:
+            fields.pop("usage", None)
+        return with_data(self.event, _encode(fields))
+
     def with_cost(self, cost: NanoUsd) -> bytes:
         """The event with `usage.cost` in USD, exact to the nano-dollar; the rest of it as it came."""
         try:

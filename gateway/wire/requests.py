@@ -114,6 +114,7 @@ class ModelRequest:
         "media",
         "model",
         "profile",
+        "running_usage",
         "stream",
         "tools",
     )
@@ -130,6 +131,8 @@ class ModelRequest:
         self._options = common.stream_options or {}
         self.include_usage = bytes(self._options.get("include_usage", b"")) == b"true"
         """Whether the client itself asked for usage in its stream."""
+        self.running_usage = bytes(self._options.get("continuous_usage_stats", b"")) == b"true"
+        """Whether it asked for it in every event."""
         self.profile = profile
         self.max_tokens = common.max_tokens
         """As the client wrote it: below zero is no bound."""
@@ -154,13 +157,14 @@ class ModelRequest:
         max_tokens: int | None = None,
         max_tokens_field: str = "max_tokens",
         stream: bool = False,
+        running_usage: bool = False,
     ) -> bytes:
         """The body for the provider: `model` replaced, usage asked for when streaming, all else as the client wrote it.
 
         `max_tokens` lowers the bound on the answer, in whichever fields the client bounded it, else in
-        `max_tokens_field`. `stream` asks for a stream though the client did not. When nothing has to change the
-        client's bytes are sent as they are, unless they repeat a top-level field: a provider might then read another
-        model than the one that was governed.
+        `max_tokens_field`. `stream` asks for a stream though the client did not, `running_usage` for usage in each of
+        its events. When nothing has to change the client's bytes are sent as they are, unless they repeat a top-level
+        field: a provider might then read another model than the one that was governed.
         """
         fields = self.fields
         changed: Fields = {}
@@ -168,8 +172,11 @@ class ModelRequest:
             changed["model"] = msgspec.Raw(_encode(upstream_model))
         if stream and not self.stream:
             changed["stream"] = msgspec.Raw(b"true")
-        if (stream or self.stream) and not self.include_usage:
-            changed["stream_options"] = msgspec.Raw(_encode({**self._options, "include_usage": True}))
+        if (stream or self.stream) and (running_usage or not self.include_usage):
+            asked = (
+                {"include_usage": True, "continuous_usage_stats": True} if running_usage else {"include_usage": True}
+            )
+            changed["stream_options"] = msgspec.Raw(_encode({**self._options, **asked}))
         if max_tokens is not None:
             changed.update(self._bounded(max_tokens, max_tokens_field))
         if changed:

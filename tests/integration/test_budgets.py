@@ -295,3 +295,26 @@ async def test_labels_decide_which_counter(simulator: SimulatorServer, start_gat
     lines = await gateway.app.services.governance.budgets()
     spent = {(line.budget.id, line.value) for line in lines if line.posted}
     assert spent == {("each", "ann"), ("each", "bob"), ("feature", "(none)"), ("feature", "search")}
+
+
+@pytest.mark.parametrize("asks", [False, True])
+async def test_running_usage_is_ours_alone_unless_the_client_asks_for_it(
+    simulator: SimulatorServer, start_gateway: StartGateway, bill: Callable[[], list[Record]], asks: bool
+) -> None:
+    """Events of several tokens each are counted exactly; SDKs that add up what every event says are not misled."""
+    models = sections("1")["models"]
+    models["metered"]["deployments"][0]["metering"] = {**METERED["metering"], "running_usage": True}
+    gateway = await start_gateway(f"{simulator.url}/v1", **{**sections("1"), "models": models})
+    options = {"include_usage": True, **({"continuous_usage_stats": True} if asks else {})}
+    async with gateway.sdk() as client:
+        stream = await client.chat.completions.create(
+            model="metered", messages=MESSAGES, stream=True, extra_body={"stream_options": options}
+        )
+        chunks = [chunk async for chunk in stream]
+        await gateway.eventually("charges", 1)
+    (record,) = bill()
+    early = [chunk.usage for chunk in chunks if chunk.choices]
+    assert any(early) == asks
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens == record.completion_tokens
+    assert await counter(gateway) == (record.cost_nano_usd, 0)

@@ -134,6 +134,11 @@ class Metering(Written):
     read_ahead_tokens: Annotated[Whole, Field(ge=0)] = Field(
         0, description="Output tokens that are generated and not yet sent at most."
     )
+    running_usage: bool = Field(
+        False,
+        description="Every event says the usage so far when `stream_options.continuous_usage_stats` asks for it, as "
+        "vLLM's do. Farebox asks, counts exactly, and takes it out again for clients that did not ask.",
+    )
 
 
 BudgetStatus = Annotated[

@@ -48,10 +48,18 @@ def body(
     max_tokens: int | None = None,
     max_tokens_field: str = "max_tokens",
     stream: bool = False,
+    running_usage: bool = False,
 ) -> bytes:
-    """The request as the provider is to read it: its answer bounded by `max_tokens`, streamed if `stream` says so."""
+    """The request as the provider is to read it: its answer bounded by `max_tokens`, streamed if `stream` says so.
+
+    `running_usage`: with the usage so far in every event.
+    """
     return request.upstream_body(
-        upstream_model, max_tokens=max_tokens, max_tokens_field=max_tokens_field, stream=stream
+        upstream_model,
+        max_tokens=max_tokens,
+        max_tokens_field=max_tokens_field,
+        stream=stream,
+        running_usage=running_usage,
     )
 
 
@@ -84,6 +92,7 @@ class OpenAI:
             max_tokens=wish.max_tokens,
             max_tokens_field=wish.max_tokens_field,
             stream=wish.stream,
+            running_usage=wish.running_usage,
         )
 
     def translation(self, request: ModelRequest, wish: Wish) -> Translation | None:

@@ -32,6 +32,8 @@ class Wish(NamedTuple):
     request_id: str
     forwarded: list[tuple[bytes, bytes]]
     """The client's own headers that go on. Dialects of other wires pass on what means the same there, if anything."""
+    running_usage: bool = False
+    """Whether every event is to say the usage so far: the deployment declares that it can."""
 
 
 class Outgoing(NamedTuple):
@@ -78,7 +80,7 @@ class Dialect(Protocol):
     """The header that carries `api_key`, and what stands before it: `("Authorization", "Bearer ")`."""
 
     def outgoing(self, request: ModelRequest, wish: Wish, endpoint: Endpoint) -> Outgoing:
-        """The request in the provider's words. Raises a BadRequest that names the field for what cannot be said there."""
+        """The request in the provider's words. Raises a BadRequest, which names the field, for what cannot be said."""
         ...
 
     def translation(self, request: ModelRequest, wish: Wish) -> Translation | None:

@@ -217,3 +217,28 @@ async def test_a_shortened_stream_costs_no_less_than_was_reported() -> None:
     settlement.observer.observe(event())
     settlement.shortened()
     assert charge_of(stage).usage == Usage(7, 42 + MARGIN_TOKENS, cache_read_tokens=3)
+
+
+async def test_where_every_event_tells_its_usage_only_the_margin_is_estimated() -> None:
+    """Input and what was seen are the provider's own word, however many tokens an event may have."""
+    metering = Metering(tokens_per_event=4, tokens_per_s=10, cancel_s=1, running_usage=True)
+    stage = Stage(budget("all", 50_000), deployments=(deployment("one", metering=metering),), reserve="calibrated")
+    settlement = await begin(stage, stage.request(1_000, stream=True))
+    assert settlement._context.permit is not None
+    assert settlement._context.permit.running_usage
+    for tokens in (1, 2, 6):
+        usage = {"prompt_tokens": 9, "completion_tokens": tokens, "total_tokens": 9 + tokens}
+        settlement.observer.observe(event(usage=usage))
+    settlement.observed("cancelled")
+    charge = charge_of(stage)
+    assert charge.usage == Usage(9, 6 + 4 + 10)
+    assert charge.estimated
+
+
+async def test_several_answers_tell_each_their_own_usage() -> None:
+    metering = Metering(tokens_per_event=4, tokens_per_s=10, cancel_s=1, running_usage=True)
+    stage = Stage(budget("all", 50_000), deployments=(deployment("one", metering=metering),), reserve="calibrated")
+    settlement = await begin(stage, stage.request(100, stream=True, n=2))
+    assert settlement._context.permit is not None
+    assert not settlement._context.permit.running_usage
+    settlement.nothing("error")

@@ -31,7 +31,7 @@ def meter(paid_tokens: int, *, metering: Metering = PLAIN, most_tokens: int = 10
 def test_it_asks_ahead_and_ends_in_time() -> None:
     watched = meter(1_000)
     assert watched.count(1_000 - 201 - 1 - 128) == GO_ON
-    assert watched.count(1_000 - 201 - 1 - 127) == money(256)
+    assert watched.count(1_000 - 201 - 1 - 127) == money(128)
     assert watched.count(1_000 - 201 - 1) == GO_ON, "the answer to the question is awaited"
     assert watched.count(1_000 - 201) == END
 
@@ -40,27 +40,30 @@ def test_an_extension_lets_it_go_on() -> None:
     watched = meter(1_000)
     more = watched.count(750)
     watched.extended(more)
-    assert watched.reserved == money(1_256, 1_000)
-    assert watched.count(1_256 - 201 - 1 - 128) == GO_ON
-    assert watched.count(1_256 - 201 - 1 - 127) > GO_ON
+    assert watched.reserved == money(1_128, 1_000)
+    assert watched.count(1_128 - 201 - 1 - 128) == GO_ON
+    assert watched.count(1_128 - 201 - 1 - 127) > GO_ON
 
 
-def test_a_long_answer_asks_for_more_at_a_time() -> None:
-    assert meter(10_000).count(9_750) == money(9_750 // 4)
+def test_a_fast_stream_asks_for_as_much_as_it_makes_meanwhile() -> None:
+    fast = Metering(tokens_per_event=1, tokens_per_s=2_000, cancel_s=0.1)
+    watched = meter(1_000, metering=fast)
+    assert watched.count(1_000 - 201 - 1 - 500) == GO_ON
+    assert watched.count(1_000 - 201 - 1 - 499) == money(500)
 
 
 def test_after_a_refusal_it_asks_for_less_at_once_then_now_and_then() -> None:
     watched = meter(1_000)
-    assert watched.count(700) == money(256)
-    assert [watched.refused() for _ in range(4)] == [money(128), money(64), money(32), GO_ON]
+    assert watched.count(700) == money(128)
+    assert [watched.refused() for _ in range(3)] == [money(64), money(32), GO_ON]
     assert watched.count(716) == GO_ON
     assert watched.count(717) == money(32)
     assert watched.refused() == GO_ON
     assert watched.count(733) == GO_ON
     assert watched.count(734) == money(32)
     watched.extended(money(32))
-    assert watched.count(735) == money(256), "there is room again"
-    assert [watched.refused() for _ in range(4)][-1] == GO_ON
+    assert watched.count(735) == money(128), "there is room again"
+    assert [watched.refused() for _ in range(3)][-1] == GO_ON
     assert watched.count(830) == money(32)
     assert watched.refused() == GO_ON
     assert watched.count(831) == END
@@ -125,9 +128,9 @@ def test_a_stream_that_nobody_watched_may_have_run_at_its_full_speed() -> None:
 
 
 def test_less_than_the_opening_ends_at_once() -> None:
-    assert meter(opening_tokens(PLAIN) - 129).count(0) == END
-    assert meter(opening_tokens(PLAIN)).count(0) == GO_ON
-    assert opening_tokens(PLAIN, answers=3) == 3 * (1 + 201 + 128)
+    assert meter(opening_tokens(PLAIN) - 1).count(0) == END
+    assert meter(opening_tokens(PLAIN)).count(0) == money(128), "it needs more at once"
+    assert opening_tokens(PLAIN, answers=3) == 3 * (1 + 201)
 
 
 # --- any provider that keeps its word ---

@@ -258,3 +258,28 @@ async def test_stream_and_usage_options_do_not_change_the_answer(sim: SimulatorS
     text = "".join(c["choices"][0]["delta"].get("content", "") for c in streamed.chunks() if c["choices"])
     assert text == plain.json()["choices"][0]["message"]["content"]
     assert streamed.usages() == [plain.json()["usage"]]
+
+
+async def test_every_event_says_the_usage_so_far_when_asked_as_vllm_does(
+    client: openai.AsyncOpenAI, sim: SimulatorServer
+) -> None:
+    stream = await client.chat.completions.create(
+        model="sim-small",
+        messages=ASK,
+        n=2,
+        stream=True,
+        stream_options={"include_usage": True},
+        extra_body={"stream_options": {"include_usage": True, "continuous_usage_stats": True}},
+    )
+    said: dict[int, list[int]] = {0: [], 1: []}
+    last = None
+    async for chunk in stream:
+        last = chunk
+        for choice in chunk.choices:
+            if choice.delta.content:
+                assert chunk.usage is not None
+                said[choice.index].append(chunk.usage.completion_tokens)
+    assert all(tokens == sorted(tokens) and tokens[0] > 0 for tokens in said.values())
+    assert last is not None
+    assert last.usage is not None
+    assert said[0][-1] + said[1][-1] == last.usage.completion_tokens == sim.bill.records[0].completion_tokens

@@ -337,3 +337,21 @@ def test_the_opening_of_a_tool_call_is_several_tokens_in_one_event() -> None:
     assert observer.counted_tokens(1) == 2 + len(opening)
     observer.observe(data_event(b'{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":9}}'))
     assert observer.counted_tokens(1) == 9
+
+
+def test_usage_that_only_we_asked_for_is_taken_out_again() -> None:
+    data = b'{"id":"a","choices":[{"delta":{"content":"x"}}],"usage":{"prompt_tokens":1},"n":1.50}'
+    chunk = UsageChunk(b"data: " + data + b"\n\n", data, standalone=False)
+    assert chunk.without_usage(null=False) == data_event(b'{"id":"a","choices":[{"delta":{"content":"x"}}],"n":1.50}')
+    assert json.loads(event_data(chunk.without_usage(null=True)))["usage"] is None
+
+
+def test_usage_in_every_event_counts_what_events_hold() -> None:
+    observer = StreamObserver(1)
+    for tokens in (3, 7):
+        said = {"prompt_tokens": 5, "completion_tokens": tokens, "total_tokens": 5 + tokens}
+        observer.observe(
+            data_event(json.dumps({"choices": [{"delta": {"content": "some words"}}], "usage": said}).encode())
+        )
+        assert observer.counted_tokens(4) == tokens
+        assert not observer.outdated

@@ -452,3 +452,16 @@ def test_every_prompt_is_answered() -> None:
     assert answers("[[1,2],[3]]", n=2) == 4
     assert answers("[1,2,3]") == 1
     assert answers("[]") == 1
+
+
+def test_usage_in_every_event_is_asked_for_beside_what_the_client_asks() -> None:
+    request = chat(stream=True, stream_options={"x": 1})
+    assert not request.running_usage
+    sent = json.loads(request.upstream_body("gpt", running_usage=True))["stream_options"]
+    assert sent == {"x": 1, "include_usage": True, "continuous_usage_stats": True}
+    asked = chat(stream=True, stream_options={"include_usage": True, "continuous_usage_stats": True})
+    assert asked.running_usage
+    assert json.loads(asked.upstream_body("gpt", running_usage=True))["stream_options"] == {
+        "include_usage": True,
+        "continuous_usage_stats": True,
+    }
