@@ -78,6 +78,10 @@ def test_with_all_of_the_examples_variables_every_model_has_a_price(alone: Path,
     assert snapshot.left_out == ()
     assert set(snapshot.endpoints) == OPTIONAL | {"simulator"}
     assert all(d.price for model in snapshot.catalog.models.values() for d in model.deployments)
+    spoken = {name: endpoint.dialect for name, endpoint in snapshot.endpoints.items()}
+    own = {name: name for name in ("anthropic", "gemini", "groq", "ollama", "vllm")}
+    assert spoken == {**own, "openai": "openai", "simulator": "openai"}
+    assert snapshot.endpoints["gemini"].headers == (("x-goog-api-key", "http://127.0.0.1:9/v1"),)
     assert snapshot.wildcards is not None
 
 
