@@ -107,7 +107,10 @@ class Database:
 
 def reason(error: BaseException) -> str:
     """What the driver itself said, without the statement and the link that SQLAlchemy puts around it."""
-    return str(error.orig if isinstance(error, DBAPIError) and error.orig is not None else error)
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    if isinstance(cause, TimeoutError):
+        return "its server does not answer"  # the driver says nothing
+    return str(cause) or type(cause).__name__
 
 
 def _without_secrets(url: URL) -> str:

@@ -22,12 +22,12 @@ from tests.integration.gateway import AGENT_KEYS, configuration
 NOWHERE = "http://127.0.0.1:9/v1"
 
 
-async def serve(folder: Path, config: dict[str, Any], *options: str) -> asyncio.subprocess.Process:
+async def serve(folder: Path, config: dict[str, Any], *options: str, **variables: str) -> asyncio.subprocess.Process:
     file = folder / "config.yaml"
     file.write_text(json.dumps(config))
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "gateway.cli", "serve", "-c", str(file), "--port", "0", *options,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env={**os.environ, **AGENT_KEYS},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env={**os.environ, **AGENT_KEYS, **variables},
     )  # fmt: skip
 
 
@@ -79,6 +79,19 @@ async def test_a_journal_that_cannot_be_opened_is_told_without_a_traceback(tmp_p
     assert process.returncode == 1
     assert said.startswith(b"farebox: ")
     assert b"Traceback" not in said
+
+
+async def test_without_its_postgresql_a_gateway_says_so_and_ends(tmp_path: Path) -> None:
+    """Nothing that costs money may be let in without a journal; who starts it tries again, as systemd does."""
+    urls = {"valkey_url": "${VALKEY_URL}", "journal_url": "${JOURNAL_URL}"}
+    config = configuration(NOWHERE, tmp_path, storage={"store": "valkey", "dir": str(tmp_path), **urls})
+    journal_url = "postgresql://farebox:not-a-secret@127.0.0.1:9/books"
+    process = await serve(tmp_path, config, VALKEY_URL="valkey://127.0.0.1:9", JOURNAL_URL=journal_url)
+    async with asyncio.timeout(20):
+        _, said = await process.communicate()
+    assert process.returncode == 1
+    assert said.startswith(b"farebox: the journal at 127.0.0.1:9/books cannot be opened: ")
+    assert (b"refused" in said, b"Traceback" in said, b"not-a-secret" in said) == (True, False, False)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks at the process through /proc")

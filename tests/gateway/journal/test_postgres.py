@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -314,6 +315,18 @@ async def test_the_url_goes_to_the_driver_as_it_was_written(storage: StorageSett
 async def test_a_server_that_is_not_there(storage: StorageSettings) -> None:
     with pytest.raises(JournalError, match=r"^the journal at 127\.0\.0\.1:1/x cannot be opened: "):
         await Database.open(dataclasses.replace(storage, journal_url="postgresql://u:p@127.0.0.1:1/x"))
+
+
+async def test_a_server_that_accepts_and_does_not_answer_is_not_waited_for_long(
+    storage: StorageSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.journal.postgres.CONNECT_TIMEOUT_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://u:secret@127.0.0.1:{silent.getsockname()[1]}/farebox"
+        with pytest.raises(JournalError) as raised:
+            await Database.open(dataclasses.replace(storage, journal_url=url))
+    assert str(raised.value).endswith("/farebox cannot be opened: its server does not answer")
+    assert "secret" not in str(raised.value)
 
 
 def test_the_driver_is_imported_only_where_it_is_configured(storage: StorageSettings) -> None:
