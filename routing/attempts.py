@@ -205,7 +205,7 @@ def _after_failure(failed: _Failed, last: Tried, failure: Failure, draw: float) 
         return GiveUp("attempts", _hint_s(view, failed.now_s))
     if moves and (untried := _untried(tried, view)):
         return Call(untried, "fallback")
-    latest = {each.candidate: each for each in sorted(tried, key=_ended_s)}
+    latest = {each.candidate: each for each in tried}
     reason = _no_retry(failed, latest, last, moves=moves)
     if reason is not None:
         return GiveUp(reason, _hint_s(view, failed.now_s))

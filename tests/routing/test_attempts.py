@@ -90,6 +90,12 @@ def test_with_fallback_off_a_failure_that_may_pass_is_tried_again_where_it_was()
     assert step([failed(0, "server_error")], (WELL, WELL), waited=True, rules=rules) == Call((0,), "retry")
 
 
+def test_with_fallback_off_for_a_failure_nobody_else_is_tried_again_for_it() -> None:
+    rules = replace(RULES, fallback_on=frozenset[Fallback](("rate_limit",)))
+    tried = [failed(0, "rate_limited"), failed(1, "server_error")]
+    assert step(tried, (WELL, WELL), waited=True, rules=rules) == Call((1,), "retry")
+
+
 def test_a_context_that_was_too_long_goes_to_larger_windows_only() -> None:
     view = tuple(Candidate(context_tokens=tokens) for tokens in (8000, 4000, 8000, 16000, None, 32000))
     first = failed(0, "context_too_long")
@@ -97,6 +103,13 @@ def test_a_context_that_was_too_long_goes_to_larger_windows_only() -> None:
     assert step([first, failed(3, "context_too_long")], view) == Call((5,), "fallback")
     assert step([first, failed(3, "server_error")], view) == Call((5,), "fallback")
     assert step([first, failed(3, "context_too_long"), failed(5, "context_too_long")], view) == GiveUp("exhausted")
+
+
+def test_a_window_that_was_too_small_elsewhere_is_not_tried_again() -> None:
+    tried = [failed(0, "server_error"), failed(1, "context_too_long")]
+    same, larger = Candidate(context_tokens=1000), Candidate(context_tokens=1001)
+    assert step(tried, (same, same), waited=True) == GiveUp("exhausted")
+    assert step(tried, (larger, same), waited=True) == Call((0,), "retry")
 
 
 def test_a_window_that_is_unknown_is_not_known_to_be_larger() -> None:
@@ -206,6 +219,11 @@ def test_while_one_of_two_still_runs_it_is_waited_for() -> None:
 
 def test_after_both_failed_the_next_is_called() -> None:
     tried = [failed(0, "timeout", 3.0, billable=True), Tried(1, 2.0, 2.5, Failure("unreachable"), hedge=True)]
+    assert step(tried, (WELL, WELL, WELL), 3.0) == Call((2,), "fallback")
+
+
+def test_of_two_that_failed_the_one_that_ended_last_counts() -> None:
+    tried = [failed(0, "server_error", 3.0), Tried(1, 2.7, 2.8, Failure("refused"), hedge=True)]
     assert step(tried, (WELL, WELL, WELL), 3.0) == Call((2,), "fallback")
 
 

@@ -192,6 +192,14 @@ def test_waits_are_shortened_by_chance(draw: float) -> None:
     assert breaker.retry_at_s(100.0) == pytest.approx(105 - draw)
 
 
+def test_the_wait_after_a_bad_probe_is_shortened_by_chance_too() -> None:
+    breaker = Breaker("a", BreakerSettings(jitter=0.5, consecutive_failures=1))
+    breaker.record("failure", 0.0, 0.0, 0.0)
+    assert breaker.begin_probe(5, "p")
+    breaker.record("failure", 5, 0.5, 5, "p")
+    assert breaker.retry_at_s(5) == 5 + 7.5
+
+
 def test_a_probe_that_says_nothing_gives_its_place_back() -> None:
     breaker, _ = opened()
     for _ in range(10):
@@ -374,6 +382,16 @@ def test_own_probes_do_not_count_past_another_gateways_opening() -> None:
     mine.adopt(other.shared(), 16)
     assert mine.state == "half_open"
     assert mine.record("failure", 17, 0.0, 5, "slow") is None
+
+
+def test_another_gateways_opening_leaves_running_probes_their_places() -> None:
+    mine, _ = opened()
+    assert mine.begin_probe(5, "a")
+    assert mine.begin_probe(5, "b")
+    mine.adopt(Shared(3, 6.0, "open", 7.0, 2, -1.0), now_s=6)
+    assert mine.admits(8) == "no"
+    mine.end_probe("a")
+    assert mine.admits(8) == "probe"
 
 
 STEPS = st.tuples(st.integers(0, 2), st.sampled_from(("fail", "probe_ok", "open", "closed", "auto", "park", "tell")))

@@ -178,6 +178,15 @@ def test_all_deployments_share_the_providers_probes() -> None:
     assert health.begin(B, 6.0, "4") == "probe"
 
 
+def test_a_cancelled_probe_gives_its_place_at_the_provider_back() -> None:
+    health, _ = make(A, B, C)
+    fail(health, A, 0.0)
+    fail(health, B, 0.0)
+    for step in range(10):
+        assert health.begin(C, 5.0, f"x{step}") == "probe"
+        health.cancel(C.id, f"x{step}")
+
+
 def test_a_provider_that_recovers_leaves_its_deployments_to_prove_themselves() -> None:
     health, heard = make(A, B, C)
     fail(health, A, 0.0)
