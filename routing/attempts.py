@@ -156,7 +156,7 @@ def next_step(history: History, rules: AttemptRules, view: Sequence[Candidate], 
         return _first(view, now_s)
     if any(each.ended_s is None for each in tried):
         return _beside(history, rules, view, now_s)
-    last = max(tried, key=_ended_s)
+    last = max(reversed(tried), key=_ended_s)  # of those that ended at the same moment, the one begun last
     if last.failure is None:
         return GiveUp("answered")
     return _after_failure(_Failed(history, rules, view, now_s), last, last.failure, draw)
