@@ -16,7 +16,7 @@ class Known(NamedTuple):
     """What the configuration has to know of a dialect."""
 
     credentials: tuple[str, str] = BEARER
-    """The header that carries `api_key`, and what stands before the key."""
+    """The header that carries `api_key`, and what stands before the key. Empty: the key goes another way."""
     hosts: tuple[str, ...] = ()
     """Host names of providers that speak it; `.example.com` is any below it."""
 
@@ -35,6 +35,7 @@ DIALECTS: dict[str, Known] = {
     "openrouter": Known(hosts=("openrouter.ai",)),
     "together": Known(hosts=("api.together.xyz", "api.together.ai")),
     "vllm": Known(),
+    "litellm": Known(("", "")),
 }
 """By the name that the configuration writes."""
 

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.config.dialects import DIALECTS, recognise
+from gateway.config.litellm_sdk import sdk_of
 from gateway.config.models.providers import Provider
 from gateway.config.problems import YamlPath
 from gateway.config.proxies import parse_proxy, proxy_for
 from gateway.config.snapshot import Endpoint, Timeouts
 from gateway.config.validate import Tree
+
+_ANYWHERE = "https://provider.invalid"
+"""What stands for the URL of a provider whose own only an SDK knows: it decides on the environment's proxy."""
 
 
 def build_endpoints(
@@ -22,11 +26,11 @@ def build_endpoints(
 
 def _endpoint(name: str, written: Provider, tree: Tree, folder: Path, environ: Mapping[str, str]) -> Endpoint:
     path: YamlPath = ("providers", name)
-    dialect = written.dialect or recognise(str(written.base_url))
+    dialect = written.dialect or recognise(written.base_url or "")
     _check_api_version(path, written, dialect, tree)
     return Endpoint(
         provider=name,
-        base_url=str(written.base_url).rstrip("/"),
+        base_url=(written.base_url or "").rstrip("/"),
         headers=_headers(path, written, dialect, tree),
         dialect=dialect,
         api_version=written.api_version,
@@ -37,6 +41,7 @@ def _endpoint(name: str, written: Provider, tree: Tree, folder: Path, environ: M
         max_connections=written.max_connections,
         keepalive_s=written.keepalive_s,
         max_response_bytes=written.max_response_bytes,
+        litellm=sdk_of(written),
     )
 
 
@@ -54,7 +59,7 @@ def _check_api_version(path: YamlPath, written: Provider, dialect: str, tree: Tr
 def _headers(path: YamlPath, written: Provider, dialect: str, tree: Tree) -> tuple[tuple[str, str], ...]:
     name_of_key, before_key = DIALECTS[dialect].credentials
     headers = [(name, str(value)) for name, value in written.headers.items()]
-    if written.api_key:
+    if written.api_key and name_of_key:
         if not (written.api_key.isascii() and written.api_key.isprintable()):
             tree.complain((*path, "api_key"), "a key is one line of ASCII text; what the reference stands for is not")
         if any(name.lower() == name_of_key.lower() for name, _ in headers):
@@ -68,7 +73,7 @@ def _proxy(path: YamlPath, written: Provider, tree: Tree, environ: Mapping[str, 
         return None
     try:
         if written.proxy is None:
-            return proxy_for(written.base_url, environ)
+            return proxy_for(written.base_url or _ANYWHERE, environ)
         parse_proxy(written.proxy)
     except ValueError as error:
         tree.complain((*path, "proxy"), str(error))

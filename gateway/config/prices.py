@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from gateway.config.litellm_sdk import seller as seller_of
 from gateway.config.models.models import Deployment
 from gateway.config.models.prices import Price as WrittenPrice
 from gateway.config.models.prices import UnpricedRule
@@ -39,7 +40,7 @@ class Prices:
 
         Raises ValueError, with a path below `price`, when the override contradicts itself.
         """
-        seller, url = provider.price_provider or provider_id, provider.base_url
+        seller, url = seller_of(provider_id, provider), provider.base_url
         context_tokens = spec.context_tokens or self._table.context_tokens(seller, upstream_model, url)
         if spec.price is not None:
             return Priced(override(spec.price, f"config:{name}"), False, context_tokens)

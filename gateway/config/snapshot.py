@@ -34,12 +34,26 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class LiteLLM:
+    """How the LiteLLM SDK reaches a provider. Holds secrets: it has no repr."""
+
+    provider: str
+    """As LiteLLM calls it: `bedrock`."""
+    params: bytes = b"{}"
+    """A JSON object: arguments of every call, credentials included."""
+    secrets: tuple[str, ...] = ()
+    """Values in `params` that no error may show."""
+    drop_params: bool = False
+    """Leave out what the provider has no words for."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Endpoint:
     """How to reach a provider. Holds a secret: it has no repr."""
 
     provider: str
     base_url: str
-    """With the API's prefix, without a trailing slash: `https://api.openai.com/v1`."""
+    """With the API's prefix, without a trailing slash: `https://api.openai.com/v1`. Empty where an SDK knows it."""
     headers: tuple[tuple[str, str], ...]
     """Credentials and configured extra headers, sent with every request."""
     dialect: str = "openai"
@@ -56,6 +70,8 @@ class Endpoint:
     keepalive_s: float = 30.0
     """An idle connection older than this is not used again."""
     max_response_bytes: int = 67_108_864
+    litellm: LiteLLM | None = None
+    """For `dialect: litellm`, and for no other."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from gateway.config.models.base import Count, EmptyIsNone, Flag, PathText, ProviderId, Seconds, Secret, Text, Written
+from gateway.config.models.litellm import LiteLLM
 
 DialectName = Literal[
     "openai", "anthropic", "azure", "deepseek", "gemini", "groq", "llama_cpp", "mistral", "ollama", "openrouter",
-    "together", "vllm",
+    "together", "vllm", "litellm",
 ]  # fmt: skip
 """The names in `gateway.config.dialects.DIALECTS`; a test holds the two together."""
 
@@ -30,11 +31,19 @@ class ProviderTimeouts(Written):
 class Provider(Written):
     """An endpoint, and the dialect it is spoken to in."""
 
-    base_url: Text = Field(description="URL with the API's prefix, such as `https://api.openai.com/v1`.")
+    base_url: Text | None = Field(
+        None,
+        description="URL with the API's prefix, such as `https://api.openai.com/v1`. Needed by every dialect but "
+        "`litellm`.",
+    )
     dialect: DialectName | None = Field(
         None,
         description="How it is spoken to: `openai`, `anthropic`, `azure`, `deepseek`, `gemini`, `groq`, `llama_cpp`, "
-        "`mistral`, `ollama`, `openrouter`, `together`, `vllm`. Default: known by the URL's host, else `openai`.",
+        "`mistral`, `ollama`, `openrouter`, `together`, `vllm`, `litellm`. Default: known by the URL's host, "
+        "else `openai`.",
+    )
+    litellm: LiteLLM | None = Field(
+        None, repr=False, description="For `dialect: litellm`: what the LiteLLM SDK needs to reach it."
     )
     api_key: Secret = Field(
         None,
@@ -71,7 +80,9 @@ class Provider(Written):
 
     @field_validator("base_url")
     @classmethod
-    def _http(cls, value: str) -> str:
+    def _http(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
         url = _checked_url(value, ("http://", "https://"))
         if "@" in url.split("/", 3)[2]:
             raise PydanticCustomError("url", "credentials do not belong into a URL: use `api_key` or `headers`")
@@ -88,6 +99,17 @@ class Provider(Written):
         if any(not text.isprintable() or not text.isascii() for text in value.values()):
             raise PydanticCustomError("header", "header values are one line of ASCII text")
         return value
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Provider:
+        if self.dialect == "litellm":
+            if self.litellm is None:
+                raise PydanticCustomError("form", "`dialect: litellm` needs `litellm`, with the SDK's `provider`")
+        elif self.litellm is not None:
+            raise PydanticCustomError("form", "has `litellm`, which needs `dialect: litellm` beside it")
+        elif self.base_url is None:
+            raise PydanticCustomError("form", "needs `base_url`")
+        return self
 
 
 def _checked_url(value: str, schemes: tuple[str, ...]) -> str:
