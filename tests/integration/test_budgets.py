@@ -9,6 +9,7 @@ from typing import Any
 import openai as sdk
 import pytest
 
+from gateway.simulator import tokenizer
 from gateway.simulator.bill import Record
 from gateway.simulator.server import SimulatorServer
 from tests.integration.conftest import StartGateway
@@ -297,14 +298,19 @@ async def test_labels_decide_which_counter(simulator: SimulatorServer, start_gat
     assert spent == {("each", "ann"), ("each", "bob"), ("feature", "(none)"), ("feature", "search")}
 
 
+def telling_usage() -> dict[str, Any]:
+    """A deployment whose events say the usage so far, and an agent whose streams are metered."""
+    written = sections("1", {"reserve": "calibrated"})
+    written["models"]["metered"]["deployments"][0]["metering"] = {**METERED["metering"], "running_usage": True}
+    return written
+
+
 @pytest.mark.parametrize("asks", [False, True])
 async def test_running_usage_is_ours_alone_unless_the_client_asks_for_it(
     simulator: SimulatorServer, start_gateway: StartGateway, bill: Callable[[], list[Record]], asks: bool
 ) -> None:
     """Events of several tokens each are counted exactly; SDKs that add up what every event says are not misled."""
-    models = sections("1")["models"]
-    models["metered"]["deployments"][0]["metering"] = {**METERED["metering"], "running_usage": True}
-    gateway = await start_gateway(f"{simulator.url}/v1", **{**sections("1"), "models": models})
+    gateway = await start_gateway(f"{simulator.url}/v1", **telling_usage())
     options = {"include_usage": True, **({"continuous_usage_stats": True} if asks else {})}
     async with gateway.sdk() as client:
         stream = await client.chat.completions.create(
@@ -318,3 +324,25 @@ async def test_running_usage_is_ours_alone_unless_the_client_asks_for_it(
     assert chunks[-1].usage is not None
     assert chunks[-1].usage.completion_tokens == record.completion_tokens
     assert await counter(gateway) == (record.cost_nano_usd, 0)
+
+
+async def test_with_running_usage_a_stream_that_is_left_costs_what_was_seen_and_the_margin(
+    simulator: SimulatorServer, start_gateway: StartGateway, bill: Callable[[], list[Record]]
+) -> None:
+    gateway = await start_gateway(f"{simulator.url}/v1", **telling_usage())
+    stalls = {"x-sim-fault": "length;tokens=500,stall-mid;after=40"}
+    async with gateway.sdk() as client:
+        stream = await client.chat.completions.create(
+            model="metered", messages=MESSAGES, stream=True, extra_headers=stalls
+        )
+        text, words = "", tokenizer.load()
+        async for chunk in stream:
+            text += (chunk.choices[0].delta.content or "") if chunk.choices else ""
+            if len(words.encode(text)) >= 40:  # nothing more is under way
+                break
+        await stream.close()
+        (charge,) = await gateway.eventually("charges", 1)
+    await simulator.bill.wait(1)
+    (record,) = bill()
+    assert charge["output_tokens"] == record.completion_tokens + 4 + 50
+    assert charge["input_tokens"] == record.prompt_tokens
