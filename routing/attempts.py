@@ -206,11 +206,13 @@ def _after_failure(failed: _Failed, last: Tried, failure: Failure, draw: float) 
     if moves and (untried := _untried(tried, view)):
         return Call(untried, "fallback")
     latest = {each.candidate: each for each in tried}
-    reason = _no_retry(failed, latest, last, moves=moves)
-    if reason is not None:
-        return GiveUp(reason, _hint_s(view, failed.now_s))
-    again = {index: latest[index] for index in _retryable(failed, latest, last, moves=moves) if view[index].may_retry}
-    return _retry(failed, again, len(tried) - len(latest), draw)
+    retries = len(tried) - len(latest)
+    again = _retryable(failed, latest, sorted(latest) if moves else [last.candidate])
+    affordable = {index: latest[index] for index in again if view[index].may_retry}
+    if affordable and retries < rules.retries:
+        return _retry(failed, affordable, retries, draw)
+    reason: Reason = "exhausted" if not again else "attempts" if retries >= rules.retries else "retry_budget"
+    return GiveUp(reason, _hint_s(view, failed.now_s))
 
 
 def _untried(tried: Iterable[Tried], view: Sequence[Candidate]) -> tuple[int, ...]:
@@ -232,25 +234,15 @@ def _fits(candidate: Candidate, tried: Iterable[Tried], view: Sequence[Candidate
     )
 
 
-def _no_retry(failed: _Failed, latest: Mapping[int, Tried], last: Tried, *, moves: bool) -> Reason | None:
-    """Why nothing may be tried again; None if something may."""
-    again = _retryable(failed, latest, last, moves=moves)
-    if not again:
-        return "exhausted"
-    if len(failed.history.tried) - len(latest) >= failed.rules.retries:
-        return "attempts"
-    return None if any(failed.view[index].may_retry for index in again) else "retry_budget"
-
-
-def _retryable(failed: _Failed, latest: Mapping[int, Tried], last: Tried, *, moves: bool) -> list[int]:
-    """Candidates, in the route's order, that failed without harm and can be reached again.
+def _retryable(failed: _Failed, latest: Mapping[int, Tried], candidates: Iterable[int]) -> list[int]:
+    """Those of `candidates` that failed without harm and can be reached again.
 
     A breaker that is open means an outage, and waiting for it would only make a queue; a park is over when it says.
     """
     view = failed.view
     return [
         index
-        for index in sorted(latest if moves else (last.candidate,))
+        for index in candidates
         if _may_pass(latest[index], failed.rules)
         and (view[index].admits != "no" or view[index].parked)
         and _fits(view[index], failed.history.tried, view)

@@ -106,6 +106,36 @@ def test_a_probe_that_is_cancelled_gives_its_place_back() -> None:
     assert health.begin(A, 5.0, "w") == "no"
 
 
+@pytest.mark.parametrize("kind", [None, "cut"])
+def test_a_probe_is_good_from_its_first_byte_and_counts_once(kind: FailureKind | None) -> None:
+    health, _ = make(A)
+    fail(health, A, 0.0)
+    for holder in ("x", "y", "z"):
+        assert health.begin(A, 5.0, holder) == "probe"
+        health.answered(A.id, holder, 5.0, 6.0)
+        if holder == "y":
+            for _ in range(5):
+                health.record(A.id, kind and Failure(kind), "y", 5.0, 6.0, 0.0)
+            assert admits(health, A, 6.0) == "probe"
+    assert admits(health, A, 6.0) == "yes"
+    for _ in range(5):
+        health.record(A.id, kind and Failure(kind), "z", 5.0, 7.0, 0.0)
+    assert admits(health, A, 7.0) == "yes"
+
+
+def test_first_bytes_of_usual_calls_are_nothing() -> None:
+    health, _ = make(A)
+    for _ in range(2):
+        health.begin(A, 1.0, "x")
+        health.answered(A.id, "x", 1.0, 1.0)
+        fail(health, A, 1.0, times=2)
+    fail(health, A, 1.0, times=1)
+    assert admits(health, A, 1.0) == "no"
+    health.answered(A.id, "x", 1.0, 7.0)
+    health.answered("nobody/x", "x", 1.0, 7.0)
+    assert admits(health, A, 7.0) == "probe"
+
+
 def test_retries_are_taken_from_the_deployments_own_budget() -> None:
     health, _ = make(A, B, floor=2)
     assert health.begin(A, 1.0, "x", retry=True) == "yes"
