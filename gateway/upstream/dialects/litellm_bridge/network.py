@@ -175,10 +175,11 @@ class WatchedTransport(httpx.AsyncBaseTransport):
 
     async def close(self) -> None:
         """Close all connections."""
-        for pool in self._pools.values():
+        pools = [*self._pools.values(), *([] if self._unwatched is None else [self._unwatched])]
+        self._pools.clear()
+        self._unwatched = None
+        for pool in pools:
             await pool.aclose()
-        if self._unwatched is not None:
-            await self._unwatched.aclose()
 
     def _pool(self, endpoint: Endpoint) -> httpx.AsyncHTTPTransport:
         most = endpoint.max_connections

@@ -56,13 +56,15 @@ _ARGUMENTS: dict[str, Any] = {
 
 Function = Callable[..., Awaitable[Any]]
 
+_TRANSPORT = WatchedTransport()
+"""One for the process: the SDK keeps the clients that it has made."""
+
 
 class Sdk:
     """The functions that a call can name, and what is below them."""
 
-    def __init__(self, functions: dict[str, Function], transport: WatchedTransport) -> None:
+    def __init__(self, functions: dict[str, Function]) -> None:
         self._functions = functions
-        self._transport = transport
 
     async def call(self, function: str, arguments: dict[str, Any]) -> Any:
         """Make a call. Raises whatever LiteLLM raises."""
@@ -70,7 +72,7 @@ class Sdk:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._transport.close()
+        await _TRANSPORT.close()
 
 
 def load() -> Sdk:
@@ -84,18 +86,17 @@ def load() -> Sdk:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.setLevel(logging.CRITICAL)
-    transport = WatchedTransport()
-    _reach_inside(litellm, transport)
-    return Sdk({"acompletion": litellm.acompletion, "aembedding": litellm.aembedding}, transport)
+    _reach_inside(litellm)
+    return Sdk({"acompletion": litellm.acompletion, "aembedding": litellm.aembedding})
 
 
-def _reach_inside(litellm: Any, transport: WatchedTransport) -> None:
+def _reach_inside(litellm: Any) -> None:
     from litellm.litellm_core_utils.litellm_logging import Logging
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
     replaced: tuple[tuple[Any, str, Any], ...] = (
         # Every asynchronous client is made on top of the one, every synchronous client on top of the other.
-        (AsyncHTTPHandler, "_create_async_transport", staticmethod(lambda **_: transport)),
+        (AsyncHTTPHandler, "_create_async_transport", staticmethod(lambda **_: _TRANSPORT)),
         (litellm, "sync_transport", WatchedSyncTransport()),
         # No accounts of calls that succeeded or failed: they are copied and priced for those.
         (Logging, "success_handler", _nothing),
