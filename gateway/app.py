@@ -39,7 +39,7 @@ from gateway.telemetry.events import ChargePosted, ConfigLoaded, Event
 from gateway.telemetry.log import AccessLog
 from gateway.telemetry.metrics import Gauges, Metrics
 from gateway.telemetry.recorder import Recorder, Sink
-from gateway.upstream.pool import Pool
+from gateway.upstream.switch import Switch
 
 log = logging.getLogger("farebox.app")
 
@@ -68,7 +68,7 @@ class App:
         self._store: OpenStore | None = None
         self._alerts: BudgetAlerts | None = None
         self._learned = Learned(journal.database.engine)
-        self._transport = Pool()
+        self._transport = Switch()
         self._metrics = Metrics(
             version=__version__,
             max_label_values=snapshot.metrics.max_label_values,
@@ -203,6 +203,7 @@ class App:
         if not self._serves_admin and (admin.admin_key_sha256 is not None or admin.viewer_key_sha256 is not None):
             log.warning("an admin key is configured now: the admin API is served after a restart")
         self._keyring.use(snapshot)
+        self._transport.use(snapshot.endpoints.values())
         if self._store is not None:
             self._store.use(snapshot)
         self._metrics.set_known(
