@@ -167,7 +167,19 @@ class Health:
             watched.breaker.end_probe(holder)
             watched.provider.breaker.end_probe(holder)
 
-    def record(  # noqa: PLR0917 -- all of them say how one call went
+    def answered(self, deployment_id: str, holder: str, began_s: float, now_s: float) -> None:
+        """The first byte of an answer came. A probe is good from here on, so that long answers delay no recovery.
+
+        `record` follows all the same, for all calls. Of a probe that was good it changes nothing any more.
+        """
+        watched = self._deployments.get(deployment_id)
+        if watched is None:
+            return
+        for breaker in (watched.breaker, watched.provider.breaker):
+            if breaker.state != "closed":
+                breaker.record("ok", now_s, 0.0, began_s, holder)
+
+    def record(
         self, deployment_id: str, failure: Failure | None, holder: str, began_s: float, now_s: float, draw: float
     ) -> None:
         """Learn how a call ended: `failure` is None when it went well. `draw` is a number of [0, 1) by chance."""
