@@ -65,11 +65,20 @@ class Response(Protocol):
 class Call(Protocol):
     """One request on its way."""
 
-    connection_reused: bool
-    sent: bool
-    """Whether any byte of the request was handed to the operating system: from then on it may be billed."""
-    unread: int
-    """Bytes of the answer that had arrived when it was given up, and that nobody has looked at."""
+    @property
+    def connection_reused(self) -> bool:
+        """Whether it went over a connection that had served another request before."""
+        ...
+
+    @property
+    def sent(self) -> bool:
+        """Whether any byte of the request was handed to the operating system: from then on it may be billed."""
+        ...
+
+    @property
+    def unread(self) -> int:
+        """Bytes of the answer that had arrived when it was given up, and that nobody has looked at."""
+        ...
 
     def arrived(self) -> int:
         """Bytes of the answer that have arrived by now, and that nobody has looked at."""
