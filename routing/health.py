@@ -179,7 +179,7 @@ class Health:
             if breaker.state != "closed":
                 breaker.record("ok", now_s, 0.0, began_s, holder)
 
-    def record(
+    def record(  # noqa: PLR0917 -- all of them say how one call went
         self, deployment_id: str, failure: Failure | None, holder: str, began_s: float, now_s: float, draw: float
     ) -> None:
         """Learn how a call ended: `failure` is None when it went well. `draw` is a number of [0, 1) by chance."""
