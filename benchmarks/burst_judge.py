@@ -8,6 +8,17 @@ Our own books say only when a request was admitted, which were orphaned, and wha
 - *False denial*: a refusal, or an answer that we ended below its true length, though what was billed, the true cost of
   everything admitted and its own cost together would have fitted every covering limit. Divided by the requests that
   would have fitted when they arrived.
+
+**What an ended request counts for** decides what that says. By its `bill` alone nobody who keeps a hard limit can be
+right: what an answer that was broken off costs, and what a killed gateway had under way, only the provider knows, so
+the books must hold the most that it can be, and whoever is refused because of that is denied falsely. A kill of 200
+streams makes that room for 50 to 100 calls, and every later refusal that would fit in it counts. Were each token logged
+before it is passed on, whether the answers ended by themselves within the margin would still be unknown: some 25 tokens
+each, a dozen calls in all, and each refusal of less is false. By `orphans` an orphaned row counts as charged, as in the
+utilisation; the answers broken off still leave a few calls' worth of room. By the `ledger` every row counts as charged:
+what is denied falsely then was denied because of what was reserved for those under way, never for what cannot be known.
+That is the strictest reading that can be held without asking the provider afterwards, hence the main figure; the others
+are given beside it.
 """
 
 from __future__ import annotations
@@ -68,6 +79,8 @@ class Denials(NamedTuple):
         return sum(self.false.values()) / self.fitted if self.fitted else 0.0
 
 
+_SAME_S = 0.1
+"""A settlement that makes a scope refuse the next one, and the line of its bill, are written by two processes."""
 BILL, ORPHANS, LEDGER = "bill", "orphans", "ledger"
 """What an ended request counts for: its bill; the same, but an orphaned row what it was charged; what our books say."""
 
@@ -177,12 +190,12 @@ class Judge:
             if seen.outcome == "refused" and seen.scope in self._scenario.limits:
                 first[seen.scope] = min(seen.ended_s, first.get(seen.scope, seen.ended_s))
         return {
-            scope: sum(each.held for each in self._admitted[scope] if each.ended_s <= at_s)
+            scope: sum(each.held for each in self._admitted[scope] if each.ended_s <= at_s + _SAME_S)
             / self._scenario.limits[scope]
             for scope, at_s in first.items()
         }
 
-    def denials(self, basis: str = ORPHANS, *, in_turn: bool = False) -> Denials:
+    def denials(self, basis: str = LEDGER, *, in_turn: bool = False) -> Denials:
         """False denials, and how many requests fitted on arrival.
 
         `basis`: what an ended request counts for. `in_turn`: a falsely denied one counts as admitted for those that

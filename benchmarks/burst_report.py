@@ -16,10 +16,19 @@ Json = dict[str, Any]
 _ROWS = (
     ("overspend", "overspend_usd", "USD"),
     ("utilisation, worst scope", "utilisation", ""),
-    ("false denials", "false_denial_ratio", ""),
+    ("false denials: every row at its charge", "false_denial_ratio", ""),
+    ("the same, orphaned rows at their charge", "false_denial_ratios.each.orphans", ""),
+    ("the same, by the bill alone", "false_denial_ratios.each.bill", ""),
     ("ledger - bill", "ledger_minus_bill_usd", "USD"),
     ("wait, p99", "wait_p99_s", "s"),
     ("differences found by verify", "verify_differences", ""),
+)
+
+
+_CAPTION = (
+    "False denials: refused, or ended too early, though it would have fitted beside what others took. What one that "
+    "has ended took: its charge (if it was broken off or orphaned, the most that it can have cost: we know no better); "
+    "the bill, but an orphan its charge; or the bill alone, by which no hard limit can be right after a kill."
 )
 
 
@@ -81,15 +90,23 @@ def _ratios(judge: Judge) -> Json:
 
 def table(report: Json) -> Table:
     """The same for people."""
-    found = Table(title="200 agents at once, judged by the provider's bill")
+    found = Table(title="200 agents at once, judged by the provider's bill", caption=_CAPTION)
     for column in ("", "calibrated", "strict", "cold"):
         found.add_column(column, justify="right")
     bursts = [report, report.get("strict", {}), report.get("cold", {})]
     for title, key, unit in _ROWS:
-        found.add_row(title, *(_text(burst.get(key), unit) for burst in bursts))
+        found.add_row(title, *(_text(_value(burst, key), unit) for burst in bursts))
     for title, key in (("requests", "requests"), ("of these fitted on arrival", "fitted")):
         found.add_row(title, *(_text(burst.get(key), "") for burst in bursts))
     return found
+
+
+def _value(burst: Json, path: str) -> float | None:
+    *folders, name = path.split(".")
+    for folder in folders:
+        burst = burst.get(folder, {})
+    value: float | None = burst.get(name)
+    return value
 
 
 def _text(value: float | None, unit: str) -> str:

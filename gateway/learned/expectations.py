@@ -13,6 +13,9 @@ OUTPUT_TOKENS: Final = Scale(low=1, high=1e6, growth=1.15, memory=16)
 TOKENS_PER_BYTE: Final = Scale(low=0.02, high=4, growth=1.05, memory=32)
 SCALES: Final = {"output_tokens": OUTPUT_TOKENS, "tokens_per_byte": TOKENS_PER_BYTE}
 
+OUTPUT_SHARE: Final = 0.6
+"""Of an agent's answers that are no longer than expected: the others' reservations are extended, which is cheap, and what
+is reserved and not used is missing elsewhere. More than half, so that one short answer proves nothing."""
 PRIOR_OUTPUT_TOKENS: Final = 2_048
 PRIOR_TOKENS_PER_BYTE: Final = 1.0
 """The bound itself: see `gateway.pricing.bounds`."""
@@ -34,7 +37,7 @@ Pair = tuple[str, str]
 
 
 class Expectation(NamedTuple):
-    """High quantiles: most requests stay below."""
+    """Quantiles: most requests stay below."""
 
     output_tokens: int
     """Of one answer."""
@@ -70,7 +73,7 @@ class _Known:
 class Expectations:
     """What was learned of all agents and models. Bounded: the pairs that were seen longest ago are forgotten."""
 
-    def __init__(self, output_share: float = 0.6, max_pairs: int = 4_096) -> None:
+    def __init__(self, output_share: float = OUTPUT_SHARE, max_pairs: int = 4_096) -> None:
         self._output_share = output_share
         self._max_pairs = max_pairs
         self._pairs: dict[Pair, _Known] = {}
