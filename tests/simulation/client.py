@@ -42,7 +42,7 @@ class SimClient:
         self._loop = asyncio.get_running_loop()
         self._seen: list[bytes] = []
         self._callback: Callable[[], None] | None = None
-        self._reading = False
+        self._reads_until_s = 0.0
 
     # --- the request ---
 
@@ -60,7 +60,7 @@ class SimClient:
     @property
     def blocked(self) -> bool:
         """Whether a piece is still being read."""
-        return self._reading
+        return self._loop.time() < self._reads_until_s
 
     def on_disconnect(self, callback: Callable[[], None] | None) -> None:
         """As the protocol says."""
@@ -89,11 +89,10 @@ class SimClient:
         self._must_be_open()
         if not self.started:
             raise ClientError("a piece before the head")
+        while self.blocked and not self.gone:
+            await asyncio.sleep(self._reads_until_s - self._loop.time())
         self._take(chunk)
-        if self._slow_s and not self.gone:
-            self._reading = True
-            await asyncio.sleep(self._slow_s)
-            self._reading = False
+        self._reads_until_s = self._loop.time() + self._slow_s
 
     async def finish(self) -> None:
         """The stream's end."""

@@ -75,10 +75,16 @@ def pairs(found: Evidence) -> Iterator[tuple[SimCall, ChargePosted]]:
 
 
 def charges_are_the_bills(found: Evidence) -> Iterator[str]:
-    """Exactly what the provider bills; where that was not told, no less."""
+    """Exactly what the provider bills; where that was not told, no less.
+
+    Where a stream was metered, the input that nobody told counts as its agent's inputs usually do (docs/budgets.md).
+    """
     for call, charge in pairs(found):
         billed = call.billed(found.now_s + _SETTLES_S)
         wrong = charge.cost_nano_usd < billed if charge.estimated else charge.cost_nano_usd != billed
+        generated = call.generated(found.now_s + _SETTLES_S)
+        if charge.estimated and call.deployment.metering is not None and generated is not None:
+            wrong = wrong and charge.usage.output_tokens < generated.output_tokens
         if wrong:
             yield (
                 f"{charge.charge_id} ({charge.outcome}, {charge.resolution}{', estimated' if charge.estimated else ''})"
@@ -97,9 +103,7 @@ def counters_are_the_charges(found: Evidence) -> Iterator[str]:
             if kind != "b" or name != budget.id:
                 continue
             value = rest[0] if rest else ""
-            charged = sum(
-                charge.cost_nano_usd for charge in found.charges if _counts(budget.scope.kind, value, charge)
-            )
+            charged = sum(charge.cost_nano_usd for charge in found.charges if _counts(budget.scope.kind, value, charge))
             if charged != state.posted:
                 yield f"{state.key} has {state.posted} posted; its charges are {charged}"
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.config.snapshot import Endpoint
+from gateway.config.snapshot import Endpoint, Timeouts
 from gateway.upstream.transport import Aborted, ConnectionBroken, TimedOut, TransportError, Unreachable
 from routing.catalog import Deployment
 from routing.money import NanoUsd, Price, Usage, cost
@@ -230,15 +230,28 @@ class SimCall:
 class Providers:
     """Implements `gateway.upstream.transport.Transport` for all of them."""
 
-    def __init__(self, manners: Mapping[str, Manner], deployments: Mapping[tuple[str, str], Deployment], seed: int) -> None:
+    def __init__(
+        self, manners: Mapping[str, Manner], deployments: Mapping[tuple[str, str], Deployment], seed: int
+    ) -> None:
         """`manners` by provider; `deployments` by provider and upstream model."""
         self._manners = manners
         self._deployments = deployments
         self._chance = Random(f"providers {seed}")
         self._began_s = asyncio.get_running_loop().time()
         self.calls: list[SimCall] = []
+        self.complaints: list[str] = []
+        """What no request may ask for."""
 
-    def start(self, endpoint: Endpoint, method: bytes, path: bytes, headers: bytes, body: bytes) -> SimCall:
+    def start(
+        self,
+        endpoint: Endpoint,
+        method: bytes,
+        path: bytes,
+        headers: bytes,
+        body: bytes,
+        *,
+        timeouts: Timeouts | None = None,
+    ) -> SimCall:
         """Begin a request."""
         asked = _asked.decode(body)
         request_id = headers.partition(_REQUEST_ID)[2].partition(b"\r\n")[0].decode()
@@ -246,8 +259,11 @@ class Providers:
         number = len(self.calls)
         now_s = asyncio.get_running_loop().time()
         fault = manner.weather.strikes(now_s - self._began_s, self._chance) or ""
+        if asked.max_tokens is not None and asked.max_tokens < 1:
+            self.complaints.append(f"request {request_id} asks for {asked.max_tokens} tokens")
+            fault = "status 400"
         deployment = self._deployments[endpoint.provider, asked.model]
-        planner = _Planner(asked, endpoint, manner, deployment, self._chance)
+        planner = _Planner(asked, timeouts or endpoint.timeouts, manner, deployment, self._chance)
         plan = planner.plan(number, now_s, fault)
         call = SimCall(number, request_id, deployment, plan, manner)
         self.calls.append(call)
@@ -261,10 +277,10 @@ class _Planner:
     """Draws what becomes of one call."""
 
     def __init__(
-        self, asked: Asked, endpoint: Endpoint, manner: Manner, deployment: Deployment, chance: Random
+        self, asked: Asked, timeouts: Timeouts, manner: Manner, deployment: Deployment, chance: Random
     ) -> None:
         self._asked = asked
-        self._timeouts = endpoint.timeouts
+        self._timeouts = timeouts
         self._manner = manner
         self._deployment = deployment
         self._chance = chance
@@ -309,7 +325,8 @@ class _Planner:
         if status == 504:
             assert made.sent_at_s is not None
             self._bill(made, made.sent_at_s, 0.0)
-            made.stops_at_s = at_s
+            counted = self._deployment.metering is not None and self._asked.stream
+            made.stops_at_s = made.sent_at_s if counted else at_s  # what is declared countable is not made unseen
         body = _HTML if status == 504 else _STATUS_BODY
         made.steps = [Step(at_s, status), Step(at_s, body), Step(at_s, None)]
 
@@ -408,5 +425,3 @@ def _usage(made: Plan) -> bytes:
 
 def _event(number: int, index: int) -> bytes:
     return b'data: {"choices":[{"index":0,"delta":{"content":"c%d.%d "},"finish_reason":null}]}\n\n' % (number, index)
-
-

@@ -178,7 +178,7 @@ class World:
             list(counters),
             len(self._book.pending()),
             self._loop.time(),
-            self._complaints,
+            self._complaints + self._providers.complaints,
         )
 
     async def _request(self, wanted: Wanted) -> None:
@@ -217,6 +217,7 @@ class World:
             for state in await self._store.counters():
                 over = state.posted + state.reserved - state.limit
                 if over > 0 and state.key.split("|")[1] not in shadows:
+                    shadows.add(state.key.split("|")[1])  # it is told once
                     self._complaints.append(f"{state.key} is {over} beyond its limit of {state.limit}")
             await asyncio.sleep(_LOOKS_EVERY_S)
 
