@@ -1,7 +1,8 @@
 """A whole message as a chat completion.
 
 What OpenAI has no words for is kept beside it: thinking as `reasoning_content`, and with its signatures as
-`thinking_blocks`, which the next request sends back; `citations`; Anthropic's reason to stop as `native_finish_reason`.
+`thinking_blocks`, which the next request sends back; `citations`; Anthropic's reason to stop as `native_finish_reason`;
+and where that would not do `content_blocks` (see `blocks`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from gateway.upstream.dialects.anthropic.blocks import THOUGHTS, is_plain, read_block
 from gateway.upstream.dialects.anthropic.content import NULL
 from gateway.upstream.dialects.anthropic.errors import as_openai, read_error
 from gateway.upstream.dialects.anthropic.tools import JSON_TOOL_NAME
@@ -18,8 +20,6 @@ from gateway.wire.answers import MalformedAnswer
 
 _encode = msgspec.json.encode
 _MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_ABSENT: Final = msgspec.Raw(b"")
-_NULL_RAW: Final = msgspec.Raw(b"null")
 
 FINISH_REASONS: Final = {
     "end_turn": "stop",
@@ -35,18 +35,6 @@ FINISH_REASONS: Final = {
 _SAID: Final = frozenset(
     ("id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "stop_details", "usage")
 )
-
-
-class Block(msgspec.Struct):
-    """A block of a message's content, of whatever type."""
-
-    type: str = ""
-    text: msgspec.Raw = _ABSENT
-    id: msgspec.Raw = _ABSENT
-    name: msgspec.Raw = _ABSENT
-    input: msgspec.Raw = _ABSENT
-    thinking: msgspec.Raw = _ABSENT
-    citations: msgspec.Raw = _ABSENT
 
 
 class StopDetails(msgspec.Struct):
@@ -65,7 +53,6 @@ class _Message(msgspec.Struct):
 
 
 _message_decoder = msgspec.json.Decoder(_Message)
-_block_decoder = msgspec.json.Decoder(Block)
 _list_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 _fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -84,10 +71,11 @@ def as_text(raw: msgspec.Raw) -> bytes:
 class _Said:
     """What the blocks of one message say, put together."""
 
-    __slots__ = ("_json_tool", "calls", "citations", "texts", "thinking_blocks", "thoughts")
+    __slots__ = ("_json_tool", "calls", "citations", "kinds", "texts", "thinking_blocks", "thoughts")
 
     def __init__(self, *, json_tool: bool) -> None:
         self._json_tool = json_tool
+        self.kinds: list[str] = []
         self.texts: list[bytes] = []
         self.thoughts: list[bytes] = []
         self.thinking_blocks: list[msgspec.Raw] = []
@@ -95,7 +83,8 @@ class _Said:
         self.calls: list[dict[str, Any]] = []
 
     def add(self, raw: msgspec.Raw) -> None:
-        block = _block_decoder.decode(raw)
+        block = read_block(raw)
+        self.kinds.append(block.type)
         if block.type == "text":
             self.texts.append(bytes(block.text)[1:-1])
             if bytes(memoryview(block.citations)[:1]) == b"[":
@@ -106,7 +95,7 @@ class _Said:
                 return
             function = {"name": block.name, "arguments": msgspec.Raw(as_text(block.input))}
             self.calls.append({"id": block.id, "type": "function", "function": function})
-        elif block.type in ("thinking", "redacted_thinking"):
+        elif block.type in THOUGHTS:
             self.thinking_blocks.append(raw)
             if len(memoryview(block.thinking)) > 2:
                 self.thoughts.append(bytes(block.thinking)[1:-1])
@@ -139,6 +128,8 @@ def whole_answer(body: bytes, created_s: int, *, json_tool: bool) -> bytes:
             return as_openai(failure)
         raise MalformedAnswer(str(error)) from None
     message = said.message()
+    if not is_plain(said.kinds) and not json_tool:
+        message["content_blocks"] = answer.content
     if answer.stop_reason == "refusal" and answer.stop_details is not None:
         message["refusal"] = answer.stop_details.explanation
     choice = {

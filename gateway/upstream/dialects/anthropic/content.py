@@ -27,6 +27,7 @@ _IMAGES: Final = {b"image/jpg": b"image/jpeg"} | {
     kind: kind for kind in (b"image/jpeg", b"image/png", b"image/gif", b"image/webp")
 }
 _PDF: Final = b"application/pdf"
+_UNHEARD: Final = ("input_audio", "audio", "audio_url", "video_url", "input_video")
 
 
 class _Part(msgspec.Struct):
@@ -108,8 +109,8 @@ def _block(raw: msgspec.Raw, field: str) -> list[bytes]:
         return [with_cache_control(_image(part.image_url, field), part.cache_control)]
     if kind == "file":
         return [with_cache_control(_file(part.file, field), part.cache_control)]
-    if kind in ("input_audio", "audio", "audio_url", "video_url", "input_video"):
-        raise InvalidField(f"`{field}`: Claude takes no {kind.split('_')[0]}. Leave it out.", param=field)
+    if kind in _UNHEARD:
+        raise InvalidField(f"`{field}`: Claude takes no speech and no video. Leave it out.", param=field)
     return [bytes(raw)]
 
 

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from gateway.errors import InvalidField
+from gateway.upstream.dialects.anthropic.blocks import RETURNABLE, THOUGHTS, read_block
 from gateway.upstream.dialects.anthropic.content import (
     ABSENT,
     NULL,
@@ -47,6 +48,7 @@ class _Message(msgspec.Struct):
     tool_calls: list[_ToolCall] | None = None
     tool_call_id: str | None = None
     thinking_blocks: list[msgspec.Raw] | None = None
+    content_blocks: list[msgspec.Raw] | None = None
     is_error: bool | None = None
     cache_control: msgspec.Raw = ABSENT
 
@@ -183,7 +185,10 @@ def _marked(blocks: list[bytes], message: _Message) -> list[bytes]:
 def _answer(conversation: Conversation, message: _Message, field: str) -> None:
     """An assistant's message: what it thought, said and called, in this order."""
     turn = conversation.turn(b"assistant")
-    thoughts = [bytes(block) for block in message.thinking_blocks or () if bytes(block) not in NULL]
+    if message.content_blocks:
+        turn.extend(_given_back(message.content_blocks, RETURNABLE, f"{field}.content_blocks"))
+        return
+    thoughts = _given_back(message.thinking_blocks or [], THOUGHTS, f"{field}.thinking_blocks")
     if not thoughts and not message.tool_calls and bytes(message.refusal) in NULL:
         _say(turn, message, field)
         return
@@ -195,6 +200,22 @@ def _answer(conversation: Conversation, message: _Message, field: str) -> None:
     if message.tool_calls and not any(b'"signature"' in block or b'"redacted_thinking"' in block for block in blocks):
         conversation.thoughtless_calls = True
     turn.extend(_marked(blocks, message))
+
+
+def _given_back(blocks: list[msgspec.Raw], kinds: frozenset[str], field: str) -> list[bytes]:
+    """Blocks of an earlier answer, as they were. Only of these types: others could be anything, at any cost."""
+    given = []
+    for index, raw in enumerate(blocks):
+        param = f"{field}[{index}]"
+        try:
+            block = read_block(raw)
+        except _MALFORMED:
+            raise InvalidField(f"`{param}` is no block: an object with a `type`.", param=param) from None
+        if block.type not in kinds:
+            raise InvalidField(f"`{param}` is of a type that no answer had: {block.type[:32]!r}.", param=param)
+        if block.type != "text" or not is_blank(bytes(block.text)):
+            given.append(bytes(raw))
+    return given
 
 
 def tool_id(call_id: str) -> bytes:

@@ -16,7 +16,8 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.upstream.dialects.anthropic.answer import Block, StopDetails, as_text, finish_reason
+from gateway.upstream.dialects.anthropic.answer import StopDetails, as_text, finish_reason
+from gateway.upstream.dialects.anthropic.blocks import GrowingBlock, is_plain, read_block
 from gateway.upstream.dialects.anthropic.content import NULL
 from gateway.upstream.dialects.anthropic.errors import ErrorBody, as_openai
 from gateway.upstream.dialects.anthropic.tools import JSON_TOOL_NAME
@@ -59,23 +60,6 @@ class _Event(msgspec.Struct):
 
 
 _event_decoder = msgspec.json.Decoder(_Event)
-_block_decoder = msgspec.json.Decoder(Block)
-
-
-class _Open:
-    """A content block that has begun and not ended."""
-
-    __slots__ = ("block", "call", "raw", "said", "signature", "thoughts")
-
-    def __init__(self, raw: msgspec.Raw, block: Block, call: int | None) -> None:
-        self.raw = raw
-        self.block = block
-        self.call = call
-        """The index of the tool call; None for the call that stands in for JSON."""
-        self.said = False
-        """Whether any of a call's arguments came."""
-        self.thoughts: list[bytes] = []
-        self.signature = b""
 
 
 class Stream:
@@ -103,7 +87,8 @@ class Stream:
         self._prefix = self._begin("", model)
         self._usage: AnthropicUsage | None = None
         self._reported: AnthropicUsage | None = None
-        self._blocks: dict[int, _Open] = {}
+        self._blocks: list[GrowingBlock] = []
+        """All that began, in their order."""
         self._calls = 0
         self._ended = False
 
@@ -159,74 +144,72 @@ class Stream:
         return self._chunk(b'{"role":"assistant","content":""}')
 
     def _block_start(self, event: _Event) -> bytes:
-        block = _block_decoder.decode(event.content_block)
-        kind, call = block.type, None
-        is_json = kind == "tool_use" and self._json_tool and bytes(block.name) == JSON_TOOL_NAME
-        if kind == "tool_use" and not is_json:
+        raw = event.content_block
+        begun = read_block(raw)
+        kind, call = begun.type, None
+        if kind == "tool_use" and not (self._json_tool and bytes(begun.name) == JSON_TOOL_NAME):
             call = self._calls
             self._calls += 1
-        self._blocks[event.index] = _Open(event.content_block, block, call)
+        block = GrowingBlock(raw, event.index, call)
+        self._blocks.append(block)
         if call is not None:
             opening = b'{"tool_calls":[{"index":%d,"id":%b,"type":"function","function":{"name":%b,"arguments":""}}]}'
-            return self._chunk(opening % (call, bytes(block.id), bytes(block.name)))
+            return self._chunk(opening % (call, bytes(begun.id), bytes(begun.name)))
         if kind == "redacted_thinking":
-            return self._chunk(b'{"thinking_blocks":[' + _one_line(event.content_block) + b"]}")
+            return self._chunk(b'{"thinking_blocks":[' + _one_line(raw) + b"]}")
         if kind == "text":
-            return self._said(b"content", block.text)
-        if kind == "thinking":
-            return self._thought(self._blocks[event.index], block.thinking)
-        return b""
+            return self._more(block, begun.text)
+        return self._more(block, begun.thinking) if kind == "thinking" else b""
 
     def _block_delta(self, event: _Event) -> bytes:
         delta = event.delta
-        if delta is None:
+        block = self._growing(event.index)
+        if delta is None or block is None:
             return b""
-        if delta.type == "text_delta":
-            return self._said(b"content", delta.text)
-        if delta.type == "citations_delta":
-            return self._chunk(b'{"citations":[' + _one_line(delta.citation) + b"]}")
-        block = self._blocks.get(event.index)
-        return b"" if block is None else self._more_of(block, delta)
-
-    def _more_of(self, block: _Open, delta: _Delta) -> bytes:
-        if delta.type == "input_json_delta" and block.block.type == "tool_use":
-            return self._argument(block, delta.partial_json)
-        if delta.type == "thinking_delta":
-            return self._thought(block, delta.thinking)
-        if delta.type == "signature_delta":
+        kind = delta.type
+        if kind == "text_delta":
+            return self._more(block, delta.text)
+        if kind == "input_json_delta":
+            return self._more(block, delta.partial_json)
+        if kind == "thinking_delta":
+            return self._more(block, delta.thinking)
+        if kind == "signature_delta":
             block.signature = bytes(delta.signature)
+        elif kind == "citations_delta":
+            citation = _one_line(delta.citation)
+            block.citations.append(msgspec.Raw(citation))
+            return self._chunk(b'{"citations":[' + citation + b"]}")
         return b""
 
-    def _said(self, name: bytes, text: msgspec.Raw) -> bytes:
-        return self._chunk(b'{"' + name + b'":' + bytes(text) + b"}") if len(memoryview(text)) > 2 else b""
+    def _growing(self, index: int) -> GrowingBlock | None:
+        """The block that a delta belongs to: nearly always the last."""
+        return next((block for block in reversed(self._blocks) if block.index == index), None)
 
-    def _thought(self, block: _Open, thinking: msgspec.Raw) -> bytes:
-        if len(memoryview(thinking)) > 2:
-            block.thoughts.append(bytes(thinking)[1:-1])
-        return self._said(b"reasoning_content", thinking)
-
-    def _argument(self, block: _Open, piece: msgspec.Raw) -> bytes:
-        if len(memoryview(piece)) <= 2:
+    def _more(self, block: GrowingBlock, piece: msgspec.Raw) -> bytes:
+        """What a further piece of a block says in OpenAI's words."""
+        if not block.add(piece):
             return b""
-        block.said = True
-        return self._arguments(block, bytes(piece))
+        kind = block.block.type
+        if kind == "text":
+            return self._chunk(b'{"content":' + bytes(piece) + b"}")
+        if kind == "thinking":
+            return self._chunk(b'{"reasoning_content":' + bytes(piece) + b"}")
+        return self._arguments(block, bytes(piece)) if kind == "tool_use" else b""
 
-    def _arguments(self, block: _Open, text: bytes) -> bytes:
+    def _arguments(self, block: GrowingBlock, text: bytes) -> bytes:
         if block.call is None:
             return self._chunk(b'{"content":' + text + b"}")
         return self._chunk(b'{"tool_calls":[{"index":%d,"function":{"arguments":%b}}]}' % (block.call, text))
 
     def _block_stop(self, event: _Event) -> bytes:
-        block = self._blocks.pop(event.index, None)
+        block = self._growing(event.index)
         if block is None:
             return b""
-        if block.block.type == "tool_use" and not block.said:  # without arguments, or all at once
-            return self._arguments(
-                block, as_text(block.block.input) if bytes(block.block.input) not in NULL else b'"{}"'
-            )
+        if block.block.type == "tool_use" and not block.pieces:  # without arguments, or all at once
+            given = block.block.input
+            return self._arguments(block, b'"{}"' if bytes(given) in NULL else as_text(given))
         if block.signature:
-            thinking = b'{"thinking_blocks":[{"type":"thinking","thinking":"%b","signature":%b}]}'
-            return self._chunk(thinking % (b"".join(block.thoughts), block.signature))
+            return self._chunk(b'{"thinking_blocks":[' + block.json() + b"]}")
         return b""
 
     def _message_delta(self, event: _Event) -> bytes:
@@ -236,6 +219,8 @@ class Stream:
         if delta is None or delta.stop_reason is None:
             return b""
         said: dict[str, Any] = {}
+        if not is_plain([block.block.type for block in self._blocks]) and not self._json_tool:
+            said["content_blocks"] = [msgspec.Raw(_one_line(block.json())) for block in self._blocks]
         if delta.stop_reason == "refusal" and delta.stop_details is not None and delta.stop_details.explanation:
             said["refusal"] = delta.stop_details.explanation
         reason = finish_reason(delta.stop_reason, calls=self._calls > 0)
