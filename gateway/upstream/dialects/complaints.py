@@ -22,7 +22,8 @@ ACCOUNT: Final = (
 )
 
 
-_OTHERWISE: dict[int, Complaint] = {403: "account", 429: "rate_limited"}
+_OTHERWISE: dict[int, Complaint] = {403: "account", 413: "context_too_long", 429: "rate_limited"}
+"""What a status means whatever its words: a request too large for one provider may fit another."""
 
 
 class Words:

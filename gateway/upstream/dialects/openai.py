@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from gateway.config.dialects import BEARER
 from gateway.config.snapshot import Endpoint
+from gateway.errors import InvalidField
 from gateway.upstream.dialects.complaints import Words
 from gateway.upstream.dialects.protocol import Complaint, Outgoing, Translation, Wish
 from gateway.wire.requests import CHAT, COMPLETIONS, EMBEDDINGS, ModelRequest
@@ -63,6 +64,13 @@ def body(
     )
 
 
+def not_spoken(api: str) -> InvalidField:
+    """The error for a request to an API that a provider does not have."""
+    return InvalidField(
+        f"The provider of this model has no {path(api).decode()[1:]}. Ask another model.", param="model"
+    )
+
+
 class OpenAI:
     """The `Dialect` of OpenAI itself, and of all who speak its wire without a difference that matters."""
 
@@ -74,6 +82,8 @@ class OpenAI:
 
     def outgoing(self, request: ModelRequest, wish: Wish, endpoint: Endpoint) -> Outgoing:
         """The request as it came, but for the model's name, its bound, and the usage option."""
+        if request.api not in self.apis:
+            raise not_spoken(request.api)
         return Outgoing(
             self.path(request.api, wish, endpoint),
             head(wish.request_id, wish.forwarded, endpoint.headers),

@@ -1,7 +1,7 @@
 """OpenRouter.
 
-- `models` lets it answer with another model, at another price, than the one that was admitted: refused. Fallbacks
-  belong into Farebox's own configuration.
+- `models` lets it answer with another model, at another price, than the one that was allowed and admitted: refused.
+  Fallbacks belong into Farebox's own configuration.
 - Usage is always sent (openrouter 1.3, `ChatStreamOptions`: asking for it is deprecated); its `cost`, what OpenRouter
   charges its own account, is replaced by ours.
 - 403 is moderation when `metadata` says so ("your input was flagged"), else permissions; errors while it generates come

@@ -29,6 +29,8 @@ class Gemini:
 
     def outgoing(self, request: ModelRequest, wish: Wish, endpoint: Endpoint) -> Outgoing:
         """The request in Gemini's words. Raises InvalidField for what it has none for."""
+        if request.api not in self.apis:
+            raise openai.not_spoken(request.api)
         head = openai.head(wish.request_id, [], endpoint.headers)
         if request.api == EMBEDDINGS:
             return Outgoing(_path(wish.upstream_model, "batchEmbedContents"), head, embeddings_body(request, wish))

@@ -26,6 +26,7 @@ ECHO = b'{"detail":[{"msg":"Field required","input":"my error is context_length_
         (400, FILTERED, "content_filter"),
         (403, FILTERED, "content_filter"),
         (403, b"", "account"),
+        (413, b"<html>", "context_too_long"),
         (401, TOO_LONG, "account"),
         (402, b"", "account"),
         (400, BAD_KEY, "account"),
