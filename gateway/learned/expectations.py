@@ -14,8 +14,8 @@ TOKENS_PER_BYTE: Final = Scale(low=0.02, high=4, growth=1.05, memory=32)
 SCALES: Final = {"output_tokens": OUTPUT_TOKENS, "tokens_per_byte": TOKENS_PER_BYTE}
 
 OUTPUT_SHARE: Final = 0.6
-"""Of an agent's answers that are no longer than expected. The others' reservations are extended, which is cheap; what is
-reserved and not used is missing elsewhere. More than half, so that one short answer proves nothing."""
+"""Of an agent's answers that are no longer than expected. The others' reservations are extended, which is cheap; what
+is reserved and not used is missing elsewhere. More than half, so that one short answer proves nothing."""
 PRIOR_OUTPUT_TOKENS: Final = 2_048
 PRIOR_TOKENS_PER_BYTE: Final = 1.0
 """The bound itself: see `gateway.pricing.bounds`."""
