@@ -167,7 +167,7 @@ def _snapshot(chance: Random, directory: Path, deployments: tuple[Deployment, ..
 
 def _endpoint(provider: str) -> Endpoint:
     timeouts = Timeouts(connect_s=1.0, first_byte_s=6.0, idle_s=3.0, total_s=20.0)
-    return Endpoint(provider, f"http://{provider}.test/v1", (), timeouts)
+    return Endpoint(provider, f"http://{provider}.test/v1", (), timeouts=timeouts)
 
 
 def _budgets(chance: Random, deployments: tuple[Deployment, ...], expected_nano: int) -> tuple[Budget, ...]:
