@@ -14,6 +14,7 @@ from typing import Self
 from gateway import __version__
 from gateway.admission.admission import Admission
 from gateway.admission.governor import Governor
+from gateway.admission.intents import Intents
 from gateway.admission.watch import Watch
 from gateway.api.openai import OpenAIApi
 from gateway.api.operations import OperationsApi
@@ -34,6 +35,7 @@ from gateway.reports.alerts import BudgetAlerts
 from gateway.reports.budgets import Books
 from gateway.runs import RunParts, RunService
 from gateway.services import CatalogModels, Door, Parts, Services
+from gateway.store.memory import MemoryStore
 from gateway.store.opening import OpenStore, open_store
 from gateway.telemetry.events import ChargePosted, ConfigLoaded, Event
 from gateway.telemetry.log import AccessLog
@@ -118,11 +120,15 @@ class App:
         """The services, on a store whose counters are complete."""
         journal, recorder, models = self._journal, self._recorder, CatalogModels()
         admission = Admission(store, self._learned, recorder, shared=store.shared)
+        intents = None
+        if isinstance(store, MemoryStore):
+            intents = Intents(store)
+            recorder.add(intents)
         pipeline = Pipeline(
             self._keysync,
             models,
             self._door,
-            governor=Governor(Watch(store, admission.runs, recorder), admission),
+            governor=Governor(Watch(store, admission.runs, recorder), admission, intents),
             transport=self._transport,
             recorder=recorder,
         )

@@ -91,7 +91,7 @@ class Pipeline:
         self._authenticator = authenticator
         self._models = models
         self._admittance = admittance
-        self._watch, self._admission = governor
+        self._watch, self._admission, self._intents = governor
         self._transport = transport
         self._recorder = recorder
 
@@ -141,11 +141,16 @@ class Pipeline:
         context.route = self._route(snapshot, principal, request)
         if self._admission.governs(context):
             context.permit = await self._admission.admit(context, request, reply, FIRST_ATTEMPT)
+        intents = self._intents if context.permit is None else None
+        if intents is not None and (noted := intents.note(context, request, FIRST_ATTEMPT)) is not None:
+            await noted
         try:
             exchange = Exchange(context, request, reply, self._transport, self._recorder)
-        except BaseException:
-            if context.permit is not None:  # nothing was sent
+        except BaseException:  # nothing was sent
+            if context.permit is not None:
                 context.permit.release()
+            elif intents is not None:
+                intents.withdraw(context, FIRST_ATTEMPT)
             raise
         await exchange.run()
 

@@ -1,10 +1,11 @@
-"""The two stages of the pipeline that may stop a request for what its agent does: `guard` and `admit`."""
+"""The stages that may stop a request for what its agent does, `guard` and `admit`, and the notes of what none governs."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from gateway.admission.admission import Admission
+from gateway.admission.intents import Intents
 from gateway.admission.watch import Watch
 
 
@@ -13,3 +14,5 @@ class Governor(NamedTuple):
 
     watch: Watch
     admission: Admission
+    intents: Intents | None = None
+    """None where the store hears of every attempt."""

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from gateway.ledger.claiming import carve_id
 from gateway.ledger.operations import Amounts, Claim, Origin, Run
-from gateway.store.records import BEGAN, EXTENDED, RELEASED, RESERVED, RUN, SETTLED, framed
+from gateway.store.records import BEGAN, EXTENDED, INTENDED, RELEASED, RESERVED, RUN, SETTLED, framed
 from gateway.telemetry.events import ChargePosted
 
 _log = logging.getLogger("farebox.store")
@@ -101,6 +101,20 @@ class ReservationLog:
         data = framed((RESERVED, reservation, at_s, *charged, via, origin))
         self._write(data)
         self._pending[reservation] = data
+
+    def intend(self, attempt: str, at_s: float, charged: Amounts, origin: Origin) -> None:
+        """Write that an attempt is about to be sent which no reservation governs. Raises LogUnwritable.
+
+        `forget` it as soon as its charge is on its way to the journal: what the journal has is no orphan.
+        """
+        data = framed((INTENDED, attempt, at_s, *charged, origin))
+        self._write(data)
+        self._pending[attempt] = data
+
+    def forget(self, attempts: Iterable[str]) -> None:
+        """Attempts that were intended are charged: a next file need not begin with them."""
+        for attempt in attempts:
+            self._pending.pop(attempt, None)
 
     def extend(self, reservation: str, more: Amounts) -> None:
         """Write that more was reserved. Raises LogUnwritable, and nothing more is."""

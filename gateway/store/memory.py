@@ -24,6 +24,7 @@ from gateway.ledger.operations import (
     Extension,
     Granted,
     Opening,
+    Origin,
     Refused,
     Run,
     RunRefused,
@@ -218,6 +219,35 @@ class MemoryStore:
             self._log.release(reservation, charge)
             self._write_soon()
             self._tell_room()
+
+    # --- attempts that nothing governs ---
+
+    def intend(self, attempt: str, at_s: float, charged: Amounts, origin: Origin) -> Awaitable[None] | None:
+        """Write what is about to be sent; to be awaited where the disk has to have it. Raises StoreUnavailable."""
+        try:
+            self._log.intend(attempt, at_s, charged, origin)
+        except LogUnwritable as error:
+            raise self._unavailable(error) from error
+        return None if self._sync is None else self._synced(attempt, self._sync)
+
+    async def _synced(self, attempt: str, sync: GroupSync) -> None:
+        try:
+            await sync.wait()
+        except LogUnwritable as error:
+            self.withdraw_intent(attempt)
+            raise self._unavailable(error) from error
+        except asyncio.CancelledError:
+            self.withdraw_intent(attempt)
+            raise
+
+    def forget_intents(self, attempts: Sequence[str]) -> None:
+        """They are charged."""
+        self._log.forget(attempts)
+
+    def withdraw_intent(self, attempt: str) -> None:
+        """Nothing was sent."""
+        self._log.release(attempt, None)
+        self._write_soon()
 
     # --- runs ---
 

@@ -23,7 +23,7 @@ _HEADER: Final = struct.Struct("<2sII")
 MAX_PAYLOAD_BYTES: Final = 1 << 26
 """No record is longer; a length beyond it is no length."""
 
-BEGAN, RESERVED, EXTENDED, SETTLED, RELEASED, RUN = range(6)
+BEGAN, RESERVED, EXTENDED, SETTLED, RELEASED, RUN, INTENDED = range(7)
 
 
 class Began(msgspec.Struct, tag=BEGAN, array_like=True):
@@ -79,7 +79,19 @@ class RunNoted(msgspec.Struct, tag=RUN, array_like=True):
     """The carve of its parent that it carved from."""
 
 
-Record = Began | Reserved | Extended | Settled | Released | RunNoted
+class Intended(msgspec.Struct, tag=INTENDED, array_like=True):
+    """An attempt that nothing governs was about to be sent. It is over when the journal has its charge."""
+
+    id: str
+    at_s: float
+    """When its request arrived."""
+    money: int
+    """Nano-USD to charge if its charge never reached the journal."""
+    tokens: int
+    origin: Origin
+
+
+Record = Began | Reserved | Extended | Settled | Released | RunNoted | Intended
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Record).decode

@@ -28,7 +28,7 @@ from gateway.ledger.held import Carved
 from gateway.ledger.operations import Amounts, Claim, Run
 from gateway.store.live import LiveBook
 from gateway.store.orphans import orphan_charge
-from gateway.store.records import Reserved, RunNoted
+from gateway.store.records import Intended, Reserved, RunNoted
 from gateway.store.replay import replay
 from gateway.store.seeding import in_parts, is_limited, run_claims, spend_of_runs, written
 from gateway.telemetry.events import ChargePosted, RequestFinished, RunChanged
@@ -68,6 +68,7 @@ async def recover(directory: Path, journal: Journal, wall_s: float) -> Recovered
     await journal.flush()
     carves = await _carves_of(database, found.pending.values())
     orphans = {name: orphan_of(each, carves, wall_s) for name, each in found.pending.items()}
+    orphans |= {name: _intended(each, wall_s) for name, each in found.intents.items()}
     charges = found.charges | {name: orphan for name, orphan in orphans.items() if name not in found.charges}
     there = await written(database, charges)
     missing = [charge for name, charge in charges.items() if name not in there]
@@ -96,6 +97,13 @@ def orphan_of(reserved: Reserved, carves: dict[str, float], at_s: float) -> Char
     return orphan_charge(
         reserved.id, origin, at_s, window_at_s, Amounts(reserved.money, reserved.tokens), own_s=reserved.at_s
     )
+
+
+def _intended(intent: Intended, at_s: float) -> ChargePosted:
+    """The charge of an attempt that nothing governed, if the journal has none."""
+    amounts = Amounts(intent.money, intent.tokens)
+    charge = orphan_charge(intent.id, intent.origin, at_s, intent.at_s, amounts)
+    return charge._replace(reserved_nano_usd=NanoUsd(0))
 
 
 async def _carves_of(database: Database, pending: Collection[Reserved]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.store.log import segments
-from gateway.store.records import Began, Damage, Extended, Record, Released, Reserved, RunNoted, scan
+from gateway.store.records import Began, Damage, Extended, Intended, Record, Released, Reserved, RunNoted, scan
 from gateway.telemetry.events import ChargePosted
 
 _log = logging.getLogger("farebox.store")
@@ -20,6 +20,8 @@ class Replayed:
 
     pending: dict[str, Reserved] = field(default_factory=dict)
     """With their extensions."""
+    intents: dict[str, Intended] = field(default_factory=dict)
+    """Attempts that nothing governed; most of them are charged in the journal."""
     charges: dict[str, ChargePosted] = field(default_factory=dict)
     """By id: of settled reservations, and entries of zero of released ones."""
     runs: dict[str, RunNoted] = field(default_factory=dict)
@@ -67,8 +69,11 @@ def _apply(record: Record, replayed: Replayed) -> None:
                 reserved.tokens += record.tokens
         case RunNoted():
             _note_run(record, replayed)
+        case Intended():
+            replayed.intents[record.id] = record
         case Released():
             pending.pop(record.id, None)
+            replayed.intents.pop(record.id, None)
             if record.charge is not None:
                 replayed.charges.setdefault(record.charge.charge_id, record.charge)
         case _:

@@ -43,6 +43,10 @@ class Recorder:
         self._timer: asyncio.TimerHandle | None = None
         self._complained_at_s: dict[int, float] = {}
 
+    def add(self, sink: Sink) -> None:
+        """Give events to one more sink, from now on."""
+        self._sinks = (*self._sinks, sink)
+
     def record(self, event: Event) -> None:
         """Note an event. Costs an append, and a timer for the first of each batch."""
         pending = self._pending

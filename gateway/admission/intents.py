@@ -1,0 +1,105 @@
+"""Attempts that nothing governs: noted before they are sent, so that a killed gateway leaves none uncharged."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from typing import Protocol
+
+from gateway.admission.bids import UNBOUNDED_OUTPUT_TOKENS
+from gateway.admission.labels import label_of
+from gateway.context import RequestContext
+from gateway.errors import BudgetStoreUnavailable
+from gateway.ledger.operations import Amounts, Origin
+from gateway.store.protocol import StoreUnavailable
+from gateway.telemetry.events import ChargePosted, Event
+from gateway.wire.requests import ModelRequest
+from routing.catalog import Deployment
+from routing.money import Price, Usage, cost
+
+
+class IntentLog(Protocol):
+    """The part of the memory store that remembers what was about to be sent."""
+
+    def intend(self, attempt: str, at_s: float, charged: Amounts, origin: Origin) -> Awaitable[None] | None:
+        """Note an attempt, and what it is charged if nobody lives to settle it. Raises StoreUnavailable.
+
+        What it returns has to be awaited before anything is sent.
+        """
+        ...
+
+    def forget_intents(self, attempts: Sequence[str]) -> None:
+        """Their charges are on their way to the journal: nothing need be known of them any more."""
+        ...
+
+    def withdraw_intent(self, attempt: str) -> None:
+        """Nothing was sent."""
+        ...
+
+
+class Intents:
+    """The intents of one gateway. A `Sink`: it hears from the charges which of them are over."""
+
+    def __init__(self, log: IntentLog) -> None:
+        self._log = log
+
+    def note(self, context: RequestContext, request: ModelRequest, number: int) -> Awaitable[None] | None:
+        """Note attempt `number` of a routed request, to its first candidate. Await what it returns, if anything.
+
+        Raises BudgetStoreUnavailable when it cannot be noted: then it must not be sent.
+        """
+        route = context.route
+        assert route is not None  # noqa: S101 -- guards a programming error
+        deployment = route.candidates[0]
+        amounts = _amounts(context, request, deployment)
+        try:
+            return self._log.intend(
+                f"{context.request_id}.{number}", context.arrived_at_s, amounts, _origin(context, deployment, number)
+            )
+        except StoreUnavailable as error:
+            raise BudgetStoreUnavailable(
+                f"What this request may spend cannot be noted now ({error}), so it is not sent. Try again.",
+                reason="store",
+            ) from None
+
+    def withdraw(self, context: RequestContext, number: int) -> None:
+        """Attempt `number` was not sent after all."""
+        self._log.withdraw_intent(f"{context.request_id}.{number}")
+
+    def receive(self, events: Sequence[Event]) -> None:
+        """Hear what was charged: what is on its way to the journal needs no intent."""
+        self._log.forget_intents([event.charge_id for event in events if type(event) is ChargePosted])
+
+
+def _amounts(context: RequestContext, request: ModelRequest, deployment: Deployment) -> Amounts:
+    """What it may have cost: its input as estimated, its answers as long as they may become."""
+    principal, profile, price = context.principal, request.profile, deployment.price
+    assert principal is not None  # noqa: S101 -- guards a programming error
+    assert isinstance(price, Price), "a deployment without a price is never called"  # noqa: S101 -- the pipeline refuses it
+    longest = profile.max_output_tokens
+    for most in (context.snapshot.agents[principal.agent].max_output_tokens, deployment.max_output_tokens):
+        if most is not None and (longest is None or most < longest):
+            longest = most
+    output = (UNBOUNDED_OUTPUT_TOKENS if longest is None else longest) * profile.answers
+    point = price.at(profile.input_tokens, context.arrived_at_s, profile.service_tier)
+    return Amounts(cost(Usage(profile.input_tokens, output), point), profile.input_tokens + output)
+
+
+def _origin(context: RequestContext, deployment: Deployment, number: int) -> Origin:
+    principal, attribution, route = context.principal, context.attribution, context.route
+    assert principal is not None  # noqa: S101 -- guards a programming error
+    assert route is not None  # noqa: S101 -- as above
+    return Origin(
+        context.request_id,
+        number,
+        principal.org,
+        principal.team,
+        principal.agent,
+        label_of(context.snapshot.agents[principal.agent], attribution) if attribution.run else "",
+        attribution.user,
+        attribution.tags,
+        route.model.name,
+        deployment.id,
+        deployment.provider,
+        deployment.upstream_model,
+        deployment.unpriced,
+    )
