@@ -46,7 +46,7 @@ _OUR_ACCOUNT: Final = re.compile(
 )
 _FILTERED: Final = re.compile(r"content filter", re.I)
 
-_COMPLAINTS: Final[dict[str, Complaint]] = {
+COMPLAINTS: Final[dict[str, Complaint]] = {
     "authentication_error": "account",
     "billing_error": "account",
     "permission_error": "account",
@@ -66,7 +66,7 @@ _STATUSES: Final[dict[int, Complaint]] = {
     429: "rate_limited",
 }
 
-_TYPES: Final = {
+TYPES: Final = {
     # Anthropic's type -> OpenAI's type and code
     "invalid_request_error": ("invalid_request_error", None),
     "authentication_error": ("invalid_request_error", "invalid_api_key"),
@@ -99,8 +99,8 @@ def complaint_of(status: int, body: bytes) -> Complaint:
             if _TOO_LONG.search(error.message):
                 return "context_too_long"
             return "content_filter" if _FILTERED.search(error.message) else _STATUSES.get(status, "refused")
-        if error.type in _COMPLAINTS:
-            return _COMPLAINTS[error.type]
+        if error.type in COMPLAINTS:
+            return COMPLAINTS[error.type]
     if status >= 500 or status < 400:
         return "failed"
     return _STATUSES.get(status, "refused")
@@ -116,7 +116,7 @@ def _is_our_account(error: ErrorBody) -> bool:
 
 def as_openai(error: ErrorBody) -> bytes:
     """The error as the body that OpenAI would send."""
-    kind, code = _TYPES.get(error.type, (error.type, None))
+    kind, code = TYPES.get(error.type, (error.type, None))
     if error.type == "invalid_request_error":
         if _TOO_LONG.search(error.message):
             code = "context_length_exceeded"
