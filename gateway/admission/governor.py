@@ -1,4 +1,4 @@
-"""The stages that may stop a request for what its agent does, `guard` and `admit`, and the notes of what none governs."""
+"""The stages that may stop a request for what its agent does, and the notes of what neither of them governs."""
 
 from __future__ import annotations
 
