@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.callers import Crowd, call, governed
-from tests.integration.processes import LIMIT_S, Gateway, Provider, judge
+from tests.integration.callers import Crowd, Seen, call, governed
+from tests.integration.processes import LIMIT_S, Gateway, Provider, judge, until
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -161,5 +161,45 @@ async def test_a_polite_end_leaves_no_orphan(provider: Provider, tmp_path: Path)
         for line in (await gateway.budgets()).values():
             assert (line.posted, line.reserved) == (sum(each.cost for each in billed), 0)
         await gateway.verify()
+    finally:
+        await gateway.kill()
+
+
+async def test_what_nothing_governs_is_charged_after_a_kill_too(provider: Provider, tmp_path: Path) -> None:
+    """No budget, no rate, no run: answers that somebody saw whole or in part, and that no journal has, are charged."""
+    config = governed(provider.url, tmp_path, "1", storage={"flush_interval_s": 600})
+    config = {**config, "budgets": {}, "agents": {"tester": {"team": "quality"}, "other": {"team": "others"}}}
+    gateway = Gateway(tmp_path, config)
+    await gateway.start()
+    try:
+        whole = [await call(gateway.url, max_tokens=200) for _ in range(3)]
+        under_way = [Seen() for _ in range(5)]
+        fault = "slow;first_ms=0;token_ms=20,length;tokens=150"
+        calls = [
+            asyncio.create_task(call(gateway.url, stream=True, fault=fault, max_tokens=200, seen=seen))
+            for seen in under_way
+        ]
+        await until(lambda: all(seen.body for seen in under_way))
+        assert not gateway.rows("charges"), "the journal knows of none"
+        await gateway.kill()
+        await asyncio.gather(*calls, return_exceptions=True)
+        billed = {each.request_id: each.cost for each in await provider.at_rest()}
+        await gateway.start()
+        charges = {row["request_id"]: row for row in gateway.rows("charges")}
+        assert {seen.request_id for seen in (*whole, *under_way)} == charges.keys() == billed.keys()
+        for request_id, row in charges.items():
+            assert row["cost_nano_usd"] >= billed[request_id] > 0
+            assert (row["resolution"], row["reserved_nano_usd"]) == ("orphaned", 0)
+            assert (row["agent"], row["model"], row["provider"]) == ("tester", "strict", "sim")
+        assert {row["outcome"] for row in gateway.rows("requests")} == {"lost"}
+        await gateway.kill()
+        await gateway.start()
+        assert len(gateway.rows("charges")) == len(charges), "once"
+        seen = await call(gateway.url, max_tokens=200)
+        assert await gateway.terminate() == 0
+        await gateway.start()
+        (last,) = (row for row in gateway.rows("charges") if row["request_id"] == seen.request_id)
+        assert last["resolution"] == "settled", "what ended in order is no orphan"
+        assert len(gateway.rows("charges")) == len(charges) + 1
     finally:
         await gateway.kill()
