@@ -151,7 +151,8 @@ class Simulator:
         model = MODELS.get(base)
         if model is None:
             raise unknown_model(name)
-        return model, Faults((*asked, *suffixed, *self.schedule.strike(base, time.monotonic())))
+        # What strikes comes first: of two faults of a name the first one counts.
+        return model, Faults((*self.schedule.strike(base, time.monotonic()), *asked, *suffixed))
 
     async def _refused_by(self, conversation: Conversation, faults: Faults) -> bool:
         """Whether a fault ended the request before anything was generated."""

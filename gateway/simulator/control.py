@@ -62,22 +62,23 @@ class Control:
         name = optional(body, "fault", str, "a string")
         if name is None:
             raise missing("fault")
-        for_s = _number(body, "for_s")
+        in_s, for_s = _number(body, "in_s") or 0.0, _number(body, "for_s")
         count = whole(body, "count", 1)
         if name == "refuse":
-            await self._refuse(1.0 if for_s is None else for_s)
+            await self._refuse(in_s, 1.0 if for_s is None else for_s)
         elif name == "reset-connect":
             assert self.listener is not None  # noqa: S101 - set before the first request can come
             self.listener.reset_next += count or 1
         else:
-            self._schedule.entries.append(_read(body, name, for_s, count))
+            self._schedule.entries.append(_read(body, name, (in_s, for_s), count))
         return self.show_faults()
 
-    async def _refuse(self, for_s: float) -> None:
+    async def _refuse(self, in_s: float, for_s: float) -> None:
         listener = self.listener
         assert listener is not None  # noqa: S101 - set before the first request can come
-        await listener.refuse()
-        task = asyncio.get_running_loop().create_task(_reopen(listener, for_s))
+        if not in_s:  # whoever asks finds it so
+            await listener.refuse()
+        task = asyncio.get_running_loop().create_task(_reopen(listener, in_s, for_s))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -89,12 +90,17 @@ class Control:
             await asyncio.wait(self._tasks)
 
 
-async def _reopen(listener: Listener, after_s: float) -> None:
-    await asyncio.sleep(after_s)
+async def _reopen(listener: Listener, in_s: float, for_s: float) -> None:
+    if in_s:
+        await asyncio.sleep(in_s)
+        await listener.refuse()
+    await asyncio.sleep(for_s)
     await listener.open()
 
 
-def _read(body: Body, name: str, for_s: float | None, count: int | None) -> Scheduled:
+def _read(body: Body, name: str, times: tuple[float, float | None], count: int | None) -> Scheduled:
+    """`times`: in how many seconds it begins, and for how many it lasts."""
+    in_s, for_s = times
     params: Body = optional(body, "params", dict, "an object") or {}
     models = optional(body, "models", list, "an array of strings") or []
     probability = _number(body, "probability")
@@ -104,12 +110,14 @@ def _read(body: Body, name: str, for_s: float | None, count: int | None) -> Sche
             fault = make(fault.name, {**fault.params, **params})
     except UnknownFault as error:
         raise invalid(str(error), "fault") from None
+    from_s = time.monotonic() + in_s
     return Scheduled(
         fault=fault,
         probability=1.0 if probability is None else probability,
         models=tuple(map(str, models)),
         remaining=count,
-        until_s=None if for_s is None else time.monotonic() + for_s,
+        until_s=None if for_s is None else from_s + for_s,
+        from_s=from_s,
     )
 
 
@@ -129,5 +137,6 @@ def _shown(entry: Scheduled, now: float) -> dict[str, Any]:
         "probability": entry.probability,
         "models": list(entry.models),
         "count": entry.remaining,
-        "for_s": None if entry.until_s is None else max(0.0, round(entry.until_s - now, 3)),
+        "in_s": max(0.0, round(entry.from_s - now, 3)),
+        "for_s": None if entry.until_s is None else max(0.0, round(entry.until_s - max(now, entry.from_s), 3)),
     }

@@ -160,6 +160,8 @@ class Scheduled:
     remaining: int | None = None
     until_s: float | None = None
     """On the clock that `Schedule.strike` is given."""
+    from_s: float = 0.0
+    """On the same clock: it does not strike before."""
 
 
 class Schedule:
@@ -179,6 +181,8 @@ class Schedule:
         self.entries = [e for e in self.entries if e.remaining != 0 and (e.until_s is None or now < e.until_s)]
         struck: list[Fault] = []
         for entry in self.entries:
+            if now < entry.from_s:
+                continue
             if (not entry.models or model in entry.models) and dice.random() < entry.probability:
                 struck.append(entry.fault)
                 if entry.remaining is not None:

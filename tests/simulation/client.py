@@ -30,7 +30,7 @@ class SimClient:
         self.gone = False
         """It left before its answer was whole."""
         self.ending = ""
-        """`whole`, `finished`, `error <status> <code>`, `broken <code>` (an error inside of the stream), or nothing yet."""
+        """`whole`, `finished`, `error <status> <code>`, `broken <code>` (an error inside the stream); empty before."""
         self.status = 0
         self.calls: set[int] = set()
         """The provider's calls whose tokens it saw."""

@@ -79,3 +79,27 @@ async def test_the_bill_over_http(http: httpx.AsyncClient, sim: SimulatorServer)
     assert (await http.delete("/sim/bill")).json()["records"] == []
     assert (await http.get("/sim/bill", params={"min_records": 1, "timeout_s": 0})).json()["posted"] == 0
     assert (await http.get("/sim/bill", params={"min_records": "x"})).status_code == 400
+
+
+async def test_a_fault_can_be_planned(http: httpx.AsyncClient, sim: SimulatorServer) -> None:
+    (planned,) = (await http.post("/sim/faults", json={"fault": "503", "in_s": 3600, "for_s": 60})).json()
+    assert 3500 < planned["in_s"] <= 3600
+    assert planned["for_s"] == 60
+    assert (await post(sim, chat())).status == 200
+
+
+async def test_connections_can_be_refused_later(http: httpx.AsyncClient, sim: SimulatorServer) -> None:
+    await http.post("/sim/faults", json={"fault": "refuse", "in_s": 0.01, "for_s": 3600})
+
+    async def go_on() -> None:
+        while True:
+            await post(sim, chat())
+
+    with pytest.raises(ConnectionRefusedError):
+        await go_on()
+
+
+async def test_what_strikes_goes_before_what_was_asked_for(http: httpx.AsyncClient, sim: SimulatorServer) -> None:
+    await http.post("/sim/faults", json={"fault": "length;tokens=7"})
+    answer = await post(sim, chat("sim-small+fault-length;tokens=3"))
+    assert answer.json()["usage"]["completion_tokens"] == 7

@@ -293,3 +293,9 @@ def test_every_fault_is_documented() -> None:
         assert f"`{name}`" in page, name
         for param in kind.params:
             assert f"`{param}`" in page, (name, param)
+
+
+def test_a_planned_fault_strikes_in_its_time_only() -> None:
+    schedule = Schedule(1)
+    schedule.entries.append(Scheduled(parse("500"), from_s=10.0, until_s=20.0))
+    assert [bool(schedule.strike("sim-small", now)) for now in (9.9, 10.0, 19.9, 20.0)] == [False, True, True, False]
