@@ -93,6 +93,7 @@ class Bridge:
         for call in list(self._calls):
             call.failed(Aborted("the transport was closed", sent=call.sent))
         loop, thread = self._worker_loop, self._thread
+        self._worker_loop = self._sdk = None
         if loop is not None and thread is not None:
             loop.call_soon_threadsafe(loop.stop)
             await asyncio.to_thread(thread.join, CLOSE_S)
@@ -117,10 +118,11 @@ class Bridge:
         loop.call_soon_threadsafe(running.start)
 
     def _loaded(self, sdk: Sdk, loop: asyncio.AbstractEventLoop, took_s: float) -> None:
-        self._sdk, self._worker_loop = sdk, loop
         log.info("the LiteLLM SDK is loaded, in %.1f s", took_s)
         if self._closed:
             loop.call_soon_threadsafe(loop.stop)
+            return
+        self._sdk, self._worker_loop = sdk, loop
         waiting = list(self._waiting.items())
         self._waiting.clear()
         for call, (function, order) in waiting:

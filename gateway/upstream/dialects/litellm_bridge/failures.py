@@ -30,6 +30,15 @@ _KINDS: dict[str, tuple[int, str, str]] = {
     "BadRequestError": (400, "invalid_request_error", "invalid_request"),
 }
 """By the SDK's exception, its most particular class first: our status, and OpenAI's type and code."""
+_BY_STATUS = {
+    400: "BadRequestError",
+    401: "AuthenticationError",
+    403: "PermissionDeniedError",
+    404: "NotFoundError",
+    422: "UnprocessableEntityError",
+    429: "RateLimitError",
+}
+"""The SDK knows some statuses for some providers only."""
 _FAILED = ("api_error", "upstream_error")
 _OWN_STATUS = frozenset(("ContextWindowExceededError", "ContentPolicyViolationError", "UnsupportedParamsError"))
 """What these say is surer than the provider's status: some answer 500 where the input is too long."""
@@ -116,7 +125,9 @@ def _own_refusal(kind: str, facts: Facts, provider: str) -> Refusal:
 
 
 def _refusal(kind: str, status: int, message: str, headers: Headers, param: str | None = None) -> Refusal:
-    error_type, code = _KINDS[kind][1:] if kind in _KINDS else _FAILED
+    if kind not in _OWN_STATUS:
+        kind = _BY_STATUS.get(status, "")
+    error_type, code = _KINDS[kind][1:] if kind else _FAILED
     error = {"message": message, "type": error_type, "param": param, "code": code}
     return Refusal(status, headers, msgspec.json.encode({"error": error}))
 

@@ -159,7 +159,8 @@ class WatchedTransport(httpx.AsyncBaseTransport):
 
         request.extensions["trace"] = trace
         try:
-            response = await self._pool(watch.endpoint).handle_async_request(request)
+            pool = self._pool(watch.endpoint, request.url.scheme)
+            response = await pool.handle_async_request(request)
         except httpx.TransportError as error:
             watch.broken(error)
             raise
@@ -181,17 +182,16 @@ class WatchedTransport(httpx.AsyncBaseTransport):
         for pool in pools:
             await pool.aclose()
 
-    def _pool(self, endpoint: Endpoint) -> httpx.AsyncHTTPTransport:
-        most = endpoint.max_connections
-        limits = httpx.Limits(
-            max_connections=most, max_keepalive_connections=most, keepalive_expiry=endpoint.keepalive_s
-        )
-        key = (endpoint.provider, endpoint.verify_tls, endpoint.ca_file, endpoint.proxy, endpoint.max_connections)
+    def _pool(self, endpoint: Endpoint, scheme: str) -> httpx.AsyncHTTPTransport:
+        most, tls = endpoint.max_connections, (scheme, endpoint.verify_tls, endpoint.ca_file)
+        key = (endpoint.provider, endpoint.proxy, most, *tls)
         pool = self._pools.get(key)
         if pool is None:
-            pool = httpx.AsyncHTTPTransport(
-                verify=_tls(endpoint), trust_env=False, limits=limits, proxy=endpoint.proxy or None
+            limits = httpx.Limits(
+                max_connections=most, max_keepalive_connections=most, keepalive_expiry=endpoint.keepalive_s
             )
+            verify = scheme == "https" and _tls(endpoint)
+            pool = httpx.AsyncHTTPTransport(verify=verify, trust_env=False, limits=limits, proxy=endpoint.proxy)
             self._pools[key] = pool
         return pool
 

@@ -22,8 +22,7 @@ CLAUDE = "anthropic.claude-sonnet-4-20250514-v1:0"
 
 def endpoint(url: str, provider: str, *, drop: bool = False, timeouts: Any = None, **params: Any) -> Endpoint:
     sdk = LiteLLM(provider, json.dumps(params).encode(), (SECRET,), drop)
-    changes: dict[str, Any] = {} if timeouts is None else {"timeouts": timeouts}
-    return Endpoint(**{"provider": "acme", "base_url": url, "headers": (), "timeouts": quick(), **changes}, dialect="litellm", litellm=sdk)  # fmt: skip
+    return Endpoint("acme", url, (), dialect="litellm", timeouts=timeouts or quick(), litellm=sdk)
 
 
 def bedrock(server: RawServer, **changes: Any) -> Endpoint:
@@ -42,26 +41,16 @@ def cohere(server: RawServer, **changes: Any) -> Endpoint:
     return endpoint(base, "cohere_chat", api_key=SECRET, api_base=f"{base}/v2/chat", **changes)
 
 
-def wish(model: str = CLAUDE, **changes: Any) -> Wish:
-    wanted = {
-        "upstream_model": model,
-        "max_tokens": None,
-        "max_tokens_field": "max_tokens",
-        "model_max_output_tokens": None,
-        "stream": False,
-        "request_id": "req_1",
-        "forwarded": [],
-    }
-    return Wish(**{**wanted, **changes})
-
-
-def start(bridge: Bridge, at: Endpoint, fields: dict[str, Any] | None = None, *, api: str = CHAT, **wanted: Any) -> BridgeCall:  # fmt: skip
+def start(
+    bridge: Bridge, at: Endpoint, fields: dict[str, Any] | None = None, *, api: str = CHAT, model: str = CLAUDE
+) -> BridgeCall:
     """Begin a call as `gateway.upstream.launch` does."""
     asked = {"model": "claude", "messages": [{"role": "user", "content": "hi"}], **(fields or {})}
     if api != CHAT:
         del asked["messages"]
     request = read_request(api, json.dumps(asked).encode())
-    out = litellm.DIALECT.outgoing(request, wish(**wanted, stream=asked.get("stream") is True), at)
+    wish = Wish(model, None, "max_tokens", None, request.stream, "req_1", [])
+    out = litellm.DIALECT.outgoing(request, wish, at)
     return bridge.start(at, b"POST", out.path, out.headers, out.body)
 
 
