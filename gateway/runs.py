@@ -161,6 +161,7 @@ class RunService:
         agent = snapshot.agents.get(agent_id)
         if agent is None or _RUN_NAME.fullmatch(name) is None:
             raise no_such_run(run_id)
+        # however many are open: an operator's brake always holds
         opening = Opening(run_id, None, agent.org, agent.id, agent.run_limits, snapshot.runs.ttl_s)
         opened = await asking(self._store.open_run(opening))
         if isinstance(opened, Run):
@@ -204,7 +205,7 @@ class RunService:
     ) -> Opening:
         limits = agent.run_limits.lowered(asked.limits)
         ttl_s = snapshot.runs.ttl_s if asked.ttl_s is None else min(asked.ttl_s, snapshot.runs.ttl_s)
-        opening = Opening(own, parent, agent.org, agent.id, limits, ttl_s)
+        opening = Opening(own, parent, agent.org, agent.id, limits, ttl_s, max_open=snapshot.runs.max_open)
         if not asked.carve:
             return opening
         if limits.cost is not None and asked.carve > limits.cost:

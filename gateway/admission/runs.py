@@ -12,7 +12,15 @@ from collections.abc import Awaitable
 from typing import Protocol
 
 from gateway.config.snapshot import Agent, Snapshot
-from gateway.errors import FareboxError, InvalidHeader, MissingField, NotFound, RunLimitExceeded, RunNotAllowed
+from gateway.errors import (
+    FareboxError,
+    InvalidHeader,
+    MissingField,
+    NotFound,
+    RunLimitExceeded,
+    RunNotAllowed,
+    ServiceUnavailable,
+)
 from gateway.identity.attribution import Attribution
 from gateway.identity.keys import Principal
 from gateway.ledger.budgets import NO_LIMITS
@@ -102,7 +110,15 @@ class Runs:
         if parent is not None and parent not in self._known:
             await self._open(snapshot, agent, parent, None)
         answer = await self._store.open_run(
-            Opening(own, parent, agent.org, agent.id, agent.run_limits, snapshot.runs.ttl_s)
+            Opening(
+                own,
+                parent,
+                agent.org,
+                agent.id,
+                agent.run_limits,
+                snapshot.runs.ttl_s,
+                max_open=snapshot.runs.max_open,
+            )
         )
         if isinstance(answer, RunRefused):
             raise run_error(answer, own, parent)
@@ -168,6 +184,13 @@ def run_error(refused: RunRefused, run: str, parent: str | None) -> FareboxError
             f"The run `{parent}` has {refused.limit} sub-runs, as many as it may.",
             reason="children",
             scope=refused.scope,
+            limit=refused.limit,
+        )
+    if cause == "too_many":
+        return ServiceUnavailable(
+            f"{refused.limit} runs are open, as many as may be (`runs.max_open`): the run `{run}` can be opened when "
+            "others are closed or their time is over.",
+            reason="open_runs",
             limit=refused.limit,
         )
     if cause == "parent_closed":

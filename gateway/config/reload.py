@@ -27,7 +27,6 @@ _RESTART: dict[str, Callable[[Snapshot], object]] = {
     "storage": lambda snapshot: snapshot.storage,
     "simulator": lambda snapshot: snapshot.simulator,
     "metrics": lambda snapshot: snapshot.metrics,
-    "runs.max_open": lambda snapshot: snapshot.runs.max_open,
 }
 """What is read when the process starts, and never again."""
 _DEBOUNCE_MS = 200

@@ -128,7 +128,7 @@ class RunSettings:
     key_ttl_s: float = 3_600.0
     """How long a key from `POST /v1/runs` lives unless the request says less."""
     max_open: int = 100_000
-    """Runs kept at a time; the oldest idle ones go first."""
+    """Runs that may be open at a time, of all agents; another one is refused."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,10 +239,15 @@ class Opening(NamedTuple):
     """The parent's own carve, if it has one."""
     carve_origin: Origin | None = None
     """Whose money it is, `run_path` being the parents': which budgets hold it. A shared store needs it for new ones."""
+    max_open: int | None = None
+    """So many runs may be open in the whole store, this one included; None: any number."""
 
 
-RunRefusal = Literal["parent_unknown", "parent_closed", "parent_differs", "other_org", "depth", "children", "carve"]
-"""`carve`: the parents' scopes have no room for it. `parent_differs`: it exists with another parent."""
+RunRefusal = Literal[
+    "parent_unknown", "parent_closed", "parent_differs", "other_org", "depth", "children", "too_many", "carve"
+]
+"""`carve`: the parents' scopes have no room for it. `parent_differs`: it exists with another parent. `too_many`: so
+many runs are open already, of all agents together."""
 
 
 class RunRefused(NamedTuple):

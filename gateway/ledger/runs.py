@@ -46,6 +46,8 @@ class Runs:
 
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
+        self.open = 0
+        """So many are not closed: open or paused."""
         self.due_s = inf
         """When the first of the open runs' times to live is over."""
 
@@ -54,15 +56,19 @@ class Runs:
         known = self.nodes.get(opening.id)
         if known is not None:
             return _mismatch(opening, known.run)
-        if opening.parent is None:
-            return None
-        parent = self.nodes.get(opening.parent)
+        refused = None if opening.parent is None else self._barred(opening, opening.parent, now_s)
+        if refused is None and opening.max_open is not None and self.open >= opening.max_open:
+            return RunRefused("too_many", "", opening.max_open)
+        return refused
+
+    def _barred(self, opening: Opening, above: str, now_s: float) -> RunRefused | None:
+        parent = self.nodes.get(above)
         if parent is None:
-            return RunRefused("parent_unknown", _scope(opening.parent))
+            return RunRefused("parent_unknown", _scope(above))
         if parent.run.org != opening.org:
-            return RunRefused("other_org", _scope(opening.parent))
+            return RunRefused("other_org", _scope(above))
         if parent.cause(now_s) is not None:
-            return RunRefused("parent_closed", _scope(opening.parent))
+            return RunRefused("parent_closed", _scope(above))
         return self._too_many(parent)
 
     def _too_many(self, parent: Node) -> RunRefused | None:
@@ -98,6 +104,7 @@ class Runs:
             parent.sub_runs.append(node)
         self.nodes[run.id] = node
         if run.state != "closed":
+            self.open += 1
             self.due_s = min(self.due_s, run.closes_at_s)
 
     def close(self, run: str, reason: str) -> list[Run]:
@@ -109,6 +116,7 @@ class Runs:
             open_nodes += node.sub_runs
             if node.run.state != "closed":
                 node.change("closed", reason)
+                self.open -= 1
                 closed.append(node.run)
         return closed[::-1]
 
@@ -133,11 +141,23 @@ class Runs:
         gone: list[Run] = []
         for node in reversed(list(self.nodes.values())):
             if now_s >= node.run.closes_at_s and not node.sub_runs and not busy(node.run.id):
-                del self.nodes[node.run.id]
+                self._drop(node)
                 gone.append(node.run)
-                if node.run.depth:
-                    self.nodes[node.run.path[1]].sub_runs.remove(node)
         return gone
+
+    def undo(self, run: str) -> None:
+        """Take back the opening of a run that has no sub-runs."""
+        node = self.nodes[run]
+        self._drop(node)
+        if node.run.depth:
+            self.nodes[node.run.path[1]].children -= 1
+
+    def _drop(self, node: Node) -> None:
+        del self.nodes[node.run.id]
+        if node.run.state != "closed":
+            self.open -= 1
+        if node.run.depth:
+            self.nodes[node.run.path[1]].sub_runs.remove(node)
 
 
 def _mismatch(opening: Opening, known: Run) -> RunRefused | None:

@@ -59,11 +59,7 @@ class LiveBook(Book):
 
     def undo_run(self, run: Run) -> None:
         """Take back the opening of a run that nothing has used yet."""
-        node = self._runs.nodes.pop(run.id)
-        if run.depth:
-            parent = self._runs.nodes[run.path[1]]
-            parent.children -= 1
-            parent.sub_runs.remove(node)
+        self._runs.undo(run.id)
         carve = self._carves.get(carve_id(run.id))
         if carve is not None:
             for counter in carve.counters:

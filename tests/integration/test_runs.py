@@ -123,6 +123,18 @@ async def test_the_money_of_a_run_is_a_402(simulator: SimulatorServer, start_gat
         await ask(client, "another")
 
 
+async def test_as_many_runs_as_may_be_open(simulator: SimulatorServer, start_gateway: StartGateway) -> None:
+    gateway = await start(simulator, start_gateway, require_run=True, changes={"runs": {"max_open": 2}})
+    async with gateway.sdk(max_retries=0) as client:
+        await asyncio.gather(*(ask(client, run) for run in ("r1", "r2")))
+        for call in (ask(client, "r3"), ask(client, "r4", "r1")):
+            with pytest.raises(sdk.InternalServerError, match="2 runs are open, as many as may be"):
+                await call
+        await ask(client, "r1")
+        await gateway.app.services.governance.close("tester/r2", "done")
+        await ask(client, "r4", "r1")
+
+
 async def test_the_tokens_of_a_run(simulator: SimulatorServer, start_gateway: StartGateway) -> None:
     gateway = await start(simulator, start_gateway, runs={"tokens": 700}, clamp="off", changes={"queue": {"wait_s": 0}})
     async with gateway.sdk() as client:

@@ -118,7 +118,9 @@ class Runs(Written):
     key_ttl_s: Annotated[Number, Field(gt=0, le=_MAX_S)] = Field(
         3_600.0, description="How long a key from `POST /v1/runs` lives, unless the request says less."
     )
-    max_open: Count = Field(100_000, description="Runs kept at a time; the oldest idle ones go first.")
+    max_open: Count = Field(
+        100_000, description="Runs that may be open at a time, of all agents; another one is refused (503)."
+    )
 
 
 class Metering(Written):

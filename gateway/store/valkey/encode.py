@@ -96,6 +96,7 @@ def opening_args(opening: Opening) -> tuple[Part, ...]:
         limits_of(claims),
         "0" if origin is None else "1",
         _pack(own_claims(opening)),
+        "" if opening.max_open is None else opening.max_open,
     )
 
 

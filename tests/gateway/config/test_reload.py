@@ -98,7 +98,7 @@ async def test_what_a_shared_store_is_needs_a_restart(running: Running, caplog: 
     await running.holder.reload()
 
     warned = [getattr(record, "section", None) for record in caplog.records if record.levelno == logging.WARNING]
-    assert warned == ["storage", "runs.max_open"]
+    assert warned == ["storage"]
 
 
 async def test_warnings_are_logged_once(running: Running, caplog: pytest.LogCaptureFixture) -> None:

@@ -55,6 +55,22 @@ def test_a_parent_must_be_known_open_and_of_the_same_org() -> None:
     assert cause(book.open_run(opening("r/b", "r/a"), NOW_S)) == "parent_closed"
 
 
+def test_no_more_runs_are_open_than_may_be() -> None:
+    book = Book()
+    for id, parent in (("r/a", None), ("r/b", "r/a")):
+        assert isinstance(book.open_run(opening(id, parent, max_open=2), NOW_S), Run)
+    refused = book.open_run(opening("r/c", carve=10, max_open=2), NOW_S)
+    assert refused == RunRefused("too_many", "", 2)
+    assert isinstance(book.open_run(opening("r/b", max_open=2), NOW_S), Run), "it is open already"
+    book.pause_run("r/b", "looping", NOW_S)
+    assert cause(book.open_run(opening("r/c", max_open=2), NOW_S)) == "too_many", "a paused run is not over"
+    book.close_run("r/b", "done", NOW_S)
+    assert isinstance(book.open_run(opening("r/c", max_open=2, ttl_s=5.0), NOW_S), Run)
+    assert isinstance(book.open_run(opening("r/d", max_open=2), NOW_S + 5), Run), "the time of r/c is over"
+    book.expire(NOW_S + 700)
+    assert isinstance(book.open_run(opening("r/e", max_open=1), NOW_S + 700), Run), "all are forgotten"
+
+
 def test_depth_and_children_are_limited_for_the_whole_subtree() -> None:
     book = Book()
     book.open_run(opening(limits=RunLimits(depth=1, children=1)), NOW_S)

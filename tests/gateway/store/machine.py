@@ -245,7 +245,9 @@ class StoreMachine(RuleBasedStateMachine):
         ttl_s = data.draw(st.sampled_from((5.0, 600.0, 1e6)))
         carve = data.draw(st.integers(1, 60)) if carved else 0
         org = data.draw(st.sampled_from(("acme",) * 9 + ("other",)))
-        self._open(named, data.draw(world.run_limits), carve, ttl_s, org)
+        spare = data.draw(st.none() | st.integers(-1, 1))
+        most = None if spare is None else max(1, self.model.open_runs(self.store.now_s()) + spare)
+        self._open(named, data.draw(world.run_limits), carve, ttl_s, org, most)
 
     @precondition(lambda self: self.openings)
     @rule(index=st.integers(0, 7), org=st.sampled_from(("acme", "other")), other_parent=st.booleans())
@@ -358,14 +360,22 @@ class StoreMachine(RuleBasedStateMachine):
 
     # --- helpers ---
 
-    def _open(self, parent: str | None, limits: RunLimits, carve: int, ttl_s: float = 1e6, org: str = "acme") -> None:
+    def _open(
+        self,
+        parent: str | None,
+        limits: RunLimits,
+        carve: int,
+        ttl_s: float = 1e6,
+        org: str = "acme",
+        max_open: int | None = None,
+    ) -> None:
         now_s = self.store.now_s()
         known = self.model.runs.get(parent or "")
         path = [] if known is None else [self.model.runs[run] for run in known.path]
         via = next((f"carve:{run.id}" for run in path if run.carve), None)
         claims = world.carve_claims(self.limits, path, via, NanoUsd(carve), now_s)
         id = f"researcher/run{len(self.openings)}"
-        opening = Opening(id, parent, org, "researcher", limits, ttl_s, NanoUsd(carve), claims, via)
+        opening = Opening(id, parent, org, "researcher", limits, ttl_s, NanoUsd(carve), claims, via, None, max_open)
         self.openings.append(opening)
         self.claims.update((claim.key, claim) for claim in claims)
         check_run(self.model.open_run(opening, now_s), self.store.open_run(opening))

@@ -348,6 +348,8 @@ class Model:
             refused = self._no_sub_run(parent, opening, now_s)
             if refused is not None:
                 return refused
+        if opening.max_open is not None and self.open_runs(now_s) >= opening.max_open:
+            return RunRefused("too_many", "", opening.max_open)
         if opening.carve:
             for claim in opening.carve_claims:
                 if claim.enforced and opening.carve > self.room(claim, now_s):
@@ -363,6 +365,9 @@ class Model:
         run = Run(opening.id, path, opening.org, opening.agent, opening.limits, now_s, closes_at_s, opening.carve)
         self.runs[run.id] = run
         return run
+
+    def open_runs(self, now_s: float) -> int:
+        return sum(run.state != "closed" and now_s < run.closes_at_s for run in self.runs.values())
 
     def _no_sub_run(self, parent: Run | None, opening: Opening, now_s: float) -> RunRefused | None:
         if parent is None:

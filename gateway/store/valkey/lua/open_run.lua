@@ -2,7 +2,7 @@
 --
 -- ARGV: 2 id, 3 parent, 4 org, 5 agent, 6 limits (JSON), 7 their depth, 8 children, 9 wall_s ('' for none), 10 time to live in
 -- seconds, 11 carve, 12 the carve's via, 13 its body, 14 its limits as text (as for admissions), 15 '1' when the body has an
--- origin, 16 claims on the run's own counters (msgpack).
+-- origin, 16 claims on the run's own counters (msgpack), 17 how many runs may be open ('' for any number).
 -- RUN: JSON. REFUSED: msgpack, cause, scope and limit. MISSING, OUTSIDE: as for admissions, of the carve's claims.
 --
 -- A run is a hash: path (msgpack), org, agent, limits, depth, children (as limits), opened, closes, ends (seconds), carve,
@@ -115,6 +115,9 @@ if PARENT ~= '' then
     path[#path + 1] = ancestor
   end
   closes = math.min(closes, tonumber(parent[5]))
+end
+if ARGV[17] ~= '' and call('ZCOUNT', PREFIX .. 'ends', string.format('(%.17g', now_s), '+inf') >= tonumber(ARGV[17]) then
+  return refuse('too_many', '', ARGV[17])
 end
 if CARVE ~= '0' then
   if VIA ~= '' and call('EXISTS', PREFIX .. 'r:' .. VIA) == 0 then
