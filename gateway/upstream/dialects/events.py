@@ -19,12 +19,16 @@ class EventTranslation:
 
     def chunk(self, chunk: bytes) -> bytes:
         """The events that are now whole. Raises `gateway.wire.sse.EventTooLarge`."""
-        return b"".join([self.event(event) for event in self._splitter.feed(chunk)])
+        return b"".join([self._ended(event) for event in self._splitter.feed(chunk)])
 
     def end(self) -> bytes:
         """A last event without its blank line."""
-        rest = self._splitter.rest
-        return self.event(rest) if rest else b""
+        return self._ended(self._splitter.rest)
+
+    def _ended(self, event: bytes) -> bytes:
+        """An event with one way to end it: where a CRLF was cut in two must not be seen."""
+        lines = event.strip(b"\r\n")
+        return self.event(lines + b"\n\n") if lines else b""
 
     def event(self, event: bytes) -> bytes:
         """One event of a stream, with the blank line that ends it."""

@@ -1,8 +1,8 @@
 """vLLM's own server (docs.vllm.ai, "OpenAI-Compatible Server"). Its dialect is told: it has no host of its own.
 
 - `stream_options.continuous_usage_stats` makes every chunk carry the usage so far. A client may ask for it, and what is
-  metered is exact then; with `metering: {running_usage: true}` Farebox asks, and takes it out again for clients that did
-  not, because some SDKs add up what every chunk says.
+  metered is exact then; with `metering: {running_usage: true}` Farebox asks, and takes it out again for clients that
+  did not, because some SDKs add up what every chunk says.
 - A prompt that is too long is told in two ways: "maximum context length", and "longer than the maximum model length".
 """
 

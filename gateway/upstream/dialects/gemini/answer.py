@@ -66,8 +66,7 @@ class Answer:
         if not candidates and feedback is not None and feedback.block_reason is not None:
             choices = [_blocked(index, "message", feedback.refusal) for index in range(self._answers)]
         elif all(_is_nothing(candidate) for candidate in candidates):
-            candidate = candidates[0] if candidates else Candidate(finish_reason="NO_CANDIDATES")
-            return _encode({"error": failure(candidate), **counted})
+            return _encode({"error": failure(candidates[0] if candidates else None), **counted})
         else:
             choices = [self._choice(candidate) for candidate in candidates]
         return _encode({**self._base("chat.completion", response), "choices": choices, **counted})

@@ -127,14 +127,16 @@ def is_failure(told: str) -> bool:
     return told not in _FINISH_REASONS
 
 
-def failure(candidate: Candidate) -> dict[str, Any]:
+def failure(candidate: Candidate | None) -> dict[str, Any]:
     """The error for an answer that is none."""
+    if candidate is None or candidate.finish_reason is None:
+        return {"message": "Gemini sent no answer.", "type": "server_error", "param": None, "code": None}
     detail = f" {candidate.finish_message}" if candidate.finish_message else ""
     return {
         "message": f"Gemini ended its answer with {candidate.finish_reason} and generated nothing.{detail}",
         "type": "server_error",
         "param": None,
-        "code": (candidate.finish_reason or "").lower(),
+        "code": candidate.finish_reason.lower(),
     }
 
 

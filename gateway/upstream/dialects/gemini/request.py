@@ -144,7 +144,7 @@ class _Writer:
         made = thinking(self._model, read(_text_decoder, value, "reasoning_effort"))
         if made is None:
             known = "none, minimal, low, medium, high and xhigh"
-            raise InvalidField(f"`reasoning_effort` is none of {known}.", param="reasoning_effort")
+            raise InvalidField(f"`reasoning_effort` should be one of {known}.", param="reasoning_effort")
         self._configuration.setdefault("thinkingConfig", made)
 
     def say_modalities(self, value: msgspec.Raw) -> None:

@@ -70,7 +70,7 @@ def calling(raw: msgspec.Raw) -> dict[str, Any]:
     choice = read(_choice_decoder, raw, "tool_choice")
     if isinstance(choice, str):
         if choice not in _MODES:
-            raise InvalidField("`tool_choice` is none of auto, none and required.", param="tool_choice")
+            raise InvalidField("`tool_choice` should be auto, none, required, or a function.", param="tool_choice")
         return {"mode": _MODES[choice]}
     if choice.type == "function" and choice.function is not None:
         return {"mode": "ANY", "allowedFunctionNames": [choice.function.name]}
