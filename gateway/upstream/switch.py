@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from gateway.config.snapshot import Endpoint, Timeouts
@@ -22,7 +22,9 @@ class Switch:
     The bridge to the SDK is imported when the first endpoint needs it: most installations never do.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, make_bridge: Callable[[asyncio.AbstractEventLoop], Bridge] | None = None) -> None:
+        """`make_bridge` is for those who want another way to the SDK."""
+        self._make_bridge = make_bridge or _bridge
         self._pool = Pool()
         self._loop = asyncio.get_running_loop()
         self._bridge: Bridge | None = None
@@ -50,9 +52,7 @@ class Switch:
 
     def _ready(self) -> Bridge:
         if self._bridge is None:
-            from gateway.upstream.dialects.litellm_bridge.bridge import Bridge
-
-            self._bridge = Bridge(self._loop)
+            self._bridge = self._make_bridge(self._loop)
         return self._bridge
 
     def stats(self) -> PoolStats:
@@ -64,3 +64,9 @@ class Switch:
         await self._pool.close()
         if self._bridge is not None:
             await self._bridge.close()
+
+
+def _bridge(loop: asyncio.AbstractEventLoop) -> Bridge:
+    from gateway.upstream.dialects.litellm_bridge.bridge import Bridge
+
+    return Bridge(loop)

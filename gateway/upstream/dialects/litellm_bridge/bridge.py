@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -35,8 +35,10 @@ class Bridge:
     wait, each at most its connect time-out.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None, *, load: Callable[[], Sdk] | None = None) -> None:
+        """`load` is called in the thread, and imports the SDK unless told otherwise."""
         self._loop = loop or asyncio.get_running_loop()
+        self._load_sdk = load or _load
         self._calls: set[BridgeCall] = set()
         """All that are not finished."""
         self._waiting: dict[BridgeCall, tuple[str, Order]] = {}
@@ -146,9 +148,7 @@ class Bridge:
     def _work(self) -> None:
         started_s = time.monotonic()
         try:
-            from gateway.upstream.dialects.litellm_bridge import sdk as module
-
-            sdk = module.load()
+            sdk = self._load_sdk()
         except BaseException as error:  # noqa: BLE001 -- the edge of a thread: it is told, whatever it is
             self._tell(self._failed, error)
             return
@@ -164,6 +164,12 @@ class Bridge:
         except RuntimeError:  # the gateway's loop has ended in the meantime
             return False
         return True
+
+
+def _load() -> Sdk:
+    from gateway.upstream.dialects.litellm_bridge.sdk import load
+
+    return load()
 
 
 class _Running:

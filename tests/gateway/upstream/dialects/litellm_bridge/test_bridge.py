@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from gateway.upstream.dialects import litellm
 from gateway.upstream.dialects.litellm_bridge.bridge import Bridge
 from gateway.upstream.dialects.litellm_bridge.call import BridgeCall
 from gateway.upstream.dialects.litellm_bridge.line import HIGH_WATER_BYTES
+from gateway.upstream.dialects.litellm_bridge.sdk import Sdk
 from gateway.upstream.transport import Aborted, ConnectionBroken, ResponseTooLarge, TimedOut, Unreachable
 from gateway.wire.answers import StreamObserver, read_answer
 from gateway.wire.requests import EMBEDDINGS
@@ -367,14 +369,42 @@ async def test_each_time_out_closes_the_connection(ready: Bridge, phase: str) ->
     assert (caught.value.phase, caught.value.after_s, caught.value.sent) == (phase, 0.3, True)
 
 
-async def test_what_is_not_loaded_in_time_was_not_sent(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bridge, "_load", lambda: None)
+async def test_what_is_not_loaded_in_time_was_not_sent() -> None:
+    imported = threading.Event()
+
+    def load() -> Sdk:
+        imported.wait(60)
+        return Sdk({})
+
+    bridge = Bridge(load=load)
     async with RawServer() as server:
         call = start(bridge, bedrock(server, timeouts=quick(connect_s=0.05)))
         with pytest.raises(TimedOut) as caught:
             await call.response()
+        assert (caught.value.phase, caught.value.sent) == ("connect", False)
+        imported.set()
+        await eventually(lambda: bridge.loaded)
+        await bridge.close()
         assert server.accepted == 0
-    assert (caught.value.phase, caught.value.sent) == ("connect", False)
+
+
+async def test_an_sdk_that_cannot_be_loaded_is_tried_again_with_the_next_configuration() -> None:
+    problems = [ImportError("No module named 'litellm'")]
+
+    def load() -> Sdk:
+        if problems:
+            raise problems.pop()
+        return Sdk({})
+
+    bridge = Bridge(load=load)
+    async with RawServer() as server:
+        at = bedrock(server)
+        for _ in range(2):
+            with pytest.raises(Unreachable, match="cannot be loaded: ImportError"):
+                await start(bridge, at).response()
+        bridge.use([at])
+        await eventually(lambda: bridge.loaded)
+        await bridge.close()
 
 
 async def test_closing_ends_what_is_under_way_and_refuses_more(ready: Bridge) -> None:
