@@ -135,15 +135,15 @@ def _image(image_url: msgspec.Raw, field: str) -> bytes:
         try:
             url = _url_decoder.decode(image_url).url
         except _MALFORMED:
-            raise InvalidField(f"`{field}.image_url` has no `url`.", param=field) from None
+            raise InvalidField(f"`{field}.image_url` has no `url`.", param=f"{field}.image_url") from None
     if not is_string(url):
-        raise InvalidField(f"`{field}.image_url.url` must be a string.", param=field)
+        raise InvalidField(f"`{field}.image_url.url` must be a string.", param=f"{field}.image_url.url")
     text = bytes(url)
     if b"\\" in text[:64] or (text[1:5] == b"data" and b"\\" in text):  # escaped slashes, say
         try:
             text = _encode(msgspec.json.decode(text, type=str))
         except _MALFORMED:
-            raise InvalidField(f"`{field}.image_url.url` is not valid.", param=field) from None
+            raise InvalidField(f"`{field}.image_url.url` is not valid.", param=f"{field}.image_url.url") from None
     return _sourced(text[1:-1], f"{field}.image_url.url", "")
 
 
@@ -151,11 +151,11 @@ def _file(raw: msgspec.Raw, field: str) -> bytes:
     try:
         file = _file_decoder.decode(raw)
     except _MALFORMED:
-        raise InvalidField(f"`{field}.file` is no file.", param=field) from None
+        raise InvalidField(f"`{field}.file` is no file.", param=f"{field}.file") from None
     if file.file_id:
         return _document(b'{"type":"file","file_id":' + _encode(file.file_id) + b"}", file.filename)
     if not file.file_data:
-        raise InvalidField(f"`{field}.file` needs `file_data` or `file_id`.", param=field)
+        raise InvalidField(f"`{field}.file` needs `file_data` or `file_id`.", param=f"{field}.file")
     data = file.file_data
     if not data.startswith(("data:", "http:", "https:")):
         data = "data:application/pdf;base64," + data

@@ -70,6 +70,13 @@ class Turn:
         self.results = 0
         """How many of its blocks, the first, are results of tools."""
 
+    def say(self, text: bytes) -> None:
+        """Add a text, a JSON string, behind what is there."""
+        if self.text or self.blocks:
+            self.extend([text_block(text)])
+        else:
+            self.text = text
+
     def extend(self, blocks: list[bytes]) -> None:
         """Add blocks behind what is there."""
         if self.text:
@@ -96,11 +103,11 @@ class Conversation:
         """Calls since the last question do not tell what was thought: the model cannot think on with a budget."""
         self._system_turns = system_turns
         self._waiting: list[bytes] = []
-        """System messages that came in the middle: their place is behind all that the user's side says."""
+        """System messages whose place depends on who speaks next."""
 
     def system_message(self, blocks: list[bytes]) -> None:
         """A system or developer message."""
-        if self.turns and self._system_turns:
+        if self.turns and (self._system_turns or self.turns[-1].role == b"assistant"):
             self._waiting += blocks
         else:
             self.system += blocks
@@ -109,21 +116,24 @@ class Conversation:
         """The turn that what `role` says goes to."""
         if role == b"assistant":
             self.place_waiting()
+        elif not self._system_turns:
+            self.system += self._waiting
+            self._waiting = []
         if not self.turns or self.turns[-1].role != role:
             self.turns.append(Turn(role))
         return self.turns[-1]
 
     def place_waiting(self) -> None:
-        """Put system messages behind the user's turn, the only place that they may have."""
-        if not self._waiting:
-            return
-        if self.turns[-1].role == b"user":
-            turn = Turn(b"system")
-            turn.blocks = self._waiting
+        """The user's side has said what it has to say before an answer: give system messages their place behind it.
+
+        Behind an answer they can have none: there they are said as the user's, which is better than an answer that
+        the model would have to go on with.
+        """
+        if self._waiting:
+            after_user = self.turns[-1].role == b"user"
+            turn = Turn(b"system" if after_user else b"user")
+            turn.blocks, self._waiting = self._waiting, []
             self.turns.append(turn)
-        else:
-            self.system += self._waiting
-        self._waiting = []
 
     def messages_json(self) -> bytes:
         """The value of `messages`."""
@@ -146,7 +156,7 @@ def read_conversation(messages: msgspec.Raw, *, system_turns: bool) -> Conversat
         role = message.role
         if role == "user":
             conversation.thoughtless_calls = False
-            _say(conversation.turn(b"user"), message, field)
+            _say(conversation, b"user", message, field)
         elif role == "assistant":
             _answer(conversation, message, field)
         elif role == "tool":
@@ -156,7 +166,6 @@ def read_conversation(messages: msgspec.Raw, *, system_turns: bool) -> Conversat
         else:
             raise InvalidField(f"`{field}.role` is {role[:32]!r}, which Claude does not know.", param=f"{field}.role")
     conversation.place_waiting()
-    conversation.turns = [turn for turn in conversation.turns if turn.text or turn.blocks]
     if not conversation.turns:  # a system prompt alone, which OpenAI answers
         turn = conversation.turn(b"user")
         turn.blocks, conversation.system = conversation.system, []
@@ -165,14 +174,17 @@ def read_conversation(messages: msgspec.Raw, *, system_turns: bool) -> Conversat
     return conversation
 
 
-def _say(turn: Turn, message: _Message, field: str) -> None:
+def _say(conversation: Conversation, role: bytes, message: _Message, field: str) -> None:
+    """A message of text and other parts. One with nothing in it is left out."""
     content = message.content
-    if is_string(content) and not turn.text and not turn.blocks and bytes(message.cache_control) in NULL:
-        text = bytes(content)  # the usual message
+    if is_string(content) and bytes(message.cache_control) in NULL:  # the usual message
+        text = bytes(content)
         if not is_blank(text):
-            turn.text = text
+            conversation.turn(role).say(text)
         return
-    turn.extend(_marked(blocks_of(content, f"{field}.content"), message))
+    blocks = _marked(blocks_of(content, f"{field}.content"), message)
+    if blocks:
+        conversation.turn(role).extend(blocks)
 
 
 def _marked(blocks: list[bytes], message: _Message) -> list[bytes]:
@@ -184,22 +196,21 @@ def _marked(blocks: list[bytes], message: _Message) -> list[bytes]:
 
 def _answer(conversation: Conversation, message: _Message, field: str) -> None:
     """An assistant's message: what it thought, said and called, in this order."""
-    turn = conversation.turn(b"assistant")
     if message.content_blocks:
-        turn.extend(_given_back(message.content_blocks, RETURNABLE, f"{field}.content_blocks"))
-        return
-    thoughts = _given_back(message.thinking_blocks or [], THOUGHTS, f"{field}.thinking_blocks")
-    if not thoughts and not message.tool_calls and bytes(message.refusal) in NULL:
-        _say(turn, message, field)
-        return
-    blocks = thoughts + blocks_of(message.content, f"{field}.content")
-    if is_string(message.refusal) and not is_blank(bytes(message.refusal)):
-        blocks.append(text_block(bytes(message.refusal)))
-    for call in message.tool_calls or ():
-        blocks.append(with_cache_control(_call(call), call.cache_control))
-    if message.tool_calls and not any(b'"signature"' in block or b'"redacted_thinking"' in block for block in blocks):
-        conversation.thoughtless_calls = True
-    turn.extend(_marked(blocks, message))
+        blocks = _given_back(message.content_blocks, RETURNABLE, f"{field}.content_blocks")
+    else:
+        blocks = _given_back(message.thinking_blocks or [], THOUGHTS, f"{field}.thinking_blocks")
+        if not blocks and not message.tool_calls and bytes(message.refusal) in NULL:
+            _say(conversation, b"assistant", message, field)
+            return
+        blocks += blocks_of(message.content, f"{field}.content")
+        if is_string(message.refusal) and not is_blank(bytes(message.refusal)):
+            blocks.append(text_block(bytes(message.refusal)))
+        blocks += [with_cache_control(_call(call), call.cache_control) for call in message.tool_calls or ()]
+        if message.tool_calls and not any(b'"signature"' in each or b'"redacted_thinking"' in each for each in blocks):
+            conversation.thoughtless_calls = True
+    if blocks:
+        conversation.turn(b"assistant").extend(_marked(blocks, message))
 
 
 def _given_back(blocks: list[msgspec.Raw], kinds: frozenset[str], field: str) -> list[bytes]:

@@ -193,8 +193,15 @@ class Stream:
         if kind == "text":
             return self._chunk(b'{"content":' + bytes(piece) + b"}")
         if kind == "thinking":
-            return self._chunk(b'{"reasoning_content":' + bytes(piece) + b"}")
+            return self._chunk(b'{"reasoning_content":' + self._apart(block, bytes(piece)) + b"}")
         return self._arguments(block, bytes(piece)) if kind == "tool_use" else b""
+
+    def _apart(self, block: GrowingBlock, thought: bytes) -> bytes:
+        """A thought, set apart from those of earlier blocks if it is its block's first."""
+        if len(block.pieces) > 1:
+            return thought
+        earlier = any(other.pieces and other.block.type == "thinking" for other in self._blocks if other is not block)
+        return b'"\\n\\n' + thought[1:] if earlier else thought
 
     def _arguments(self, block: GrowingBlock, text: bytes) -> bytes:
         if block.call is None:
