@@ -131,3 +131,16 @@ def test_counts_are_possible_and_never_less_than_said(
     assert usage.input_tokens == totals["prompt_tokens"]
     assert usage.output_tokens >= (totals.get("completion_tokens") or 0)
     assert usage.input_tokens + usage.output_tokens >= (totals.get("total_tokens") or 0)
+
+
+@pytest.mark.parametrize(("written", "hour", "minutes"), [(70, 30, 40), (70, 70, 0), (70, 0, 70), (None, 30, 0)])
+def test_anthropics_writes_by_how_long_they_are_kept(written: int | None, hour: int, minutes: int) -> None:
+    details = {"cache_write_tokens": written, "cache_write_1h_tokens": hour}
+
+    assert read(prompt_tokens=100, completion_tokens=5, prompt_tokens_details=details) == Usage(
+        input_tokens=100, output_tokens=5, cache_write_tokens=minutes, cache_write_1h_tokens=hour
+    )
+
+
+def test_writes_below_zero_are_no_usage() -> None:
+    assert read(prompt_tokens=100, prompt_tokens_details={"cache_write_1h_tokens": -5}) is None
