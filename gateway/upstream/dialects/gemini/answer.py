@@ -1,7 +1,8 @@
 """Gemini's answers as OpenAI's: whole ones and streams.
 
 Each event of a stream is a whole `GenerateContentResponse`, most with the usage so far. There is no `[DONE]`: a stream
-is complete when every answer in it has a finish reason. Usage is said once, at the end.
+is complete when every answer in it has a finish reason. Usage is said once, at the end; in every event where the wish
+asks for that.
 """
 
 from __future__ import annotations
@@ -36,11 +37,23 @@ _UNREADABLE = {"message": "The provider's stream cannot be read.", "type": "serv
 class Answer:
     """The `Translation` of one answer."""
 
-    __slots__ = ("_answers", "_calls", "_failed", "_finished", "_model", "_request_id", "_seen", "_splitter", "_usage")
+    __slots__ = (
+        "_answers",
+        "_calls",
+        "_failed",
+        "_finished",
+        "_model",
+        "_request_id",
+        "_running_usage",
+        "_seen",
+        "_splitter",
+        "_usage",
+    )
 
     def __init__(self, request: ModelRequest, wish: Wish) -> None:
         self._request_id = wish.request_id
         self._model = wish.upstream_model
+        self._running_usage = wish.running_usage or request.running_usage
         self._answers = request.profile.answers
         self._splitter = EventSplitter()
         self._calls: dict[int, int] = {}
@@ -125,6 +138,8 @@ class Answer:
         if response.failed:
             return self._fail(told_inside(response.error))
         base = self._base("chat.completion.chunk", response)
+        if self._running_usage and self._usage is not None:
+            base["usage"] = openai_usage(self._usage)
         feedback = response.prompt_feedback
         if not response.candidates and feedback is not None and feedback.block_reason is not None:
             self._finished = self._seen = set(range(self._answers))

@@ -42,6 +42,16 @@ def test_an_unreadable_event_ends_the_stream_with_an_error() -> None:
     assert [("error" in event) for event in told] == [False, False, True]
 
 
+def test_usage_is_in_every_event_when_that_is_asked_for() -> None:
+    events = [{**TEXT, "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": n}} for n in (1, 2)]
+    request = ask(stream=True, stream_options={"continuous_usage_stats": True})
+
+    told = stream("gemini", events, request)
+
+    assert [event["usage"]["completion_tokens"] for event in told[:-1]] == [1, 1, 2, 2]
+    assert [event.get("usage") for event in stream("gemini", events)[:-2]] == [None, None, None]
+
+
 def test_an_answer_that_ends_twice_ends_once() -> None:
     told = stream("gemini", [TEXT, TEXT])
 
