@@ -24,6 +24,13 @@ NAME: Final = "litellm"
 COMPLETION: Final = b"acompletion"
 EMBEDDING: Final = b"aembedding"
 
+CLIENTS: Final = {
+    "bedrock": ("boto3", "farebox[bedrock]"),
+    "sagemaker": ("boto3", "farebox[bedrock]"),
+    "vertex_ai": ("google.auth", "farebox[vertex]"),
+}
+"""What the SDK needs besides for a provider whose name begins so: a module, and what brings it."""
+
 _CHAT_FIELDS = frozenset(
     (
         *("audio", "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs", "messages", "min_p"),

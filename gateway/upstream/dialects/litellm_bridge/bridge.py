@@ -7,12 +7,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from gateway.config.snapshot import Endpoint, Timeouts
-from gateway.upstream.dialects.litellm import NAME, Order
+from gateway.upstream.dialects.litellm import CLIENTS, NAME, Order
 from gateway.upstream.dialects.litellm_bridge.call import BridgeCall
 from gateway.upstream.transport import Aborted, Unreachable
 
@@ -58,7 +59,10 @@ class Bridge:
 
     def use(self, endpoints: Iterable[Endpoint]) -> None:
         """A configuration's endpoints: load the SDK if one needs it, again if that failed before."""
-        if any(endpoint.dialect == NAME for endpoint in endpoints):
+        needed = [endpoint for endpoint in endpoints if endpoint.dialect == NAME]
+        for endpoint in needed:
+            _check_client(endpoint)
+        if needed:
             self._load()
 
     def start(
@@ -164,6 +168,24 @@ class Bridge:
         except RuntimeError:  # the gateway's loop has ended in the meantime
             return False
         return True
+
+
+def _check_client(endpoint: Endpoint) -> None:
+    """Say what is missing: the SDK finds out at the first call, and says it to nobody."""
+    provider = "" if endpoint.litellm is None else endpoint.litellm.provider
+    for prefix, (module, extra) in CLIENTS.items():
+        if provider.startswith(prefix) and not _is_installed(module):
+            name = module.replace(".", "-")
+            log.warning(
+                "provider %s needs %s, which is not installed: pip install '%s'", endpoint.provider, name, extra
+            )
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even what it lies in
+        return False
 
 
 def _load() -> Sdk:

@@ -407,6 +407,21 @@ async def test_an_sdk_that_cannot_be_loaded_is_tried_again_with_the_next_configu
         await bridge.close()
 
 
+async def test_a_missing_client_is_named(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(litellm.CLIENTS, "bedrock", ("boto3.nowhere", "farebox[bedrock]"))
+    monkeypatch.setitem(litellm.CLIENTS, "bed", ("nowhere.boto3", "farebox[bed]"))
+    bridge = Bridge(load=lambda: Sdk({}))
+    async with RawServer() as server:
+        bridge.use([bedrock(server), cohere(server)])
+    await eventually(lambda: bridge.loaded)
+    await bridge.close()
+
+    assert [record.args for record in caplog.records if record.levelname == "WARNING"] == [
+        ("acme", "boto3-nowhere", "farebox[bedrock]"),
+        ("acme", "nowhere-boto3", "farebox[bed]"),
+    ]
+
+
 async def test_closing_ends_what_is_under_way_and_refuses_more(ready: Bridge) -> None:
     asked = asyncio.Event()
 
