@@ -22,11 +22,12 @@ NULL: Final = (b"", b"null")
 ABSENT: Final = msgspec.Raw(b"")
 
 _BLANK: Final = re.compile(rb'"(?:\s|\\[nrtbf])*"')
-_DATA_URL: Final = re.compile(rb"data:(?P<type>[\w.+/-]*)(?:;[\w.+/=-]+)*?;base64,(?P<data>.*)", re.S)
+_DATA_URL: Final = re.compile(rb"[dD][aA][tT][aA]:(?P<type>[\w.+/-]*)(?:;[\w.+/=-]+)*?;base64,(?P<data>.*)", re.S)
 _IMAGES: Final = {b"image/jpg": b"image/jpeg"} | {
     kind: kind for kind in (b"image/jpeg", b"image/png", b"image/gif", b"image/webp")
 }
 _PDF: Final = b"application/pdf"
+_TEXTS: Final = ("text", "input_text", "output_text", "refusal")
 _UNHEARD: Final = ("input_audio", "audio", "audio_url", "video_url", "input_video")
 
 
@@ -103,7 +104,7 @@ def _block(raw: msgspec.Raw, field: str) -> list[bytes]:
     except _MALFORMED:
         raise InvalidField(f"`{field}` is no content part: an object with a `type`.", param=field) from None
     kind = part.type or ("text" if memoryview(part.text) else "image_url" if memoryview(part.image_url) else "")
-    if kind in ("text", "refusal"):
+    if kind in _TEXTS:
         return _text(raw, part, field)
     if kind == "image_url":
         return [with_cache_control(_image(part.image_url, field), part.cache_control)]
@@ -144,7 +145,7 @@ def _image(image_url: msgspec.Raw, field: str) -> bytes:
             text = _encode(msgspec.json.decode(text, type=str))
         except _MALFORMED:
             raise InvalidField(f"`{field}.image_url.url` is not valid.", param=f"{field}.image_url.url") from None
-    return _sourced(text[1:-1], f"{field}.image_url.url", "")
+    return _picture(text[1:-1], f"{field}.image_url.url")
 
 
 def _file(raw: msgspec.Raw, field: str) -> bytes:
@@ -153,36 +154,60 @@ def _file(raw: msgspec.Raw, field: str) -> bytes:
     except _MALFORMED:
         raise InvalidField(f"`{field}.file` is no file.", param=f"{field}.file") from None
     if file.file_id:
-        return _document(b'{"type":"file","file_id":' + _encode(file.file_id) + b"}", file.filename)
+        return _titled(b'{"type":"file","file_id":' + _encode(file.file_id) + b"}", file.filename)
     if not file.file_data:
         raise InvalidField(f"`{field}.file` needs `file_data` or `file_id`.", param=f"{field}.file")
     data = file.file_data
     if not data.startswith(("data:", "http:", "https:")):
         data = "data:application/pdf;base64," + data
-    return _sourced(_encode(data)[1:-1], f"{field}.file.file_data", file.filename or "")
+    return _document(_encode(data)[1:-1], f"{field}.file.file_data", file.filename)
 
 
-def _sourced(url: bytes, field: str, title: str) -> bytes:
-    """An image or document from a data URL or link: the inside of a JSON string without escapes."""
-    if url[:5].lower() != b"data:":
-        if not url.lower().startswith((b"https://", b"http://")):
-            raise InvalidField(f"`{field}` must be a data URL or a link.", param=field)
-        source = b'{"type":"url","url":"' + url + b'"}'
-        return _document(source, title) if title or url.lower().endswith(b".pdf") else _picture(source)
+def _picture(url: bytes, field: str) -> bytes:
+    """An image of a data URL or link: the inside of a JSON string without escapes.
+
+    Nothing else is taken for one, a PDF say: what it may cost is reckoned as an image's.
+    """
+    if _is_link(url, field):
+        return b'{"type":"image","source":{"type":"url","url":"' + url + b'"}}'
+    kind, data = _data_of(url, field)
+    if kind not in _IMAGES:
+        shown = kind.decode()[:64] or "nothing"
+        raise InvalidField(f"`{field}` is of the type {shown}: Claude takes JPEG, PNG, GIF and WebP.", param=field)
+    return b'{"type":"image","source":' + _base64_source(_IMAGES[kind], data) + b"}"
+
+
+def _document(url: bytes, field: str, title: str | None) -> bytes:
+    """A file of a data URL or link; images among them."""
+    if _is_link(url, field):
+        return _titled(b'{"type":"url","url":"' + url + b'"}', title)
+    kind, data = _data_of(url, field)
+    if kind in _IMAGES:
+        return _picture(url, field)
+    if kind == _PDF:
+        return _titled(_base64_source(kind, data), title)
+    if kind.startswith(b"text/") or kind == b"application/json":
+        return _titled(_text_source(data, field), title)
+    shown = kind.decode()[:64] or "nothing"
+    raise InvalidField(f"`{field}` is of the type {shown}: Claude takes PDF, text and images.", param=field)
+
+
+def _is_link(url: bytes, field: str) -> bool:
+    """Whether it is a link, and no data URL. Raises InvalidField when it is neither."""
+    start = url[:8].lower()
+    if start.startswith((b"https://", b"http://")):
+        return True
+    if not start.startswith(b"data:"):
+        raise InvalidField(f"`{field}` must be a data URL or a link.", param=field)
+    return False
+
+
+def _data_of(url: bytes, field: str) -> tuple[bytes, bytes]:
+    """Type and base64 of a data URL."""
     found = _DATA_URL.fullmatch(url)
     if found is None:
         raise InvalidField(f"`{field}` must be encoded as base64.", param=field)
-    kind = found["type"].lower()
-    if kind in _IMAGES:
-        return _picture(_base64_source(_IMAGES[kind], found["data"]))
-    if kind == _PDF:
-        return _document(_base64_source(kind, found["data"]), title)
-    if kind.startswith(b"text/") or kind == b"application/json":
-        return _document(_text_source(found["data"], field), title)
-    raise InvalidField(
-        f"`{field}` is of the type {kind.decode()[:64] or 'nothing'}: Claude takes JPEG, PNG, GIF, WebP, PDF and text.",
-        param=field,
-    )
+    return found["type"].lower(), found["data"]
 
 
 def _base64_source(kind: bytes, data: bytes) -> bytes:
@@ -197,10 +222,6 @@ def _text_source(data: bytes, field: str) -> bytes:
     return b'{"type":"text","media_type":"text/plain","data":' + _encode(text) + b"}"
 
 
-def _picture(source: bytes) -> bytes:
-    return b'{"type":"image","source":' + source + b"}"
-
-
-def _document(source: bytes, title: str | None) -> bytes:
+def _titled(source: bytes, title: str | None) -> bytes:
     named = b',"title":' + _encode(title) if title else b""
     return b'{"type":"document","source":' + source + named + b"}"
