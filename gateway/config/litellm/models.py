@@ -17,6 +17,7 @@ _PARAMS = frozenset(
         "model",
         "api_key",
         "api_base",
+        "api_version",
         "base_url",
         "custom_llm_provider",
         "extra_headers",

@@ -10,7 +10,7 @@ from gateway.config.problems import YamlPath
 
 
 class Known(NamedTuple):
-    """A provider with an endpoint that speaks the OpenAI API."""
+    """A provider with a dialect that we speak."""
 
     base_url: str | None
     """None: every installation has its own."""
@@ -20,13 +20,15 @@ class Known(NamedTuple):
     """genai-prices' name for it, where its URL does not tell."""
     free: bool = False
     """Runs on one's own machines."""
+    dialect: str | None = None
+    """Ours for it, where its URL does not tell."""
 
 
 KNOWN = {
     "openai": Known("https://api.openai.com/v1", "OPENAI_API_KEY"),
     "text-completion-openai": Known("https://api.openai.com/v1", "OPENAI_API_KEY"),
     "anthropic": Known("https://api.anthropic.com/v1", "ANTHROPIC_API_KEY"),
-    "gemini": Known("https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY", "google"),
+    "gemini": Known("https://generativelanguage.googleapis.com/v1beta", "GEMINI_API_KEY", "google"),
     "groq": Known("https://api.groq.com/openai/v1", "GROQ_API_KEY"),
     "mistral": Known("https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
     "deepseek": Known("https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
@@ -38,16 +40,17 @@ KNOWN = {
     "cerebras": Known("https://api.cerebras.ai/v1", "CEREBRAS_API_KEY"),
     "deepinfra": Known("https://api.deepinfra.com/v1/openai", "DEEPINFRA_API_KEY"),
     "nvidia_nim": Known("https://integrate.api.nvidia.com/v1", "NVIDIA_NIM_API_KEY"),
-    "ollama": Known("http://localhost:11434/v1", None, free=True),
-    "ollama_chat": Known("http://localhost:11434/v1", None, free=True),
-    "hosted_vllm": Known(None, None, free=True),
+    "azure": Known(None, "AZURE_API_KEY", "azure", dialect="azure"),
+    "ollama": Known("http://localhost:11434/v1", None, free=True, dialect="ollama"),
+    "ollama_chat": Known("http://localhost:11434/v1", None, free=True, dialect="ollama"),
+    "hosted_vllm": Known(None, None, free=True, dialect="vllm"),
     "lm_studio": Known(None, None, free=True),
     "litellm_proxy": Known(None, "LITELLM_PROXY_API_KEY"),
     "openai_like": Known(None, "OPENAI_LIKE_API_KEY"),
     "custom_openai": Known(None, "OPENAI_API_KEY"),
 }
 OTHERS = frozenset(
-    {"azure", "azure_ai", "bedrock", "vertex_ai", "sagemaker", "sagemaker_chat", "cohere", "cohere_chat", "huggingface"}
+    {"azure_ai", "bedrock", "vertex_ai", "sagemaker", "sagemaker_chat", "cohere", "cohere_chat", "huggingface"}
     | {
         "replicate",
         "watsonx",
@@ -62,6 +65,9 @@ OTHERS = frozenset(
     }
 )
 """Known to LiteLLM, with a wire of their own."""
+
+AZURE_VERSION = "2024-10-21"
+"""Where none is written: the latest that is no preview."""
 
 _CREDENTIAL = re.compile(r"auth|key|token|secret|cookie", re.IGNORECASE)
 
@@ -107,6 +113,11 @@ class Providers:
             entry["headers"] = headers
         if known.prices is not None:
             entry["price_provider"] = known.prices
+        if known.dialect is not None:
+            entry["dialect"] = known.dialect
+        if known.dialect == "azure" and not entry["base_url"].endswith("/v1"):
+            version = params.get("api_version")
+            entry["api_version"] = text_with_references(version) if isinstance(version, str) else AZURE_VERSION
         timeout = params.get("timeout")
         if isinstance(timeout, int | float) and not isinstance(timeout, bool) and 0 < timeout <= 86_400:
             entry["timeouts"] = {"total_s": timeout, "first_byte_s": timeout}

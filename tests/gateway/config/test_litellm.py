@@ -134,7 +134,7 @@ model_list:
 @pytest.mark.parametrize(
     ("model", "note"),
     [
-        ("azure/gpt-4o", "the provider 'azure' does not speak the OpenAI API; the deployment was left out"),
+        ("azure/gpt-4o", "the provider 'azure' has no `api_base`; the deployment was left out"),
         (
             "bedrock/anthropic.claude",
             "the provider 'bedrock' does not speak the OpenAI API; the deployment was left out",
@@ -163,8 +163,26 @@ model_list:
 
     assert config["models"]["openai/*"] == {"provider": "openai", "model": "*"}
     assert config["models"]["local/*"] == {"provider": "ollama", "model": "*", "price": {"input": "0", "output": "0"}}
-    assert config["providers"]["ollama"] == {"base_url": "${OLLAMA}"}
+    assert config["providers"]["ollama"] == {"base_url": "${OLLAMA}", "dialect": "ollama"}
     assert config["models"]["claude"]["provider"] == "anthropic"
+
+
+def test_azures_forms_of_the_api(imported: Import) -> None:
+    config, translation = imported("""\
+model_list:
+  - {model_name: a, litellm_params: {model: azure/gpt-4o, api_base: "https://a.openai.azure.com/", api_version: 2025-01-01}}
+  - {model_name: b, litellm_params: {model: azure/gpt-4o, api_base: os.environ/AZURE_BASE}}
+  - {model_name: c, litellm_params: {model: azure/gpt-4o, api_base: "https://c.openai.azure.com/openai/v1"}}
+""")
+
+    common = {"api_key": "${AZURE_API_KEY}", "price_provider": "azure", "dialect": "azure"}
+    assert config["providers"] == {
+        "azure": {"base_url": "https://a.openai.azure.com", **common, "api_version": "2025-01-01"},
+        "azure-2": {"base_url": "${AZURE_BASE}", **common, "api_version": "2024-10-21"},
+        "azure-3": {"base_url": "https://c.openai.azure.com/openai/v1", **common},
+    }
+    assert config["models"]["a"] == {"provider": "azure", "model": "gpt-4o"}
+    assert translation.notes == []
 
 
 @pytest.mark.parametrize("text", ["[1]", "a: [", "\x00"])
