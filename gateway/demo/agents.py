@@ -8,7 +8,8 @@ from random import Random
 from typing import Any, NamedTuple
 
 from gateway.demo import texts
-from gateway.demo.steps import Chat, Embed, Labels, Message, Pause, Script, Seen
+from gateway.demo.steps import BUDGET_SPENT, Chat, Embed, Labels, Message, Pause, Script, Seen
+from routing.money import NANO_PER_USD, NanoUsd
 
 MOST_TURNS = 4
 """Tool calls that the coder makes for one task before it has to answer."""
@@ -24,6 +25,8 @@ class Role(NamedTuple):
     workers: int = 1
     """How many copies of it work at the same time, with the same key."""
     allowed_models: tuple[str, ...] | None = None
+    budget: NanoUsd | None = None
+    """What it may spend in the whole demo."""
 
 
 def researcher(dice: Random, worker: int) -> Script:
@@ -98,23 +101,24 @@ def rogue(dice: Random, worker: int) -> Script:
             yield Chat(f"loops, {turn} of 8", "sim-small", stuck, labels, max_tokens=60)
             yield Pause(0.2)
         for _ in range(2):
-            yield Chat(
-                "hangs up on an answer", "sim-large", essay, labels, stream=True, leave_after=dice.randint(5, 40)
-            )
+            leaves = dice.randint(5, 40)
+            yield Chat("hangs up on an answer", "sim-large", essay, labels, True, max_tokens=200, leave_after=leaves)
             yield Pause(0.5)
         yield Chat("meets a broken provider", "sim-down", stuck, labels)
-        yield Chat("gets half an answer", "sim-cut", essay, labels, stream=True)
-        yield Chat("gets no usage", "sim-silent", stuck, labels, max_tokens=60)
-        yield Pause(1.0)
+        yield Chat("gets half an answer", "sim-cut", essay, labels, stream=True, max_tokens=200)
+        seen = yield Chat("gets no usage", "sim-silent", stuck, labels, max_tokens=60)
+        yield Pause(3.0 if seen.error.startswith(BUDGET_SPENT) else 1.0)
 
 
 ROGUE_MODELS = ("sim-small", "sim-large", "sim-down", "sim-cut", "sim-silent", "gpt-*")
+ROGUE_BUDGET = NanoUsd(NANO_PER_USD // 100)
+"""A cent: before the usual half minute is over it has no room for the large model any more."""
 
 FLEET = (
     Role("researcher", "research", researcher),
     Role("coder", "engineering", coder),
     Role("support", "support", support, workers=3),
-    Role("rogue", "engineering", rogue, allowed_models=ROGUE_MODELS),
+    Role("rogue", "engineering", rogue, allowed_models=ROGUE_MODELS, budget=ROGUE_BUDGET),
 )
 
 

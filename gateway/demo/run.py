@@ -16,13 +16,14 @@ from rich.console import Console
 
 from gateway.demo import evidence
 from gateway.demo.agents import FLEET
-from gateway.demo.books import compare
+from gateway.demo.books import Books, compare
 from gateway.demo.child import GatewayFailed, GatewayProcess, free_ports
 from gateway.demo.fleet import Member, Pace, run_fleet
 from gateway.demo.screen import WIDTH, Stage, show
 from gateway.demo.settings import Ports, configuration, key_variable
-from gateway.demo.summary import Outcome, as_json, print_summary
+from gateway.demo.summary import BudgetEnd, Outcome, as_json, print_summary
 from gateway.demo.tally import Tally
+from routing.money import NanoUsd
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -84,7 +85,7 @@ class _Demo:
         ports = free_ports(2)
         self._ports = Ports(options.port or ports[0], ports[1])
         self._keys = {role.name: f"fb-demo-{secrets.token_hex(16)}" for role in FLEET}
-        self._tallies = {role.name: Tally(role.name) for role in FLEET}
+        self._tallies = {role.name: Tally(role.name, role.budget) for role in FLEET}
         self._stopping = asyncio.Event()
 
     async def play(self) -> Outcome:
@@ -106,7 +107,15 @@ class _Demo:
                 bill = await evidence.read_bill(self._simulator_url)
         books = compare(*evidence.read_journal(self._storage), bill, self._tallies)
         refused = sum(tally.refused_keys for tally in self._tallies.values())
-        return Outcome(seconds, books, refused, options.keep)
+        return Outcome(seconds, books, refused, options.keep, self._budgets(books))
+
+    def _budgets(self, books: Books) -> dict[str, BudgetEnd]:
+        spent = {account.agent: account.exact.journal + account.estimated.journal for account in books.accounts}
+        return {
+            name: BudgetEnd(tally.budget, NanoUsd(spent[name]), tally.denied)
+            for name, tally in self._tallies.items()
+            if tally.budget is not None
+        }
 
     async def _wait_for(self, gateway: GatewayProcess) -> None:
         """Wait until both servers answer. Raises GatewayFailed, and DemoFailed when somebody stops it before that."""

@@ -42,7 +42,8 @@ def frame(stage: Stage, elapsed_s: float) -> RenderableType:
     bar = Table.grid(padding=(0, 1))
     state = f"{done:.0f} of {stage.seconds:.0f} s" if elapsed_s < stage.seconds else "finishing"
     bar.add_row(ProgressBar(total=stage.seconds, completed=done, width=56), Text(state))
-    return Group(heading, bar, agents_table(stage.tallies), Text("Ctrl-C ends it early.", "dim"))
+    budgets = [_budget(tally, tally.budget) for tally in stage.tallies if tally.budget is not None]
+    return Group(heading, bar, agents_table(stage.tallies), *budgets, Text("Ctrl-C ends it early.", "dim"))
 
 
 def agents_table(tallies: Sequence[Tally]) -> Table:
@@ -60,6 +61,21 @@ def agents_table(tallies: Sequence[Tally]) -> Table:
     return table
 
 
+def _budget(tally: Tally, limit: NanoUsd) -> RenderableType:
+    row = Table.grid(padding=(0, 1))
+    filling = ProgressBar(total=limit, completed=min(tally.cost, limit), width=20)
+    row.add_row("budget of", Text(tally.agent, "bold"), filling, Text(_filling(tally)))
+    return row
+
+
+def _filling(tally: Tally) -> str:
+    """How far a budget has been spent, as its agent sees it."""
+    if tally.budget is None:
+        return ""
+    denied = f", {tally.denied:,} refused (402)" if tally.denied else ""
+    return f"{usd(tally.cost)} of {usd(tally.budget)} USD{denied}"
+
+
 def _figures(tally: Tally) -> tuple[str, str, str, str]:
     return f"{tally.calls:,}", f"{tally.input_tokens:,}", f"{tally.output_tokens:,}", usd(tally.cost)
 
@@ -68,6 +84,7 @@ def sum_of(tallies: Sequence[Tally]) -> Tally:
     """The sum of all agents."""
     return Tally(
         "all",
+        None,
         sum(tally.calls for tally in tallies),
         sum(tally.input_tokens for tally in tallies),
         sum(tally.output_tokens for tally in tallies),
@@ -81,7 +98,9 @@ def line(stage: Stage, elapsed_s: float) -> str:
     """The same in one line, for a log."""
     total = sum_of(stage.tallies)
     tokens = f"{total.input_tokens:,} tokens in, {total.output_tokens:,} out"
-    return f"{elapsed_s:4.0f} s: {total.calls:,} calls, {tokens}, {usd(total.cost)} USD, {total.errors:,} errors"
+    budgets = "".join(f"; {tally.agent} {_filling(tally)}" for tally in stage.tallies if tally.budget is not None)
+    spent = f"{total.calls:,} calls, {tokens}, {usd(total.cost)} USD, {total.errors:,} errors"
+    return f"{elapsed_s:4.0f} s: {spent}{budgets}"
 
 
 async def show(console: Console, stage: Stage) -> None:

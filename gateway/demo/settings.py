@@ -9,6 +9,7 @@ import yaml
 
 from gateway.demo.agents import Role
 from gateway.simulator.models import MODELS, Rates, SimModel
+from routing.money import NanoUsd, format_usd
 
 BAD_DAYS = {"sim-down": "sim-small+fault-500", "sim-cut": "sim-small+fault-cut;after=25",
             "sim-silent": "sim-small+fault-missing-usage"}  # fmt: skip
@@ -41,6 +42,7 @@ def configuration(fleet: Sequence[Role], ports: Ports, *, storage: str, seed: in
         "models": models,
         "teams": {team: {} for team in teams},
         "agents": {role.name: _agent(role) for role in fleet},
+        "budgets": {role.name: _budget(role, role.budget) for role in fleet if role.budget is not None},
         "keys": {role.name: {"agent": role.name, "key": f"${{{key_variable(role.name)}}}"} for role in fleet},
     }
     return "# Written by `farebox demo`.\n" + yaml.safe_dump(document, sort_keys=False, width=120)
@@ -49,6 +51,10 @@ def configuration(fleet: Sequence[Role], ports: Ports, *, storage: str, seed: in
 def _agent(role: Role) -> dict[str, Any]:
     allowed = {} if role.allowed_models is None else {"allowed_models": list(role.allowed_models)}
     return {"team": role.team, **allowed}
+
+
+def _budget(role: Role, limit: NanoUsd) -> dict[str, Any]:
+    return {"scope": f"agent:{role.name}", "limit_usd": format_usd(limit), "window": "total"}
 
 
 def _model(model: SimModel, upstream: str) -> dict[str, Any]:

@@ -9,6 +9,10 @@ from typing import Any, NamedTuple
 Message = dict[str, Any]
 
 
+BUDGET_SPENT = "402 "
+"""Begins the error of a call that its agent's budget has no room for."""
+
+
 class Labels(NamedTuple):
     """Whom a call is for; empty ones are not sent."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,17 @@ from rich.table import Table
 
 from gateway.demo.books import AgentBooks, Books, Pair
 from gateway.demo.screen import usd
-from routing.money import format_usd
+from routing.money import NanoUsd, format_usd
+
+
+class BudgetEnd(NamedTuple):
+    """How a budget ended."""
+
+    limit: NanoUsd
+    spent: NanoUsd
+    """By the journal."""
+    denied: int
+    """Calls that got a 402."""
 
 
 class Outcome(NamedTuple):
@@ -22,6 +33,8 @@ class Outcome(NamedTuple):
     """Calls whose key was refused: they belong to nobody."""
     kept: Path | None
     """The folder that was kept, if any."""
+    budgets: Mapping[str, BudgetEnd]
+    """By agent."""
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:
@@ -32,6 +45,10 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "seconds": round(outcome.seconds, 3),
         "agents": {account.agent: _account(account) for account in books.accounts},
         "total": _account(books.total),
+        "budgets": {
+            agent: {"limit_usd": format_usd(end.limit), "spent_usd": format_usd(end.spent), "refused": end.denied}
+            for agent, end in outcome.budgets.items()
+        },
         "refused_keys": outcome.refused_keys,
         "kept": None if outcome.kept is None else str(outcome.kept),
     }
@@ -68,6 +85,10 @@ def print_summary(console: Console, outcome: Outcome) -> None:
         console.print("\nSome calls brought no usage: the client hung up, the answer broke, or the")
         console.print("provider forgot it. They are never free: Farebox charges an estimate, marked.")
         console.print(_estimates_table(books))
+    for agent, end in outcome.budgets.items():
+        spent = f"{usd(end.limit)} USD, of which {usd(end.spent, 9)} are spent"
+        console.print(f"\nThe budget of {agent} is {spent}. Calls that")
+        console.print(f"it had no room for got a 402, which the SDK raises and does not try again: {end.denied:,}")
     if outcome.refused_keys:
         console.print(f"\nRefused for a wrong key, so nobody's and in no journal: {outcome.refused_keys}")
     console.print(next_steps(outcome.kept), markup=False, soft_wrap=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gateway.demo.steps import Seen
+from gateway.demo.steps import BUDGET_SPENT, Seen
 from routing.money import ZERO, NanoUsd
 
 
@@ -28,12 +28,16 @@ class Tally:
     """Running totals of one agent."""
 
     agent: str
+    budget: NanoUsd | None = None
+    """What it may spend."""
     calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     cost: NanoUsd = ZERO
     errors: int = 0
     refused_keys: int = 0
+    denied: int = 0
+    """Calls that its budget had no room for."""
     last: str = ""
     """The last thing it did, or the error that it got."""
 
@@ -45,4 +49,5 @@ class Tally:
         self.cost = NanoUsd(self.cost + result.cost)
         self.errors += bool(result.seen.error)
         self.refused_keys += result.refused_key
+        self.denied += result.seen.error.startswith(BUDGET_SPENT)
         self.last = result.seen.error or doing

@@ -53,6 +53,8 @@ async def test_the_books_match_and_nothing_is_left(tmp_path: Path) -> None:
         assert account["exact"]["journal_usd"] != "0.00"
     assert agents["rogue"]["errors"] > 0
     assert agents["rogue"]["estimates"] > 0
+    budget = result["budgets"]["rogue"]
+    assert 0 < float(budget["spent_usd"]) <= float(budget["limit_usd"]) == 0.01
     assert result["refused_keys"] == 1
     assert left_behind(tmp_path) == []
 

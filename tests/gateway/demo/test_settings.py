@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from gateway.config import load
-from gateway.demo.agents import FLEET
+from gateway.demo.agents import FLEET, ROGUE_BUDGET
 from gateway.demo.settings import BAD_DAYS, Ports, configuration, key_variable
 from gateway.simulator.models import MODELS
 
@@ -17,6 +17,9 @@ def test_the_configuration_loads_and_says_what_the_fleet_needs(tmp_path: Path) -
     assert {key.agent for key in snapshot.keys} == {role.name for role in FLEET}
     assert set(snapshot.catalog.models) == {name for name in MODELS if name != "sim-fixed"} | set(BAD_DAYS)
     assert snapshot.left_out == ()
+    assert [(str(budget.scope), budget.limit, budget.enforce) for budget in snapshot.budgets] == [
+        ("agent:rogue", ROGUE_BUDGET, True)
+    ]
 
 
 def test_no_key_is_written_down() -> None:
