@@ -42,6 +42,7 @@ def _endpoint(name: str, written: Provider, tree: Tree, folder: Path, environ: M
         keepalive_s=written.keepalive_s,
         max_response_bytes=written.max_response_bytes,
         litellm=sdk_of(written),
+        probe_s=written.health.probe_s,
     )
 
 

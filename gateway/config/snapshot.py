@@ -72,6 +72,8 @@ class Endpoint:
     max_response_bytes: int = 67_108_864
     litellm: LiteLLM | None = None
     """For `dialect: litellm`, and for no other."""
+    probe_s: float | None = None
+    """Ask for its list of models so often; None: never."""
 
 
 @dataclass(frozen=True, slots=True)

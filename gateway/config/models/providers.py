@@ -28,6 +28,19 @@ class ProviderTimeouts(Written):
     total_s: Seconds = Field(600.0, description="For the whole attempt.")
 
 
+ProbeSeconds = Annotated[Seconds, Field(ge=1)]
+
+
+class ProviderHealth(Written):
+    """How it is watched between calls."""
+
+    probe_s: ProbeSeconds | None = Field(
+        None,
+        description="Ask for its list of models so often; what fails counts for the breakers of its deployments. "
+        "Default: never.",
+    )
+
+
 class Provider(Written):
     """An endpoint, and the dialect it is spoken to in."""
 
@@ -62,6 +75,7 @@ class Provider(Written):
         description="When a variable it needs is not set, leave it out, and the models that only it has.",
     )
     timeouts: ProviderTimeouts = Field(ProviderTimeouts.model_construct(), description="How long it may take.")
+    health: ProviderHealth = Field(ProviderHealth.model_construct(), description="How it is watched between calls.")
     ca_file: PathText | None = Field(None, description="PEM file with the certificates of a private CA.")
     verify_tls: Flag = Field(True, description="Check its certificate. Turn off only to try something out.")
     proxy: Text | None = Field(
@@ -105,6 +119,10 @@ class Provider(Written):
         if self.dialect == "litellm":
             if self.litellm is None:
                 raise PydanticCustomError("form", "`dialect: litellm` needs `litellm`, with the SDK's `provider`")
+            if self.health.probe_s is not None:
+                raise PydanticCustomError(
+                    "form", "has `health.probe_s`, but `dialect: litellm` knows no list of models"
+                )
         elif self.litellm is not None:
             raise PydanticCustomError("form", "has `litellm`, which needs `dialect: litellm` beside it")
         elif self.base_url is None:
