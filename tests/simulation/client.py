@@ -37,6 +37,9 @@ class SimClient:
         self.first_byte_s: float | None = None
         self.ended_s: float | None = None
         self.error_shown: FareboxError | None = None
+        self.request_id = ""
+        self.on_start: Callable[[str], None] = lambda _: None
+        """Hears the request's id once an answer has begun."""
         self._body = body
         self._slow_s = slow_s
         self._loop = asyncio.get_running_loop()
@@ -73,7 +76,7 @@ class SimClient:
         self._must_be_open()
         if self.started:
             raise ClientError("a whole answer inside of a stream")
-        self.started, self.status = True, status
+        self._begin(status, headers)
         self._take(body)
         self._end("whole")
 
@@ -82,7 +85,7 @@ class SimClient:
         self._must_be_open()
         if self.started:
             raise ClientError("a second head")
-        self.started, self.status = True, status
+        self._begin(status, headers)
 
     async def send(self, chunk: bytes) -> None:
         """A piece."""
@@ -105,6 +108,7 @@ class SimClient:
         """An error, in place of an answer or inside of the stream."""
         self._must_be_open()
         self.error_shown = error
+        self.request_id = request_id
         word = "broken" if self.started else f"error {error.status}"
         self.status = self.status or error.status
         self._end(f"{word} {error.code}")
@@ -127,6 +131,11 @@ class SimClient:
         self.calls = set(expected)
         if len(expected) > 1:
             raise ClientError(f"an answer made of several calls: {sorted(expected)}")
+
+    def _begin(self, status: int, headers: Headers) -> None:
+        self.started, self.status = True, status
+        self.request_id = next(value for name, value in headers if name == b"x-request-id").decode()
+        self.on_start(self.request_id)
 
     def _take(self, data: bytes) -> None:
         if self.first_byte_s is None:

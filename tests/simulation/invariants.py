@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from gateway.telemetry.events import ChargePosted
 from tests.simulation.client import ClientError, SimClient
 from tests.simulation.provider import SimCall
+from tests.simulation.resilience import resilience_violations
+from tests.simulation.scenario import MODEL
 from tests.simulation.world import Evidence
 
 _SETTLES_S = 5.0
@@ -16,6 +18,7 @@ _SETTLES_S = 5.0
 
 def violations(found: Evidence) -> list[str]:
     """Everything that is wrong; empty when nothing is."""
+    snapshot = found.scenario.snapshot
     return [
         *found.complaints,
         *nothing_is_left_reserved(found),
@@ -23,6 +26,7 @@ def violations(found: Evidence) -> list[str]:
         *every_attempt_is_charged_once(found),
         *charges_are_the_bills(found),
         *counters_are_the_charges(found),
+        *resilience_violations(found.log, snapshot.resilience, hedges=snapshot.catalog.models[MODEL].hedge is not None),
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import ceil
 from random import Random
@@ -97,6 +97,8 @@ class SimCall:
         self.outcome = ""
         """How it ended for the gateway: `answered`, `aborted`, or the failure's class."""
         self.aborted_s: float | None = None
+        self.answered_s: float | None = None
+        """When its head came."""
         self.status = 0
         self.headers = plan.headers
         self.connection_reused = False
@@ -200,7 +202,7 @@ class SimCall:
         if step.what is None:
             self._over, self.ended_s, self.outcome = True, self._loop.time(), "answered"
         elif isinstance(step.what, int):
-            self.status = step.what
+            self.status, self.answered_s = step.what, self._loop.time()
         else:
             self._buffer.append(step.what)
         self._arm()
@@ -231,13 +233,18 @@ class Providers:
     """Implements `gateway.upstream.transport.Transport` for all of them."""
 
     def __init__(
-        self, manners: Mapping[str, Manner], deployments: Mapping[tuple[str, str], Deployment], seed: int
+        self,
+        manners: Mapping[str, Manner],
+        deployments: Mapping[tuple[str, str], Deployment],
+        seed: int,
+        on_begin: Callable[[SimCall], None],
     ) -> None:
         """`manners` by provider; `deployments` by provider and upstream model."""
         self._manners = manners
         self._deployments = deployments
         self._chance = Random(f"providers {seed}")
         self._began_s = asyncio.get_running_loop().time()
+        self._on_begin = on_begin
         self.calls: list[SimCall] = []
         self.complaints: list[str] = []
         """What no request may ask for."""
@@ -267,6 +274,7 @@ class Providers:
         plan = planner.plan(number, now_s, fault)
         call = SimCall(number, request_id, deployment, plan, manner)
         self.calls.append(call)
+        self._on_begin(call)
         return call
 
     async def close(self) -> None:

@@ -13,6 +13,7 @@ from gateway.config.snapshot import (
     Endpoint,
     MetricsSettings,
     QueueSettings,
+    Resilience,
     ServerSettings,
     SimulatorSettings,
     Snapshot,
@@ -24,8 +25,12 @@ from gateway.ledger.budgets import Budget, Quota, RateLimit
 from gateway.ledger.scopes import Scope
 from gateway.ledger.windows import Window
 from gateway.pricing.override import compile_override
+from routing.attempts import AttemptRules
+from routing.breaker import BreakerSettings
 from routing.catalog import Catalog, Deployment, Metering, Model
+from routing.hedge import HedgeSettings
 from routing.money import NANO_PER_USD, NanoUsd
+from routing.retry_budget import RetryBudgetSettings
 from tests.simulation.provider import Manner
 from tests.simulation.weather import draw_weather
 
@@ -155,13 +160,26 @@ def _snapshot(chance: Random, directory: Path, deployments: tuple[Deployment, ..
         simulator=SimulatorSettings(),
         metrics=MetricsSettings(),
         endpoints=endpoints,
-        catalog=Catalog({MODEL: Model(MODEL, deployments)}),
+        catalog=Catalog({MODEL: Model(MODEL, deployments, hedge=_hedge(chance))}),
         agents=agents,
         keys=keys,
         budgets=_budgets(chance, deployments, requests * _MEAN_COST_NANO),
         rate_limits=_limits(chance),
         queue=QueueSettings(wait_s=chance.choice((0.0, 2.0))),
         limits_version=1,
+        resilience=_resilience(chance),
+    )
+
+
+def _hedge(chance: Random) -> HedgeSettings | None:
+    return HedgeSettings(min_calls=10, ratio=0.1) if chance.random() < 0.4 else None
+
+
+def _resilience(chance: Random) -> Resilience:
+    return Resilience(
+        BreakerSettings(open_s=chance.choice((0.5, 5.0)), probes=chance.choice((1, 2)), probe_s=8.0),
+        AttemptRules(retries=chance.choice((0, 2)), retry_billable=chance.random() < 0.2),
+        RetryBudgetSettings(floor=chance.choice((0, 3))),
     )
 
 

@@ -14,9 +14,10 @@ import pytest
 from tests.simulation.invariants import summary, violations
 from tests.simulation.loop import run_virtual
 from tests.simulation.scenario import draw
+from tests.simulation.weather import KINDS
 from tests.simulation.world import Evidence, World, chance_of
 
-_REQUESTS = int(os.environ.get("FAREBOX_REQUESTS", "300"))
+_REQUESTS = int(os.environ.get("FAREBOX_REQUESTS", "250"))
 _SHOWN = 20
 
 
@@ -56,8 +57,13 @@ def test_a_seed_replays_exactly(tmp_path: Path) -> None:
 
 def test_everything_happens(tmp_path: Path) -> None:
     seen: dict[str, int] = {}
-    for seed in range(12):
+    for seed in range(20):
         (directory := tmp_path / str(seed)).mkdir()
         for name, times in summary(simulate(seed, directory)).items():
             seen[name] = seen.get(name, 0) + times
-    print(seen)
+    assert seen.keys() >= {
+        *(f"fault {kind}" for kind in KINDS),
+        *(f"charged {outcome}" for outcome in ("ok", "cancelled", "cut", "drained", "error", "timeout", "unreachable")),
+        *("client whole", "client finished", "client left", "client broken upstream_error"),
+        *("client error 402 budget_exceeded", "client error 504 upstream_timeout"),
+    }

@@ -32,6 +32,7 @@ from gateway.telemetry.events import ChargePosted, Event, RequestFinished
 from gateway.telemetry.recorder import Recorder
 from tests.simulation.client import SimClient
 from tests.simulation.provider import Providers, SimCall
+from tests.simulation.resilience import Began, Entry, Saw
 from tests.simulation.scenario import MODEL, Scenario, Wanted, key_of
 
 _LOOKS_EVERY_S = 0.05
@@ -67,6 +68,8 @@ class Evidence:
     counters: list[CounterState]
     pending: int
     now_s: float
+    log: list[Entry]
+    """Calls, breakers' turns and first bytes, in their order."""
     complaints: list[str] = field(default_factory=list)
     """What was seen to be wrong while it ran."""
 
@@ -136,7 +139,10 @@ class World:
         self._recorder = Recorder([self._sink])
         self._store, self._book = open_store(scenario)
         deployments = {(each.provider, each.upstream_model): each for each in scenario.deployments}
-        self._providers = Providers(scenario.manners, deployments, scenario.seed)
+        self._log: list[Entry] = []
+        self._providers = Providers(
+            scenario.manners, deployments, scenario.seed, lambda call: self._log.append(Began(call))
+        )
         self._pipeline = self._assemble()
         self._numbers = count()
         self._clients: list[SimClient] = []
@@ -178,6 +184,7 @@ class World:
             list(counters),
             len(self._book.pending()),
             self._loop.time(),
+            self._log,
             self._complaints + self._providers.complaints,
         )
 
@@ -207,6 +214,7 @@ class World:
         headers = [(b"authorization", b"Bearer " + key_of(wanted.agent).encode())]
         data = json.dumps(body).encode()
         client = SimClient(number, headers, data, stream=wanted.stream, slow_s=wanted.slow_s)
+        client.on_start = lambda request_id: self._log.append(Saw(request_id))
         self._clients.append(client)
         return client
 

@@ -1,0 +1,132 @@
+"""What must be true of attempts, retries and breakers after every simulation: an outage is never made worse by us."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from gateway.config.snapshot import Resilience
+from routing.attempts import AttemptRules
+from routing.breaker import BreakerSettings, Transition
+from routing.retry_budget import RetryBudgetSettings
+from tests.simulation.provider import SimCall
+
+_STEP = 0.1
+"""A sliding window forgets in steps of a tenth."""
+_MOMENT_S = 1e-6
+
+
+class Began(NamedTuple):
+    """A call of a provider."""
+
+    call: SimCall
+
+
+class Turned(NamedTuple):
+    """A breaker changed its state."""
+
+    transition: Transition
+
+
+class Saw(NamedTuple):
+    """A client's first byte."""
+
+    request_id: str
+
+
+Entry = Began | Turned | Saw
+"""What happened, in the order in which it happened: many things do in the same moment."""
+
+
+def resilience_violations(log: list[Entry], rules: Resilience, *, hedges: bool) -> Iterator[str]:
+    """Everything that is wrong."""
+    yield from broken_deployments_get_probes_only(log, rules.breaker)
+    yield from nothing_begins_after_the_first_byte(log)
+    calls: dict[str, list[SimCall]] = defaultdict(list)
+    for entry in log:
+        if isinstance(entry, Began):
+            calls[entry.call.request_id].append(entry.call)
+    for request_id, made in calls.items():
+        for wrong in attempts_of_a_request(made, rules.attempts, hedges=hedges):
+            yield f"request {request_id}: {wrong}"
+    yield from retries_stay_within_their_budget(list(calls.values()), rules.retry_budget)
+
+
+def broken_deployments_get_probes_only(log: list[Entry], settings: BreakerSettings) -> Iterator[str]:
+    """While a breaker waits, nothing is called; while it tries again, no more than its probes run at once."""
+    states: dict[str, str] = {}
+    trying: dict[str, list[SimCall]] = defaultdict(list)
+    for entry in log:
+        if isinstance(entry, Turned):
+            name, states[name] = entry.transition.name, entry.transition.state_to
+            if entry.transition.state_to != "half_open":
+                trying[name] = []
+        if not isinstance(entry, Began):
+            continue
+        call = entry.call
+        for name in (call.deployment.id, call.deployment.provider):
+            state = states.get(name, "closed")
+            if state == "open":
+                yield f"call {call.number} went to {name} at {call.began_s:.3f} s, though its breaker was open"
+            if state == "half_open":
+                at_s = call.began_s
+                running = [each for each in trying[name] if _runs(each, at_s, settings.probe_s)]
+                trying[name] = [*running, call]
+                if len(running) >= settings.probes:
+                    yield f"{name} got {len(running) + 1} probes at once, at {at_s:.3f} s"
+
+
+def _runs(probe: SimCall, at_s: float, lease_s: float) -> bool:
+    """Whether a probe holds its place: it was not ended, nor answered, nor is its lease over."""
+    until_s = min(probe.began_s + lease_s, probe.ended_s if probe.ended_s is not None else float("inf"))
+    if probe.answered_s is not None:
+        until_s = min(until_s, probe.answered_s)
+    return at_s < until_s - _MOMENT_S
+
+
+def nothing_begins_after_the_first_byte(log: list[Entry]) -> Iterator[str]:
+    """Once the client has seen a byte, the request is never sent again."""
+    seen = set()
+    for entry in log:
+        if isinstance(entry, Saw):
+            seen.add(entry.request_id)
+        elif isinstance(entry, Began) and entry.call.request_id in seen:
+            yield f"call {entry.call.number} of {entry.call.request_id} began after the client's first byte"
+
+
+def attempts_of_a_request(calls: list[SimCall], rules: AttemptRules, *, hedges: bool) -> Iterator[str]:
+    """Each candidate once but for retries, few of these, and one call at a time but for one hedge."""
+    candidates = {call.deployment.id for call in calls}
+    if len(calls) - len(candidates) > rules.retries:
+        yield f"{len(calls)} calls of {len(candidates)} candidates, with {rules.retries} retries"
+    if len(calls) > rules.max_attempts:
+        yield f"{len(calls)} calls"
+    besides = 0
+    for index, call in enumerate(calls):
+        beside = sum(each.ended_s is None or each.ended_s > call.began_s + _MOMENT_S for each in calls[:index])
+        besides += beside > 0
+        if beside > 1:
+            yield f"{beside + 1} calls at once"
+    if besides > hedges:
+        yield f"{besides} calls began beside another"
+
+
+def retries_stay_within_their_budget(requests: list[list[SimCall]], rules: RetryBudgetSettings) -> Iterator[str]:
+    """In any window, of any deployment: no more retries than the floor and the share of its other calls."""
+    firsts: dict[str, list[float]] = defaultdict(list)
+    again: dict[str, list[float]] = defaultdict(list)
+    for calls in requests:
+        seen = set()
+        for call in calls:
+            name = call.deployment.id
+            (again if name in seen else firsts)[name].append(call.began_s)
+            seen.add(name)
+    window_s = rules.window_s
+    for name, times in again.items():
+        times.sort()
+        for at_s in times:
+            retries = sum(at_s - (1 - _STEP) * window_s < each <= at_s for each in times)
+            others = sum(at_s - window_s <= each <= at_s for each in firsts[name])
+            if retries > rules.floor + rules.ratio * others:
+                yield f"{name}: {retries} retries beside {others} other calls in {window_s:g} s, at {at_s:.3f} s"
