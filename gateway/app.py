@@ -13,7 +13,6 @@ from typing import Self
 
 from gateway import __version__
 from gateway.admission.admission import Admission
-from gateway.admission.governor import Governor
 from gateway.admission.intents import Intents
 from gateway.admission.watch import Watch
 from gateway.api.openai import OpenAIApi
@@ -22,6 +21,7 @@ from gateway.api.server import Listener
 from gateway.config.problems import ConfigError
 from gateway.config.reload import SnapshotHolder
 from gateway.config.snapshot import Snapshot
+from gateway.exchange import Upstreams
 from gateway.governance import Governance
 from gateway.identity.keyring import KeyRing
 from gateway.journal.alerts import AlertLog
@@ -41,6 +41,7 @@ from gateway.telemetry.events import ChargePosted, ConfigLoaded, Event
 from gateway.telemetry.log import AccessLog
 from gateway.telemetry.metrics import Gauges, Metrics
 from gateway.telemetry.recorder import Recorder, Sink
+from gateway.upstream.health import UpstreamHealth
 from gateway.upstream.switch import Switch
 
 log = logging.getLogger("farebox.app")
@@ -84,6 +85,7 @@ class App:
         self._keystore = KeyStore(journal.database)
         self._keyring = KeyRing(snapshot)
         self._keysync = KeySync(self._keystore, self._keyring, self._recorder.record)
+        self._health = UpstreamHealth(snapshot.resilience, self._recorder.record)
         self._door = Door(journal)
         self._listeners: list[Listener] = []
         self._serves_admin = False
@@ -128,9 +130,8 @@ class App:
             self._keysync,
             models,
             self._door,
-            governor=Governor(Watch(store, admission.runs, recorder), admission, intents),
-            transport=self._transport,
-            recorder=recorder,
+            watch=Watch(store, admission.runs, recorder),
+            upstreams=Upstreams(admission, intents, self._health, self._transport, recorder),
         )
         books = Books(store, lambda: journal.database, recorder.record, self.flush)
         runs = RunService(

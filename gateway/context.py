@@ -6,7 +6,6 @@ import os
 import random
 import time
 
-from gateway.admission.permit import Permit
 from gateway.config.snapshot import Snapshot
 from gateway.identity.attribution import Attribution, Headers
 from gateway.identity.keys import Principal
@@ -42,7 +41,6 @@ class RequestContext:
         "forwarded",
         "loop",
         "outcome",
-        "permit",
         "principal",
         "prompt",
         "recorded_answer",
@@ -72,8 +70,6 @@ class RequestContext:
         self.route: Route | None = None
         self.deployment: Deployment | None = None
         """Where the latest attempt went."""
-        self.permit: Permit | None = None
-        """The reservation of the next attempt; None where nothing governs it."""
         self.outcome = "error"
         self.status = 500
         self.error_code = "internal_error"
@@ -83,6 +79,15 @@ class RequestContext:
         self.upstream_s = 0.0
         """Seconds spent waiting for upstreams."""
         self.recorded_answer: list[bytes] | None = [] if snapshot.storage.record_content else None
+
+    @property
+    def deadline_s(self) -> float:
+        """When nothing new is begun any more, in `time.monotonic()`: as its client says, no later than configured."""
+        route, snapshot, wanted_s = self.route, self.snapshot, self.attribution.timeout_s
+        assert route is not None, "only a routed request has one"  # noqa: S101 -- guards a programming error
+        first = route.candidates[0]
+        timeouts = snapshot.timeouts.get(first.id) or snapshot.endpoints[first.provider].timeouts
+        return self.arrived_s + (timeouts.total_s if wanted_s is None else min(wanted_s, timeouts.total_s))
 
     def finished(self) -> RequestFinished:
         """The request's row. Only for identified requests."""

@@ -5,8 +5,8 @@ read           body -> ModelRequest with its RequestProfile
 attribute      headers, body -> Attribution, headers for the provider
 guard          messages, the run's latest prompts -> a loop is noted, told or stopped
 route          model -> Route: ordered candidates
-admit          candidates -> Permit: budgets, rates and runs reserve the first that fits, or the request waits or ends
-exchange       the upstream call, relayed and settled
+exchange       attempt by attempt: admitted (budgets, rates and runs reserve the first candidate that fits, or the
+               request waits or ends), called, relayed and settled, until the client has its answer
 record         one RequestFinished for every identified request, refused ones too
 """
 
@@ -19,8 +19,8 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Protocol
 
-from gateway.admission.governor import Governor
 from gateway.admission.labels import check_labels, in_run_of
+from gateway.admission.watch import Watch
 from gateway.config.snapshot import Snapshot
 from gateway.context import RequestContext
 from gateway.errors import (
@@ -31,13 +31,11 @@ from gateway.errors import (
     ModelNotPriced,
     ServiceUnavailable,
 )
-from gateway.exchange import CLIENT_CLOSED_REQUEST, FIRST_ATTEMPT, Exchange
+from gateway.exchange import CLIENT_CLOSED_REQUEST, Exchange, Upstreams
 from gateway.identity.attribution import Headers, attribute
 from gateway.identity.keys import Principal
 from gateway.reply import ClientGone, IncomingCall, Reply
 from gateway.telemetry.events import KeyRefused, RequestStarted
-from gateway.telemetry.recorder import Recorder
-from gateway.upstream.transport import Transport
 from gateway.wire.requests import ModelRequest, read_request
 from routing.catalog import Model
 from routing.router import Route, route
@@ -84,16 +82,15 @@ class Pipeline:
         models: Models,
         admittance: Admittance,
         *,
-        governor: Governor,
-        transport: Transport,
-        recorder: Recorder,
+        watch: Watch,
+        upstreams: Upstreams,
     ) -> None:
         self._authenticator = authenticator
         self._models = models
         self._admittance = admittance
-        self._watch, self._admission, self._intents = governor
-        self._transport = transport
-        self._recorder = recorder
+        self._watch = watch
+        self._upstreams = upstreams
+        self._recorder = upstreams.recorder
 
     async def serve(self, snapshot: Snapshot, call: IncomingCall, reply: Reply) -> None:
         """Serve one request to its end. Never raises for anything that a client or a provider did."""
@@ -139,20 +136,7 @@ class Pipeline:
         if self._watch.concerns(context, request):
             await self._watch.look(context, request, call.headers)
         context.route = self._route(snapshot, principal, request)
-        if self._admission.governs(context):
-            context.permit = await self._admission.admit(context, request, reply, FIRST_ATTEMPT)
-        intents = self._intents if context.permit is None else None
-        if intents is not None and (noted := intents.note(context, request, FIRST_ATTEMPT)) is not None:
-            await noted
-        try:
-            exchange = Exchange(context, request, reply, self._transport, self._recorder)
-        except BaseException:  # nothing was sent
-            if context.permit is not None:
-                context.permit.release()
-            elif intents is not None:
-                intents.withdraw(context, FIRST_ATTEMPT)
-            raise
-        await exchange.run()
+        await Exchange(context, reply, self._upstreams).run()
 
     async def authenticate(self, snapshot: Snapshot, headers: Headers) -> Principal:
         """Who is calling. Raises InvalidKey."""
@@ -191,7 +175,7 @@ class Pipeline:
                 param="model",
             )
         chosen = route(model)
-        if chosen.candidates[0].price is None:
+        if not chosen.candidates:
             raise ModelNotPriced(
                 f"The model `{name}` has no price, and what has no price is not called. The gateway's operator can "
                 "give it one (`price:` on its deployment) or a ceiling (`unpriced:`).",

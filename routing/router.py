@@ -12,11 +12,16 @@ class Route(NamedTuple):
 
     model: Model
     candidates: tuple[Deployment, ...]
-    """Never empty."""
+    """In order of preference, none without a price. Empty when the model has no other."""
     rule: str
     reason: str
 
 
 def route(model: Model) -> Route:
     """The deployments of the model that was asked for, in the configuration's order (`strategy: ordered`)."""
-    return Route(model, model.deployments, "ordered", "first-deployment")
+    candidates = model.deployments
+    for deployment in candidates:
+        if deployment.price is None:
+            candidates = tuple(each for each in candidates if each.price is not None)
+            break
+    return Route(model, candidates, "ordered", "first-deployment")

@@ -14,6 +14,7 @@ from gateway.admission.permit import Keepers, Learner, Permit
 from gateway.admission.queue import FairQueue, QueueFull
 from gateway.admission.refusals import error_for, is_too_quick, rate_headers, shadow_refusals, soonest, waits
 from gateway.admission.runs import Runs
+from gateway.admission.turn import Turn
 from gateway.config.snapshot import Agent, Snapshot
 from gateway.context import RequestContext
 from gateway.errors import BudgetStoreUnavailable, CostUnbounded, MissingField
@@ -24,7 +25,6 @@ from gateway.reply import ClientGone, Reply
 from gateway.store.protocol import Store, StoreUnavailable
 from gateway.telemetry.events import LimitNoticed
 from gateway.telemetry.recorder import Recorder
-from gateway.wire.requests import ModelRequest
 from routing.catalog import Deployment
 from routing.money import NanoUsd, format_usd
 
@@ -37,10 +37,12 @@ WINDOWS: Final = 3
 class _Demand:
     """One request's wish: its offers, made anew when a window ends while it waits."""
 
-    __slots__ = ("_make", "bounded", "offers", "ticket", "until_s")
+    __slots__ = ("_make", "bounded", "offers", "ticket", "until_s", "wait_s")
 
-    def __init__(self, make: Callable[[], tuple[list[Offer], Ticket, float]]) -> None:
+    def __init__(self, make: Callable[[], tuple[list[Offer], Ticket, float]], wait_s: float) -> None:
         self._make = make
+        self.wait_s = wait_s
+        """How long it may wait for money that others have reserved."""
         self.offers, self.ticket, self.until_s = make()
         self.bounded = False
         """Whether a metered stream that was granted less than it expects is to be bounded by the provider."""
@@ -107,14 +109,14 @@ class Admission:
             or principal.run is not None
         )
 
-    async def admit(self, context: RequestContext, request: ModelRequest, reply: Reply, number: int) -> Permit | None:
-        """Admit attempt `number` of a routed request. None: nothing governs it.
+    async def admit(self, context: RequestContext, reply: Reply, turn: Turn) -> Permit | None:
+        """Admit an attempt of a routed request. None: nothing governs it.
 
         Raises FareboxError when it may not go on, ClientGone when its client left while it waited.
         """
         try:
             runs = await self._runs_of(context)
-            demand = self._demand(context, request, runs, number)
+            demand = self._demand(context, runs, turn)
             if demand is None:
                 return None
             granted = await self._enter(context, demand, reply)
@@ -185,16 +187,14 @@ class Admission:
                 return ()
         return await self.runs.path_of(snapshot, agent, principal, attribution)
 
-    def _demand(
-        self, context: RequestContext, request: ModelRequest, runs: tuple[Run, ...], number: int
-    ) -> _Demand | None:
+    def _demand(self, context: RequestContext, runs: tuple[Run, ...], turn: Turn) -> _Demand | None:
         if not runs and not self._shared and self.rulebook(context.snapshot).is_empty:
             return None
 
         def make() -> tuple[list[Offer], Ticket, float]:
-            return self._offers(context, request, runs, number)
+            return self._offers(context, runs, turn)
 
-        demand = _Demand(make)
+        demand = _Demand(make, context.snapshot.queue.wait_s if turn.patient else 0.0)
         if self._shared or runs:
             return demand
         for found in demand.offers:
@@ -202,12 +202,11 @@ class Admission:
                 return demand
         return None
 
-    def _offers(
-        self, context: RequestContext, request: ModelRequest, runs: tuple[Run, ...], number: int
-    ) -> tuple[list[Offer], Ticket, float]:
-        snapshot, route, principal = context.snapshot, context.route, context.principal
+    def _offers(self, context: RequestContext, runs: tuple[Run, ...], turn: Turn) -> tuple[list[Offer], Ticket, float]:
+        snapshot, route, principal, request = context.snapshot, context.route, context.principal, context.request
         assert route is not None  # noqa: S101 -- guards a programming error
         assert principal is not None  # noqa: S101 -- as above
+        assert request is not None  # noqa: S101 -- as above
         agent = snapshot.agents[principal.agent]
         now_s = self._store.now_s()
         expected = self._learned.expect(agent.id, route.model.name)
@@ -220,7 +219,7 @@ class Admission:
         offers: list[Offer] = []
         until_s = float("inf")
         unbounded: CostUnbounded | None = None
-        for deployment in route.candidates:
+        for deployment in turn.candidates:
             if deployment.price is None:
                 continue
             metered = is_meterable(request, agent, deployment)
@@ -228,14 +227,16 @@ class Admission:
             coverage = rules.coverage(agent, labels, runs, metered=metered, now_s=now_s)
             until_s = min(until_s, coverage.until_s)
             try:
-                offers.append(offer(asked, deployment, coverage, _origin(context, agent, deployment, path, number)))
+                offers.append(
+                    offer(asked, deployment, coverage, _origin(context, agent, deployment, path, turn.number))
+                )
             except CostUnbounded as error:
                 unbounded = error
         if not offers and unbounded is not None:
             raise unbounded
         carved = next((run.id for run in runs if run.carve), None) if runs else None
         ticket = Ticket(
-            f"{context.request_id}.{number}",
+            f"{context.request_id}.{turn.number}",
             tuple(found.bid for found in offers),
             path,
             None if carved is None else carve_id(carved),
@@ -248,11 +249,11 @@ class Admission:
         if line is not None and not free and await self._is_spent(demand.ticket):
             line, free = None, None
         if line is None or free:
-            answer = await self._ask(demand, free, last=context.snapshot.queue.wait_s <= 0)
+            answer = await self._ask(demand, free, last=demand.wait_s <= 0)
             if isinstance(answer, Granted):
                 return answer
             if line is None:
-                line = self._line_for(context, answer)
+                line = self._line_for(demand, answer)
             if line is None:
                 raise await self._error(context, demand, answer.denials)
         answer = await self._wait(context, demand, line, reply)
@@ -279,9 +280,9 @@ class Admission:
             for bid in ticket.bids
         )
 
-    def _line_for(self, context: RequestContext, refused: Refused) -> str | None:
+    def _line_for(self, demand: _Demand, refused: Refused) -> str | None:
         denial = waits(refused.denials)
-        return None if denial is None or context.snapshot.queue.wait_s <= 0 else denial.key
+        return None if denial is None or demand.wait_s <= 0 else denial.key
 
     async def _ask(
         self, demand: _Demand, only: Sequence[int] | None = None, *, last: bool = False
@@ -329,7 +330,7 @@ class Admission:
 
         settings, began_s = context.snapshot.queue, time.monotonic()
         line_wait: Coroutine[None, None, Granted | Refused | None]
-        line_wait = self.queue.wait(line, attempt, settings.wait_s, settings.max_waiting)
+        line_wait = self.queue.wait(line, attempt, demand.wait_s, settings.max_waiting)
         waiting = asyncio.create_task(line_wait)
         reply.on_disconnect(lambda: _cancel(waiting))
         answer: Granted | Refused | None

@@ -12,7 +12,6 @@ from gateway.errors import BudgetStoreUnavailable
 from gateway.ledger.operations import Amounts, Origin
 from gateway.store.protocol import StoreUnavailable
 from gateway.telemetry.events import ChargePosted, Event
-from gateway.wire.requests import ModelRequest
 from routing.catalog import Deployment
 from routing.money import Price, Usage, cost
 
@@ -42,15 +41,12 @@ class Intents:
     def __init__(self, log: IntentLog) -> None:
         self._log = log
 
-    def note(self, context: RequestContext, request: ModelRequest, number: int) -> Awaitable[None] | None:
-        """Note attempt `number` of a routed request, to its first candidate. Await what it returns, if anything.
+    def note(self, context: RequestContext, deployment: Deployment, number: int) -> Awaitable[None] | None:
+        """Note attempt `number` of a routed request, to `deployment`. Await what it returns, if anything.
 
         Raises BudgetStoreUnavailable when it cannot be noted: then it must not be sent.
         """
-        route = context.route
-        assert route is not None  # noqa: S101 -- guards a programming error
-        deployment = route.candidates[0]
-        amounts = _amounts(context, request, deployment)
+        amounts = _amounts(context, deployment)
         try:
             return self._log.intend(
                 f"{context.request_id}.{number}", context.arrived_at_s, amounts, _origin(context, deployment, number)
@@ -70,9 +66,11 @@ class Intents:
         self._log.forget_intents([event.charge_id for event in events if type(event) is ChargePosted])
 
 
-def _amounts(context: RequestContext, request: ModelRequest, deployment: Deployment) -> Amounts:
+def _amounts(context: RequestContext, deployment: Deployment) -> Amounts:
     """What it may have cost: its input as estimated, its answers as long as they may become."""
-    principal, profile, price = context.principal, request.profile, deployment.price
+    principal, request, price = context.principal, context.request, deployment.price
+    assert request is not None  # noqa: S101 -- guards a programming error
+    profile = request.profile
     assert principal is not None  # noqa: S101 -- guards a programming error
     assert isinstance(price, Price), "a deployment without a price is never called"  # noqa: S101 -- the pipeline refuses it
     longest = profile.max_output_tokens

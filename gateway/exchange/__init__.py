@@ -1,12 +1,14 @@
 """One client request with all its upstream attempts: starts them, relays their answer, settles each exactly once.
 
-    begin attempt -> wait for the head -> refusal | whole answer | stream -> settle -> answered
+    next step -> admit -> depart -> relay (refusal | whole answer | stream) -> settle -> answered, or the next step
 
-`exchange.py` drives it, `events.py` looks at a stream's events on their way through, `settlement.py` is the one moment
-at which an attempt becomes a charge.
+`exchange.py` drives it and asks `routing.attempts` what comes next; `departure.py` begins an attempt, `relay.py` brings
+its answer to the client, `hedging.py` lets two of them race; `events.py` looks at a stream's events on their way
+through, `settlement.py` is the one moment at which an attempt becomes a charge.
 """
 
-from gateway.exchange.exchange import CLIENT_CLOSED_REQUEST, FIRST_ATTEMPT, Exchange
+from gateway.exchange.exchange import Exchange, Upstreams
 from gateway.exchange.head import labels_of
+from gateway.exchange.relay import CLIENT_CLOSED_REQUEST
 
-__all__ = ["CLIENT_CLOSED_REQUEST", "FIRST_ATTEMPT", "Exchange", "labels_of"]
+__all__ = ["CLIENT_CLOSED_REQUEST", "Exchange", "Upstreams", "labels_of"]

@@ -9,6 +9,7 @@ from gateway.upstream.refusals import credentials_refused, names_our_account
 from gateway.upstream.secrets import mask
 from gateway.wire.answers import UsageChunk
 from gateway.wire.requests import ModelRequest
+from routing.money import NanoUsd
 
 
 class Events:
@@ -21,7 +22,7 @@ class Events:
     ) -> None:
         self._context = context
         self._include_usage = request.include_usage
-        permit = context.permit
+        permit = settlement.permit
         self._asked_running = permit is not None and permit.running_usage and not request.running_usage
         """Whether we alone asked for usage in every event."""
         self._endpoint = endpoint
@@ -63,4 +64,5 @@ class Events:
             return b"" if chunk.standalone else event
         observer = self._observer
         assert observer.usage is not None, "a usage chunk was seen"  # noqa: S101 -- guards a programming error
-        return chunk.with_cost(self._settlement.price(observer.usage, observer.service_tier, estimated=False).cost)
+        cost = self._settlement.price(observer.usage, observer.service_tier, estimated=False).cost
+        return chunk.with_cost(NanoUsd(self._context.cost + cost))  # with what attempts before it have cost

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from gateway.context import RequestContext
+from gateway.exchange.settlement import Settlement
 from gateway.reply import Headers
 from gateway.upstream.headers import client_headers
 from gateway.upstream.transport import Response
@@ -12,16 +13,17 @@ from routing.catalog import Deployment
 from routing.router import Route
 
 
-def answer_headers(context: RequestContext, deployment: Deployment, response: Response) -> Headers:
+def answer_headers(context: RequestContext, settlement: Settlement, response: Response) -> Headers:
     """What goes on of the provider's headers, the request's id, what served it, and its run."""
-    route = context.route
+    route, attempt, permit = context.route, settlement.attempt, settlement.permit
     assert route is not None  # noqa: S101 -- guards a programming error
     headers = client_headers(response.headers)
     headers.append((b"x-request-id", context.request_id.encode()))
-    headers += labels_of(deployment, route)
+    headers += labels_of(attempt.deployment, route)
     if context.loop is not None:
         headers.append((b"x-farebox-loop", context.loop.encode()))
-    permit = context.permit
+    if attempt.number > 1:
+        headers.append((b"x-farebox-attempts", b"%d" % attempt.number))
     if permit is not None:
         headers += permit.headers
     run = context.attribution.run

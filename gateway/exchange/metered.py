@@ -59,7 +59,7 @@ class MeteredReader:
         try:
             while chunk := await response.next_chunk():
                 if attempt.first_byte_s is None:
-                    attempt.first_byte_s = self._context.first_byte_s = time.monotonic()
+                    attempt.first_byte_s = time.monotonic()
                 await sink.take(splitter.feed(chunk))
                 if not observer.complete and self._is_over() and self._has_caught_up(len(chunk)):
                     attempt.call.abort()

@@ -10,7 +10,7 @@ from gateway.context import RequestContext
 from gateway.ledger.meter import Meter
 from gateway.telemetry.events import ChargePosted
 from gateway.telemetry.recorder import Recorder
-from gateway.upstream.attempt import NOTHING, Attempt, Bill, ServiceTiers
+from gateway.upstream.attempt import NOTHING, Attempt, Bill, Kind, ServiceTiers
 from gateway.wire.answers import StreamObserver
 from gateway.wire.requests import ModelRequest
 from routing.money import NanoUsd, Usage
@@ -21,17 +21,25 @@ _NOT_RESERVED = NanoUsd(0)
 _PURPOSES = {"ok": "useful", "shortened": "useful", "cancelled": "cancelled", "drained": "cancelled"}
 
 
+def _purpose(outcome: str, kind: Kind) -> str:
+    """What the money went for: a failed attempt for nothing, a second one for what it was begun for."""
+    purpose = _PURPOSES.get(outcome, "failed")
+    return purpose if kind == "first" or purpose == "failed" else kind
+
+
 class Settlement:
     """Settles one attempt, once."""
 
-    __slots__ = ("_context", "_observer", "_recorder", "_request", "attempt", "meter")
+    __slots__ = ("_context", "_observer", "_recorder", "_request", "attempt", "meter", "permit")
 
-    def __init__(self, context: RequestContext, request: ModelRequest, attempt: Attempt, recorder: Recorder) -> None:
+    def __init__(self, context: RequestContext, attempt: Attempt, permit: Permit | None, recorder: Recorder) -> None:
+        """`permit` is None where nothing governs the attempt."""
+        assert context.request is not None  # noqa: S101 -- guards a programming error
         self._context = context
-        self._request = request
+        self._request: ModelRequest = context.request
         self._recorder = recorder
         self.attempt = attempt
-        permit = context.permit
+        self.permit = permit
         self.meter = None if permit is None else permit.offer.meter(permit.reserved, permit.max_output_tokens)
         """Counts the stream, where what is reserved for it is less than its bound."""
         self._observer: StreamObserver | None = None
@@ -74,7 +82,7 @@ class Settlement:
         usage = self._most()
         assert usage is not None, "only metered streams are"  # noqa: S101 -- guards a programming error
         bill = self.settle("shortened", usage, estimated=True)
-        permit = self._context.permit
+        permit = self.permit
         if permit is not None:
             seen = min(usage.output_tokens, 0 if self.meter is None else self.meter.seen)
             permit.learn(usage._replace(output_tokens=seen), shortened=True)
@@ -112,7 +120,7 @@ class Settlement:
         Where a budget governs it the charge must not fall short of the bill. How fast a deployment generates at most,
         and how soon it stops, is what its operator declares; without that all that was reserved may have been used.
         """
-        permit = self._context.permit
+        permit = self.permit
         if permit is None or permit.offer.bound is None or not permit.offer.is_budgeted:
             return None
         if self.meter is not None:
@@ -157,7 +165,7 @@ class Settlement:
         bill = self.price(usage, service_tier, estimated=estimated)
         context.cost = NanoUsd(context.cost + bill.cost)
         charge = self._charge(outcome, bill)
-        permit = context.permit
+        permit = self.permit
         if permit is not None:
             permit.settle(charge)
             if outcome == "ok" and not estimated:
@@ -167,7 +175,7 @@ class Settlement:
 
     def _charge(self, outcome: str, bill: Bill) -> ChargePosted:
         attempt, context = self.attempt, self._context
-        principal, route, deployment, permit = context.principal, context.route, attempt.deployment, context.permit
+        principal, route, deployment, permit = context.principal, context.route, attempt.deployment, self.permit
         attribution, now_s = context.attribution, time.time()
         assert principal is not None  # noqa: S101 -- guards a programming error
         assert route is not None  # noqa: S101 -- as above
@@ -179,7 +187,7 @@ class Settlement:
             run_path, window_at_s, reserved = permit.run_path, permit.window_at_s, permit.reserved
             reserved_at_s = permit.granted.at_s if permit.granted.at_s != window_at_s else 0.0
         return ChargePosted(
-            f"{context.request_id}.{attempt.number}",
+            attempt.id,
             context.request_id,
             attempt.number,
             now_s,
@@ -197,7 +205,7 @@ class Settlement:
             bill.estimated,
             deployment.unpriced,
             outcome,
-            _PURPOSES.get(outcome, "failed"),
+            _purpose(outcome, attempt.kind),
             attempt.status,
             (ended_s - attempt.sent_s) * 1000,
             None if first_byte_s is None else (first_byte_s - attempt.sent_s) * 1000,

@@ -27,6 +27,8 @@ MAX_METADATA_ENTRIES = 256
 MAX_VALUE = NanoUsd(1_000_000_000 * NANO_PER_USD)
 """The most a request may claim to be worth; it must fit the journal's 64 bits."""
 
+MAX_TIMEOUT_S = 86_400.0
+
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _PARENT = re.compile(r"([A-Za-z0-9._:-]{1,128}/)?[A-Za-z0-9._:-]{1,128}")
 """A parent may be named with its agent: `planner/nightly`."""
@@ -65,6 +67,8 @@ class Attribution(NamedTuple):
     priority: str | None = None
     complexity: float | None = None
     sdk: str | None = None
+    timeout_s: float | None = None
+    """How long the client waits for its answer; never longer than configured."""
 
 
 class _Labels:
@@ -125,6 +129,7 @@ def attribute(headers: Headers, body: Mapping[str, msgspec.Raw], trust: frozense
             values("priority") if "priority" in trust else None,
             values("complexity") if "complexity" in trust else None,
             values("sdk"),
+            values("timeout"),
         ),
         forwarded,
     )
@@ -245,6 +250,16 @@ def _read_complexity(labels: _Labels, role: Role, name: str, text: str) -> None:
     labels.put("complexity", role.rank, complexity)
 
 
+def _read_timeout(labels: _Labels, role: Role, name: str, text: str) -> None:
+    try:
+        timeout_s = float(text)
+    except ValueError:
+        timeout_s = 0.0
+    if not 0.0 < timeout_s <= MAX_TIMEOUT_S:
+        raise InvalidHeader(f"The header `{name}` must be a number of seconds such as `20`.", param=name)
+    labels.put("timeout", role.rank, timeout_s)
+
+
 def _read_traceparent(labels: _Labels, role: Role, _name: str, text: str) -> None:
     match = _TRACEPARENT.fullmatch(text)
     if match:
@@ -285,6 +300,7 @@ _READERS = {
     "value": _read_value,
     "priority": _read_priority,
     "complexity": _read_complexity,
+    "timeout": _read_timeout,
     "traceparent": _read_traceparent,
     "baggage": _read_baggage,
     "sdk": _read_sdk,

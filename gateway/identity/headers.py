@@ -18,7 +18,7 @@ class Role(NamedTuple):
 
     kind: str
     """`forward`, `drop`, or the label it sets: `run`, `parent_run`, `step`, `session`, `user`, `tags`, `tag`,
-    `metadata_json`, `value`, `priority`, `complexity`, `traceparent`, `baggage`, `sdk`."""
+    `metadata_json`, `value`, `priority`, `complexity`, `timeout`, `traceparent`, `baggage`, `sdk`."""
     rank: int = 0
     """Precedence: the lowest rank wins, the first of equals."""
     argument: str = ""
@@ -53,6 +53,7 @@ KNOWN_HEADERS: Mapping[bytes, Role] = {
     b"x-farebox-value-usd": Role("value", 1, strict=True),
     b"x-farebox-priority": Role("priority", 1, strict=True),
     b"x-farebox-complexity": Role("complexity", 1, strict=True),
+    b"x-farebox-timeout-s": Role("timeout", 1, strict=True),
     # 2: what other gateways' clients already send
     b"x-litellm-tags": Role("tags", 2),
     b"x-litellm-trace-id": Role("run", 2),

@@ -218,6 +218,19 @@ class BudgetCrossed(NamedTuple):
     limit_nano_usd: int
 
 
+class BreakerChanged(NamedTuple):
+    """A breaker changed its state."""
+
+    at_s: float
+    breaker: str
+    """A deployment's id, or a provider's name."""
+    state_from: str
+    state_to: str
+    """`closed`, `open`, `half_open`, `forced_open`, `forced_closed`."""
+    reason: str
+    """See `routing.breaker.Transition`."""
+
+
 Event = (
     RequestStarted
     | ChargePosted
@@ -230,4 +243,5 @@ Event = (
     | LoopFound
     | LimitNoticed
     | BudgetCrossed
+    | BreakerChanged
 )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from gateway.errors import FareboxError, UpstreamFailure, UpstreamTimeout
 from gateway.pricing.estimate import estimate_output_tokens
+from gateway.upstream.dialects.protocol import Complaint
+from gateway.upstream.launch import Target
 from gateway.upstream.transport import Call, ResponseTooLarge, TimedOut, TransportError, Unreachable
 from routing.catalog import Deployment
+from routing.failures import Failure
 from routing.money import NanoUsd, Price, Usage, cost
 from routing.profile import RequestProfile
 
@@ -17,8 +20,21 @@ FAST_TOKENS_PER_S = 200
 UNSEEN_TOKENS_MAX = 4096
 """The bound on an unseen answer's estimate when the client gave none."""
 
+Kind = Literal["first", "fallback", "retry", "hedge"]
+"""Why an attempt was made."""
+
 NOTHING = Usage()
 """The usage of a call that cannot have been billed: not even a fee per request is due."""
+
+
+class Name(NamedTuple):
+    """Which attempt of which request it is."""
+
+    id: str
+    """`<request id>.<number>`: of its reservation and its charge too."""
+    number: int
+    """1 for the request's first."""
+    kind: Kind
 
 
 class Bill(NamedTuple):
@@ -41,17 +57,38 @@ class ServiceTiers(NamedTuple):
 class Attempt:
     """One call to one deployment."""
 
-    __slots__ = ("call", "deployment", "first_byte_s", "number", "sent_s", "settled", "status")
+    __slots__ = (
+        "call",
+        "deployment",
+        "ended_s",
+        "failure",
+        "first_byte_s",
+        "id",
+        "kind",
+        "number",
+        "sent_s",
+        "settled",
+        "status",
+        "target",
+    )
 
-    def __init__(self, number: int, deployment: Deployment, call: Call) -> None:
-        self.number = number
+    def __init__(self, name: Name, deployment: Deployment, target: Target, call: Call) -> None:
+        self.id, self.number, self.kind = name
         self.deployment = deployment
+        self.target = target
         self.call = call
         self.sent_s = time.monotonic()
+        self.ended_s: float | None = None
+        self.failure: Failure | None = None
+        """How it failed; None while it has not."""
         self.first_byte_s: float | None = None
         self.status: int | None = None
         self.settled = False
         """Set by the one settlement. Whoever finds it set must not settle again."""
+
+    def complaint(self, status: int, body: bytes) -> Complaint:
+        """What an error status with this body means, in the provider's own words."""
+        return self.target.dialect.complaint(status, body)
 
     def price(self, usage: Usage, tiers: ServiceTiers, now_s: float, *, estimated: bool) -> Bill:
         """What `usage` costs here, in the tier that the answer names: providers may serve another than was asked for.

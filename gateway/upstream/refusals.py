@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.errors import FareboxError, UpstreamCredentials, UpstreamFailure
+from routing.failures import FailureKind
 
 _ACCOUNT_PROBLEMS = {
     429: (b"insufficient_quota", b"billing_hard_limit_reached", b"billing_not_active", b"credit balance"),
@@ -35,12 +36,12 @@ def credentials_refused(provider: str, status: int) -> UpstreamCredentials:
     )
 
 
-def refusal(provider: str, status: int, body: bytes) -> FareboxError | None:
+def refusal(provider: str, status: int, kind: FailureKind) -> FareboxError | None:
     """The error to answer with, or None when the upstream's own status and body go to the client unchanged.
 
-    401, 402, 403 and an exhausted account concern OUR credentials: the body can echo part of a key and stays here.
+    What concerns OUR credentials or account can echo part of a key, and stays here.
     """
-    if status in (401, 402, 403) or any(problem in body for problem in _ACCOUNT_PROBLEMS.get(status, ())):
+    if kind == "credentials":
         return credentials_refused(provider, status)
     if status >= 500:
         return UpstreamFailure(

@@ -167,6 +167,11 @@ class StreamObserver:
         """The provider reported an error inside the stream."""
 
     @property
+    def begun(self) -> bool:
+        """Whether there is something to show: content, or an end without any."""
+        return self.content_events > 0 or self._finished > 0 or self.done or self.failed
+
+    @property
     def complete(self) -> bool:
         """Whether the provider ended the stream as it should."""
         return (self.done or self._finished >= self._answers) and not self.failed

@@ -22,6 +22,13 @@ TESTER_KEY = AGENT_KEYS["TESTER_KEY"]
 OTHER_KEY = AGENT_KEYS["OTHER_KEY"]
 
 
+ONE_ATTEMPT: dict[str, Any] = {
+    "retries": {"max": 0},
+    "breaker": {"consecutive_failures": 1_000_000_000, "min_requests": 1_000_000_000, "park_max_s": 0.001},
+}
+"""For tests of what becomes of one attempt: none is repeated, and providers are called however often they failed."""
+
+
 def configuration(base_url: str, folder: Path, **changes: Any) -> dict[str, Any]:
     """The simulator's models at `base_url`, two agents and their keys. `changes` replace whole sections.
 
@@ -34,6 +41,7 @@ def configuration(base_url: str, folder: Path, **changes: Any) -> dict[str, Any]
     }
     written: dict[str, Any] = {
         "server": {"drain_s": 5},
+        **ONE_ATTEMPT,
         "storage": {"dir": str(folder / "state"), "flush_interval_s": 0.01},
         "providers": {"sim": {"base_url": base_url}},
         "models": models,

@@ -239,7 +239,7 @@ async def test_a_waiter_is_told_when_the_gateway_stops(simulator: SimulatorServe
         while not simulator.bill.open:
             await asyncio.sleep(0)
         waiting = asyncio.create_task(client.chat.completions.create(model="sim-small", messages=MESSAGES))
-        while not gateway.app.services.pipeline._admission.queue.waiting:
+        while not gateway.app.services.pipeline._upstreams.admission.queue.waiting:
             await asyncio.sleep(0)
         await gateway.stop()
         for asking in (stalled, waiting):

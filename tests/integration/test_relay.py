@@ -221,23 +221,48 @@ async def test_a_header_that_the_provider_has_configured_is_not_the_clients_to_s
 async def test_our_key_in_an_error_event_stays_here(start_gateway: StartGateway) -> None:
     secret = "sk-upstream-secret-123"
     errors = [b"Incorrect API key provided: sk-upst***", b"odd failure with %s inside" % secret.encode()]
+    begun = asyncio.Event()
 
     async def script(exchange: Exchange) -> None:
         await exchange.head()
         text = errors[len(upstream.requests) - 1]
-        await exchange.chunk(event("x") + b'data: {"error":{"message":"' + text + b'"}}\n\n')
+        await exchange.chunk(event("x"))
+        await begun.wait()  # the client has seen the answer's beginning
+        await exchange.chunk(b'data: {"error":{"message":"' + text + b'"}}\n\n')
         await exchange.chunk(b"")
+
+    async def ask(client: httpx.AsyncClient, url: str) -> str:
+        begun.clear()
+        seen = []
+        async with client.stream("POST", f"{url}/v1/chat/completions", headers=AUTH, json=STREAM) as answer:
+            async for piece in answer.aiter_text():
+                seen.append(piece)
+                begun.set()
+        return "".join(seen)
 
     async with Upstream(script) as upstream, httpx.AsyncClient() as client:
         provider = {"base_url": upstream.base_url, "headers": {"Authorization": f"Bearer {secret}"}}
         gateway = await start_gateway(upstream.base_url, providers={"sim": provider})
-        account = await client.post(f"{gateway.url}/v1/chat/completions", headers=AUTH, json=STREAM)
-        assert '"code":"upstream_credentials"' in account.text
-        assert "sk-upst" not in account.text
-        other = await client.post(f"{gateway.url}/v1/chat/completions", headers=AUTH, json=STREAM)
-        assert "odd failure with [masked] inside" in other.text
+        account = await ask(client, gateway.url)
+        assert '"code":"upstream_credentials"' in account
+        assert "sk-upst" not in account
+        assert "odd failure with [masked] inside" in await ask(client, gateway.url)
         charges = await gateway.rows("charges")
         assert [(charge["outcome"], charge["estimated"]) for charge in charges] == [("cut", 1), ("cut", 1)]
+        await gateway.stop()
+
+
+async def test_an_error_before_any_content_is_an_error_and_no_stream(start_gateway: StartGateway) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        role = b'data: {"choices":[{"index":0,"delta":{"role":"assistant"}}]}\n\n'
+        await exchange.chunk(b": waiting\n\n" + role + b'data: {"error":{"message":"overloaded"}}\n\n')
+        await exchange.chunk(b"")
+
+    async with Upstream(script) as upstream, httpx.AsyncClient() as client:
+        gateway = await start_gateway(upstream.base_url)
+        answer = await client.post(f"{gateway.url}/v1/chat/completions", headers=AUTH, json=STREAM)
+        assert (answer.status_code, answer.json()["error"]["metadata"]["reason"]) == (502, "error_in_answer")
         await gateway.stop()
 
 

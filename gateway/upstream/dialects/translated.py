@@ -56,13 +56,15 @@ class TranslatedCall:
 class TranslatedResponse:
     """Implements `gateway.upstream.transport.Response`."""
 
-    __slots__ = ("_call", "_ended", "_response", "_translation", "headers", "status")
+    __slots__ = ("_call", "_ended", "_response", "_translation", "headers", "original", "status")
 
     def __init__(self, response: Response, call: Call, translation: Translation) -> None:
         self._response = response
         self._call = call
         self._translation = translation
         self._ended = False
+        self.original = b""
+        """The body of an error in the provider's own words."""
         self.status = response.status
         self.headers = _headers(response)
 
@@ -71,6 +73,7 @@ class TranslatedResponse:
         body = await self._response.read()
         if 200 <= self.status < 300:
             return self._translation.whole(body)
+        self.original = body
         return self._translation.error(self.status, body)
 
     async def next_chunk(self) -> bytes:

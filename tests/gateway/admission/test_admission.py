@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.admission.permit import Permit
+from gateway.admission.turn import Turn
 from gateway.config.snapshot import QueueSettings
 from gateway.errors import BudgetExceeded, BudgetReserved, CostUnbounded, MissingField, RunLimitExceeded
 from gateway.guard.settings import Action, VelocityRule
@@ -30,7 +31,8 @@ async def admit(
     stage: Stage, request: ModelRequest | None = None, client: Client | None = None, **labels: Any
 ) -> Permit:
     context = stage.context(**labels)
-    permit = await stage.admission.admit(context, request or stage.request(), client or Client(), 1)
+    context.request = request or stage.request()
+    permit = await stage.admission.admit(context, client or Client(), stage.turn())
     assert permit is not None
     return permit
 
@@ -163,10 +165,9 @@ async def test_nobody_waits_for_one_candidate_while_another_is_free() -> None:
     waiting = asyncio.create_task(admit(stage, stage.request(900)))
     await turns()
     both = stage.context()
-    route = both.route
-    assert route is not None
-    both.route = route._replace(candidates=(deployment("one"), deployment("two")))
-    permit = await asyncio.wait_for(stage.admission.admit(both, stage.request(1), Client(), 1), 1)
+    both.request = stage.request(1)
+    turn = Turn(1, (deployment("one"), deployment("two")))
+    permit = await asyncio.wait_for(stage.admission.admit(both, Client(), turn), 1)
     assert permit is not None
     assert permit.deployment.provider == "two", "and it does not overtake the one that waits"
     waiting.cancel()

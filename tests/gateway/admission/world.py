@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.admission.admission import Admission
+from gateway.admission.turn import Turn
 from gateway.config.snapshot import (
     AdminSettings,
     Agent,
@@ -236,6 +237,10 @@ class Stage:
         context.attribution = Attribution(**labels)
         context.route = route(self.model)
         return context
+
+    def turn(self, number: int = 1, *, patient: bool = True) -> Turn:
+        """An attempt at any of the model's deployments."""
+        return Turn(number, self.model.deployments, patient)
 
     def noticed(self) -> list[Event]:
         """All that was recorded."""

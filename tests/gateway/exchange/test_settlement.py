@@ -15,8 +15,9 @@ from gateway.ledger.budgets import NO_LIMITS, Quota, RateLimit
 from gateway.ledger.operations import Claim, Opening, Unit
 from gateway.ledger.scopes import Scope
 from gateway.telemetry.events import ChargePosted
-from gateway.upstream.attempt import Attempt
+from gateway.upstream.attempt import Attempt, Kind, Name
 from gateway.upstream.call import HttpCall
+from gateway.upstream.launch import target_of
 from gateway.wire.requests import ModelRequest
 from routing.catalog import Metering
 from routing.money import NanoUsd, Usage
@@ -32,15 +33,19 @@ def event(text: str | None = "word", **fields: Any) -> bytes:
     return b"data: " + json.dumps({"choices": choices, **fields}).encode() + b"\n\n"
 
 
-async def begin(stage: Stage, request: ModelRequest | None = None, **labels: str) -> Settlement:
+async def begin(
+    stage: Stage, request: ModelRequest | None = None, *, kind: Kind = "first", **labels: str
+) -> Settlement:
     """An attempt that was sent."""
     request = request or stage.request(100)
     context = stage.context(**labels)
-    context.permit = await stage.admission.admit(context, request, Client(), 1)
-    assert context.permit is not None
+    context.request = request
+    permit = await stage.admission.admit(context, Client(), stage.turn())
+    assert permit is not None
     call = HttpCall(asyncio.get_running_loop(), Endpoint("one", "http://localhost", ()), b"", b"")
-    attempt = Attempt(1, context.permit.deployment, call)
-    return Settlement(context, request, attempt, stage.recorder)
+    target = target_of(call.endpoint, None)
+    attempt = Attempt(Name(f"{context.request_id}.1", 1, kind), permit.deployment, target, call)
+    return Settlement(context, attempt, permit, stage.recorder)
 
 
 def charge_of(stage: Stage) -> ChargePosted:
@@ -55,6 +60,24 @@ async def test_what_was_never_seen_costs_all_that_was_reserved() -> None:
     settlement.unseen("timeout")
     charge = charge_of(stage)
     assert charge.cost_nano_usd == charge.reserved_nano_usd > 100 * TOKEN_NANO
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome", "purpose"),
+    [
+        ("first", "ok", "useful"),
+        ("fallback", "ok", "fallback"),
+        ("retry", "ok", "retry"),
+        ("hedge", "cancelled", "hedge"),
+        ("first", "cancelled", "cancelled"),
+        ("retry", "malformed", "failed"),
+    ],
+)
+async def test_money_is_labelled_as_what_it_went_for(kind: Kind, outcome: str, purpose: str) -> None:
+    stage = Stage(budget("all", 5_000))
+    settlement = await begin(stage, kind=kind)
+    settlement.settle(outcome, Usage(10, 10), estimated=False)
+    assert charge_of(stage).purpose == purpose
 
 
 async def test_where_only_rates_count_it_is_an_estimate_as_ever() -> None:
@@ -224,8 +247,8 @@ async def test_where_every_event_tells_its_usage_only_the_margin_is_estimated() 
     metering = Metering(tokens_per_event=4, tokens_per_s=10, cancel_s=1, running_usage=True)
     stage = Stage(budget("all", 50_000), deployments=(deployment("one", metering=metering),), reserve="calibrated")
     settlement = await begin(stage, stage.request(1_000, stream=True))
-    assert settlement._context.permit is not None
-    assert settlement._context.permit.running_usage
+    assert settlement.permit is not None
+    assert settlement.permit.running_usage
     for tokens in (1, 2, 6):
         usage = {"prompt_tokens": 9, "completion_tokens": tokens, "total_tokens": 9 + tokens}
         settlement.observer.observe(event(usage=usage))
@@ -239,6 +262,6 @@ async def test_several_answers_tell_each_their_own_usage() -> None:
     metering = Metering(tokens_per_event=4, tokens_per_s=10, cancel_s=1, running_usage=True)
     stage = Stage(budget("all", 50_000), deployments=(deployment("one", metering=metering),), reserve="calibrated")
     settlement = await begin(stage, stage.request(100, stream=True, n=2))
-    assert settlement._context.permit is not None
-    assert not settlement._context.permit.running_usage
+    assert settlement.permit is not None
+    assert not settlement.permit.running_usage
     settlement.nothing("error")

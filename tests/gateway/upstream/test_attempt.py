@@ -9,16 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.config.snapshot import Endpoint
 from gateway.errors import UpstreamFailure, UpstreamTimeout
 from gateway.upstream.attempt import (
     FAST_TOKENS_PER_S,
     NOTHING,
     UNSEEN_TOKENS_MAX,
     Attempt,
+    Name,
     ServiceTiers,
     client_error,
     outcome_of,
 )
+from gateway.upstream.launch import target_of
 from gateway.upstream.transport import (
     Aborted,
     ConnectionBroken,
@@ -67,7 +70,8 @@ PROFILE = RequestProfile("chat", "m", 300, 100, None, 1, 1, 0, 0, True, False, "
 
 
 def attempt(price: Price | None = PRICE, *, since_s: float = 0.0) -> Attempt:
-    made = Attempt(1, Deployment("p/m", "p", "m", price), NoCall())
+    target = target_of(Endpoint("p", "http://localhost", ()), None)
+    made = Attempt(Name("req.1", 1, "first"), Deployment("p/m", "p", "m", price), target, NoCall())
     made.sent_s = time.monotonic() - since_s
     return made
 

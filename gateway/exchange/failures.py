@@ -1,0 +1,51 @@
+"""How an attempt ends that gave the client nothing, and what the client hears when nobody may be called."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from gateway.errors import FareboxError, ServiceUnavailable, UpstreamTimeout
+from gateway.reply import Headers
+from routing.attempts import RETRY_AFTER_MAX_S, GiveUp
+from routing.failures import Failure
+from routing.router import Route
+
+
+class Refusal(NamedTuple):
+    """A provider's error status that goes to the client as it is."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class AttemptFailed(Exception):
+    """The attempt failed before the client's first byte. It is settled; another may take its place."""
+
+    def __init__(self, failure: Failure, answer: FareboxError | Refusal) -> None:
+        super().__init__(failure.kind)
+        self.failure = failure
+        self.answer = answer
+        """What the client gets if it was the last one."""
+
+
+class Superseded(Exception):
+    """Another attempt was quicker: the client has its answer."""
+
+
+def nothing_may_be_called(given_up: GiveUp, route: Route) -> FareboxError:
+    """The error of a request for which no attempt could be made at all."""
+    if given_up.reason == "deadline":
+        return UpstreamTimeout(
+            "The time that the client gave with `x-farebox-timeout-s` was over before a provider could be called.",
+            reason="deadline",
+        )
+    why = "asked for a pause" if given_up.reason == "parked" else "failed too often just now and are left alone"
+    error = ServiceUnavailable(
+        f"All providers of the model `{route.model.name}` {why}. Nothing was called and nothing was billed; try again.",
+        reason=given_up.reason,
+    )
+    wait_s = RETRY_AFTER_MAX_S if given_up.retry_after_s is None else given_up.retry_after_s
+    error.retry_after_s = max(1, math.ceil(wait_s))
+    return error
