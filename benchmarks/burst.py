@@ -253,7 +253,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a smoke run of seconds, figures worthless")
     parser.add_argument("--time-scale", type=float, default=8.0, help="how many times slower than 400 tokens/s")
     parser.add_argument("--queue-s", type=float, default=5.0, help="queue.wait_s, before it is stretched")
-    parser.add_argument("--min-output-tokens", type=int, default=256, help="clamp.min_output_tokens of the agents")
+    parser.add_argument("--min-output-tokens", type=int, default=64, help="clamp.min_output_tokens of the agents")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
         "--goes-on", action="store_true", help="a refused client makes its next call instead of stopping"
