@@ -23,6 +23,7 @@ from gateway.journal.writer import Journal
 from gateway.ledger.budgets import Quota, RateLimit
 from gateway.ledger.scopes import Labels
 from gateway.pipeline import Pipeline, may_use
+from gateway.reports.availability import Available, upstream_state
 from gateway.telemetry.events import ChargePosted
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.recorder import Recorder
@@ -81,6 +82,8 @@ class Parts(NamedTuple):
     flush: Callable[[], Awaitable[None]]
     """Returns when everything recorded so far is in the journal. Raises JournalError."""
     store_status: Callable[[], dict[str, Any]]
+    available: Available = lambda _deployment: True
+    """Whether a deployment may be called now, as far as breakers know."""
 
 
 class Services:
@@ -136,10 +139,17 @@ class Services:
         return 200, {"status": "ok", "version": __version__}
 
     def readiness(self) -> tuple[int, dict[str, Any]]:
-        """Status and body of /readyz: whether to send requests here."""
+        """Status and body of /readyz: whether to send requests here.
+
+        Providers that are down do not count: another gateway could not reach them either, and what clients are told
+        here is better than nobody who tells them anything.
+        """
         ready = self.ready and self._parts.door.refusal() is None
         status = "ready" if ready else "draining" if self._parts.door.draining else "not_ready"
-        return (200 if ready else 503), {"status": status, **self._state()}
+        return (200 if ready else 503), {"status": status, **self._state(), **self._upstream()}
+
+    def _upstream(self) -> dict[str, Any]:
+        return upstream_state(self.snapshot.catalog.models, self._parts.available)
 
     async def metrics(self, accept: str) -> tuple[bytes, str]:
         """The exposition, up to this moment, and its content type."""
