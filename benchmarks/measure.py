@@ -43,6 +43,8 @@ FULL = Plan(
     starts=3,
     settle_s=0.3,
 )
+SHARED = replace(FULL, plain_requests={16: 6_000}, settle_s=1.0)
+"""With Valkey and PostgreSQL on the same cores: a request takes several times as long, and its rows come later."""
 QUICK = Plan(
     rounds=1, plain_requests={1: 200, 16: 400, 64: 400}, streams=32, events=20, interval_ms=5, starts=1, settle_s=0.05
 )

@@ -25,7 +25,7 @@ from rich.progress import Progress
 from benchmarks import governed, servers
 from benchmarks.cpu import rss_bytes
 from benchmarks.load import LoadError, generator_name
-from benchmarks.measure import FULL, QUICK, Plan, plain_rounds, stream_rounds
+from benchmarks.measure import FULL, QUICK, SHARED, Plan, plain_rounds, stream_rounds
 from benchmarks.report import Findings, as_json, governed_json, governed_table, table
 from benchmarks.servers import StartError
 
@@ -92,7 +92,7 @@ def main() -> None:
         "--governed", choices=("memory", "valkey"), help="only what budgets and rates add, with this store"
     )
     arguments = parser.parse_args()
-    plan = QUICK if arguments.quick else FULL
+    plan = QUICK if arguments.quick else SHARED if arguments.governed == "valkey" else FULL
     if arguments.rounds:
         plan = replace(plan, rounds=arguments.rounds)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that the servers are stopped
