@@ -19,21 +19,23 @@ class Known(NamedTuple):
     """The header that carries `api_key`, and what stands before the key. Empty: the key goes another way."""
     hosts: tuple[str, ...] = ()
     """Host names of providers that speak it; `.example.com` is any below it."""
+    prefix: str = ""
+    """What a base URL of these hosts ends with, mostly: the API's version."""
 
 
 DEFAULT = "openai"
 DIALECTS: dict[str, Known] = {
     "openai": Known(),
-    "anthropic": Known(("x-api-key", ""), ("api.anthropic.com",)),
+    "anthropic": Known(("x-api-key", ""), ("api.anthropic.com",), "/v1"),
     "azure": Known(("api-key", ""), (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")),
     "deepseek": Known(hosts=("api.deepseek.com",)),
-    "gemini": Known(("x-goog-api-key", ""), ("generativelanguage.googleapis.com",)),
-    "groq": Known(hosts=("api.groq.com",)),
+    "gemini": Known(("x-goog-api-key", ""), ("generativelanguage.googleapis.com",), "/v1beta"),
+    "groq": Known(hosts=("api.groq.com",), prefix="/openai/v1"),
     "llama_cpp": Known(),
-    "mistral": Known(hosts=("api.mistral.ai", "codestral.mistral.ai")),
-    "ollama": Known(hosts=("ollama.com",)),
-    "openrouter": Known(hosts=("openrouter.ai",)),
-    "together": Known(hosts=("api.together.xyz", "api.together.ai")),
+    "mistral": Known(hosts=("api.mistral.ai", "codestral.mistral.ai"), prefix="/v1"),
+    "ollama": Known(hosts=("ollama.com",), prefix="/v1"),
+    "openrouter": Known(hosts=("openrouter.ai",), prefix="/api/v1"),
+    "together": Known(hosts=("api.together.xyz", "api.together.ai"), prefix="/v1"),
     "vllm": Known(),
     "litellm": Known(("", "")),
 }
@@ -43,16 +45,29 @@ _COMPATIBLE = ("generativelanguage.googleapis.com", "/openai")
 """Where Gemini speaks OpenAI's wire itself."""
 
 
+def lacks_prefix(base_url: str) -> str | None:
+    """What a base URL probably lacks: the prefix of a known host's API, where it has no path at all."""
+    host, path = _host_and_path(base_url)
+    for known in DIALECTS.values():
+        if not path and known.prefix and host in known.hosts:
+            return known.prefix
+    return None
+
+
 def recognise(base_url: str) -> str:
     """The dialect of a provider that does not say it: its host's, else OpenAI's."""
-    try:
-        parts = urlsplit(base_url)
-        host = parts.hostname or ""
-    except ValueError:  # reported with the URL's setting
-        return DEFAULT
-    if (host, parts.path.rstrip("/")[-len("/openai") :]) == _COMPATIBLE:
+    host, path = _host_and_path(base_url)
+    if (host, path[-len("/openai") :]) == _COMPATIBLE:
         return DEFAULT
     for name, known in DIALECTS.items():
         if any(host.endswith(own) if own.startswith(".") else host == own for own in known.hosts):
             return name
     return DEFAULT
+
+
+def _host_and_path(base_url: str) -> tuple[str, str]:
+    try:
+        parts = urlsplit(base_url)
+        return parts.hostname or "", parts.path.rstrip("/")
+    except ValueError:  # reported with the URL's setting
+        return "", ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from gateway.config.dialects import DIALECTS, recognise
+from gateway.config.dialects import DIALECTS, lacks_prefix, recognise
 from gateway.config.litellm_sdk import sdk_of
 from gateway.config.models.providers import Provider
 from gateway.config.problems import YamlPath
@@ -28,6 +28,9 @@ def _endpoint(name: str, written: Provider, tree: Tree, folder: Path, environ: M
     path: YamlPath = ("providers", name)
     dialect = written.dialect or recognise(written.base_url or "")
     _check_api_version(path, written, dialect, tree)
+    prefix = lacks_prefix(written.base_url or "")
+    if prefix is not None:
+        tree.warn((*path, "base_url"), f"has no path; this provider's API is below `{prefix}`")
     return Endpoint(
         provider=name,
         base_url=(written.base_url or "").rstrip("/"),

@@ -90,7 +90,10 @@ def _revise_message(message: Fields) -> None:
     if bytes(calls) in (b"null", b"[]"):
         del message["tool_calls"]
         return
-    revised = _calls_decoder.decode(calls)
+    try:
+        revised = _calls_decoder.decode(calls)
+    except msgspec.ValidationError:
+        return  # no calls at all: Mistral says so
     for call in revised:
         if "id" in call:
             call["id"] = _tool_id(call["id"])

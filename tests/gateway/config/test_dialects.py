@@ -59,6 +59,24 @@ providers:
     assert snapshot.endpoints["azure"].api_version == "2024-10-21"
 
 
+def test_a_known_host_without_its_apis_prefix_is_told(load_text: Load) -> None:
+    snapshot = load_text(
+        """\
+providers:
+  a: {base_url: "https://api.anthropic.com/"}
+  b: {base_url: "https://generativelanguage.googleapis.com", dialect: openai}
+  c: {base_url: "https://api.deepseek.com"}
+  d: {base_url: "https://models.example"}
+  e: {base_url: "https://api.groq.com/v2"}
+"""
+    )
+
+    assert [line.partition(": ")[2] for line in snapshot.warnings] == [
+        "providers.a.base_url: has no path; this provider's API is below `/v1`",
+        "providers.b.base_url: has no path; this provider's API is below `/v1beta`",
+    ]
+
+
 def test_what_contradicts_the_dialect_is_told(problems: Problems) -> None:
     text = """\
 providers:

@@ -50,6 +50,8 @@ _OWN_CONFIGURATION = {
 }
 _TIERS = {"default": "standard", "flex": "flex", "priority": "priority"}
 _NOTHING = (b"null", b"[]", b"{}")
+_PENALTIES = ("presence_penalty", "frequency_penalty")
+_ZERO = (b"0", b"0.0", b"-0", b"-0.0")
 
 
 class _Schema(msgspec.Struct):
@@ -106,7 +108,8 @@ class _Writer:
     def write(self, name: str, value: msgspec.Raw, request: ModelRequest) -> None:
         """Say one field. Raises InvalidField."""
         if name in _AS_IT_IS:
-            self._configuration[_AS_IT_IS[name]] = value
+            if not (name in _PENALTIES and bytes(value) in _ZERO):  # some models refuse even that
+                self._configuration[_AS_IT_IS[name]] = value
         elif name in _OWN:
             self._body[_OWN[name]] = value
         elif name in _OWN_CONFIGURATION:
