@@ -13,6 +13,7 @@ from gateway.journal.tables import charges, reservations, stores
 from gateway.ledger.operations import Amounts
 from gateway.store.valkey.apply import admitted_of
 from gateway.store.valkey.client import Client
+from gateway.store.valkey.codec import body_of
 from gateway.store.valkey.drain import BATCH, Drain
 from gateway.store.valkey.locks import holding
 from gateway.store.valkey.position import Position, Superseded, standing
@@ -94,6 +95,31 @@ async def test_events_become_rows(database: Database, commands: Client) -> None:
     async with database.engine.connect() as connection:
         assert (await standing(connection, INSTALLATION)).drained == Position(1, 6)
     assert await commands.command("XLEN", f"{{{INSTALLATION}}}:events") == 0
+
+
+async def test_the_charge_of_a_killed_gateway_says_whose_it_is_without_its_requests_row(
+    database: Database, commands: Client
+) -> None:
+    whose = samples.body("a")._replace(origin=samples.origin("a", "researcher/root>researcher/sub"))
+    await write(commands, {**samples.orphan("a"), "b": body_of(whose)})
+    await drain_all(Drain(commands, database.engine, INSTALLATION), database)
+    whose_it_is = ("request_id", "org", "team", "agent", "run_path", "root_run", "end_user", "tags")
+    what_it_is = ("model", "deployment", "provider", "resolution")
+    (found,) = await rows(database, select(*(charges.c[name] for name in (*whose_it_is, *what_it_is))))
+    assert tuple(found) == (
+        "a",
+        "acme",
+        "research",
+        "researcher",
+        "researcher/root>researcher/sub",
+        "researcher/root",
+        "ann",
+        '{"feature":"search"}',
+        "m",
+        "d",
+        "p",
+        "orphaned",
+    )
 
 
 async def test_what_was_committed_but_not_trimmed_is_not_written_twice(database: Database, commands: Client) -> None:
