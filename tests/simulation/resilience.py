@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from gateway.config.snapshot import Resilience
+from gateway.telemetry.events import BreakerChanged
 from routing.attempts import AttemptRules
-from routing.breaker import BreakerSettings, Transition
+from routing.breaker import BreakerSettings
 from routing.retry_budget import RetryBudgetSettings
 from tests.simulation.provider import SimCall
 
@@ -26,7 +27,7 @@ class Began(NamedTuple):
 class Turned(NamedTuple):
     """A breaker changed its state."""
 
-    transition: Transition
+    event: BreakerChanged
 
 
 class Saw(NamedTuple):
@@ -59,8 +60,9 @@ def broken_deployments_get_probes_only(log: list[Entry], settings: BreakerSettin
     trying: dict[str, list[SimCall]] = defaultdict(list)
     for entry in log:
         if isinstance(entry, Turned):
-            name, states[name] = entry.transition.name, entry.transition.state_to
-            if entry.transition.state_to != "half_open":
+            name = entry.event.breaker
+            states[name] = entry.event.state_to
+            if entry.event.state_to != "half_open":
                 trying[name] = []
         if not isinstance(entry, Began):
             continue

@@ -15,8 +15,9 @@ from typing import Any
 
 from gateway import context
 from gateway.admission.admission import Admission
-from gateway.admission.governor import Governor
+from gateway.admission.intents import Intents
 from gateway.admission.watch import Watch
+from gateway.exchange import Upstreams
 from gateway.identity.keyring import KeyRing
 from gateway.identity.keys import Principal
 from gateway.learned.expectations import Expectations
@@ -28,11 +29,12 @@ from gateway.store.force import Force
 from gateway.store.live import LiveBook
 from gateway.store.lock import StorageLock
 from gateway.store.memory import MemoryStore
-from gateway.telemetry.events import ChargePosted, Event, RequestFinished
+from gateway.telemetry.events import BreakerChanged, ChargePosted, Event, RequestFinished
 from gateway.telemetry.recorder import Recorder
+from gateway.upstream.health import UpstreamHealth
 from tests.simulation.client import SimClient
 from tests.simulation.provider import Providers, SimCall
-from tests.simulation.resilience import Began, Entry, Saw
+from tests.simulation.resilience import Began, Entry, Saw, Turned
 from tests.simulation.scenario import MODEL, Scenario, Wanted, key_of
 
 _LOOKS_EVERY_S = 0.05
@@ -149,16 +151,24 @@ class World:
         self._complaints: list[str] = []
 
     def _assemble(self) -> Pipeline:
-        recorder, store = self._recorder, self._store
+        recorder, store, scenario = self._recorder, self._store, self._scenario
         admission = Admission(store, Expectations(), recorder)
+        intents = Intents(store)
+        recorder.add(intents)
+        health = UpstreamHealth(scenario.snapshot.resilience, self._turned)
+        health._draw = Random(f"jitter {scenario.seed}").random
         return Pipeline(
-            _Keys(KeyRing(self._scenario.snapshot)),
+            _Keys(KeyRing(scenario.snapshot)),
             CatalogModels(),
             _Open(),
-            governor=Governor(Watch(store, admission.runs, recorder), admission),
-            transport=self._providers,
-            recorder=recorder,
+            watch=Watch(store, admission.runs, recorder),
+            upstreams=Upstreams(admission, intents, health, self._providers, recorder),
         )
+
+    def _turned(self, event: Event) -> None:
+        if isinstance(event, BreakerChanged):
+            self._log.append(Turned(event))
+        self._recorder.record(event)
 
     async def run(self) -> Evidence:
         """Let everything happen, and wait until it is over."""
@@ -182,7 +192,7 @@ class World:
             self._sink.charges,
             self._sink.finished,
             list(counters),
-            len(self._book.pending()),
+            len(self._book.pending()) + len(self._store._log._pending),
             self._loop.time(),
             self._log,
             self._complaints + self._providers.complaints,
