@@ -42,7 +42,7 @@ _TOO_LONG: Final = re.compile(
     re.I,
 )
 _OUR_ACCOUNT: Final = re.compile(
-    r"credit balance|billing|usage limits?\b.*\breached|organization (?:has been|is) disabled", re.I
+    r"credit balance|plans & billing|reached your [\w ]*usage limit|organization (?:has been|is) disabled", re.I
 )
 _FILTERED: Final = re.compile(r"content filter", re.I)
 
