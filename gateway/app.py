@@ -42,7 +42,9 @@ from gateway.telemetry.log import AccessLog
 from gateway.telemetry.metrics import Gauges, Metrics
 from gateway.telemetry.recorder import Recorder, Sink
 from gateway.upstream.health import UpstreamHealth
+from gateway.upstream.probes import Probes
 from gateway.upstream.switch import Switch
+from routing.catalog import Deployment
 
 log = logging.getLogger("farebox.app")
 
@@ -86,6 +88,7 @@ class App:
         self._keyring = KeyRing(snapshot)
         self._keysync = KeySync(self._keystore, self._keyring, self._recorder.record)
         self._health = UpstreamHealth(snapshot.resilience, self._recorder.record)
+        self._probes = Probes(self._transport, self._health)
         self._door = Door(journal)
         self._listeners: list[Listener] = []
         self._serves_admin = False
@@ -160,6 +163,7 @@ class App:
                 Governance(books, runs, lambda: self._snapshots.current),
                 self.flush,
                 store.status,
+                self._may_be_called,
             ),
         )
 
@@ -200,6 +204,10 @@ class App:
             Listener(OperationsApi(services, operations), snapshot.server, host=admin.host, port=admin.port),
         ]
 
+    def _may_be_called(self, deployment: Deployment) -> bool:
+        (candidate,) = self._health.view((deployment,), time.monotonic())
+        return candidate.admits != "no"
+
     def _connections(self) -> dict[str, int]:
         stats = self._transport.stats()
         return {"active": stats.in_use, "idle": stats.idle, "waiting": stats.waiting}
@@ -211,6 +219,7 @@ class App:
             log.warning("an admin key is configured now: the admin API is served after a restart")
         self._keyring.use(snapshot)
         self._transport.use(snapshot.endpoints.values())
+        self._probes.use(snapshot)
         if self._store is not None:
             self._store.use(snapshot)
         self._metrics.set_known(
@@ -244,6 +253,7 @@ class App:
         await self._keysync.close()
         if self._alerts is not None:
             await self._alerts.close()
+        await self._probes.close()
         self._recorder.flush()
         await self._transport.close()
         await self._learned.close()

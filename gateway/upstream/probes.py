@@ -11,7 +11,7 @@ import itertools
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 from gateway.config.snapshot import Endpoint, Snapshot, Timeouts
@@ -33,6 +33,10 @@ _NO_LIST: Final = (404, 405, 501)
 
 class Health(Protocol):
     """Who hears of failures: `gateway.upstream.health.UpstreamHealth`."""
+
+    def view(self, candidates: Sequence[Deployment], now_s: float) -> object:
+        """Who may be called. Deployments that nobody asked for before are watched from then on."""
+        ...
 
     def ended(self, deployment: Deployment, attempt_id: str, began_s: float, failure: Failure | None) -> None:
         """A call that began at `began_s` ended so."""
@@ -95,8 +99,9 @@ class Probes:
                 self._tell(endpoint.provider, began_s, Failure(kind))
 
     def _tell(self, provider: str, began_s: float, failure: Failure) -> None:
-        number = next(self._numbers)
-        for deployment in self._deployments.get(provider, ()):
+        number, deployments = next(self._numbers), self._deployments.get(provider, ())
+        self._health.view(deployments, began_s)
+        for deployment in deployments:
             self._health.ended(deployment, f"probe-{number}", began_s, failure)
 
     async def _ask(self, endpoint: Endpoint) -> tuple[int | None, FailureKind | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,6 +45,9 @@ class Ears:
 
     def __init__(self) -> None:
         self.heard: list[Heard] = []
+
+    def view(self, candidates: Sequence[Deployment], now_s: float) -> None:
+        pass
 
     def ended(self, deployment: Deployment, attempt_id: str, began_s: float, failure: Failure | None) -> None:
         self.heard.append(Heard(deployment.id, attempt_id, began_s, failure))
@@ -207,6 +210,9 @@ async def test_enough_failures_open_the_breakers_and_a_list_closes_none(pool: Po
     health = Health(BreakerSettings(consecutive_failures=3, open_s=1_000.0), RetryBudgetSettings())
 
     class Listener:
+        def view(self, candidates: Sequence[Deployment], now_s: float) -> None:
+            health.availability(candidates, now_s)
+
         def ended(self, deployment: Deployment, attempt_id: str, began_s: float, failure: Failure | None) -> None:
             health.record(deployment.id, failure, attempt_id, began_s, 100.0, 0.0)
 
@@ -214,14 +220,12 @@ async def test_enough_failures_open_the_breakers_and_a_list_closes_none(pool: Po
         while await peer.request() is not None:
             await peer.send(OK if working else answer(b"", status=b"502 Bad Gateway"))
 
-    health.watch(ONE)
-    health.watch(TWO)
     probes = Probes(pool, Listener(), sleep=clock.sleep, now_s=lambda: 100.0, draw=lambda: 0.0)
     async with RawServer(serve) as server:
         probes.use(snapshot(replace(server.endpoint(), probe_s=30.0)))
         await eventually(lambda: len(clock.asked) == 1)
-        for _ in range(3):
-            assert [each.admits for each in health.availability((ONE, TWO), 100.0)] == ["yes", "yes"]
+        for _ in range(3):  # nobody has ever called them
+            assert all(breaker.state == "closed" for breaker in health.breakers())
             await clock.tick()
         assert [each.admits for each in health.availability((ONE, TWO), 100.0)] == ["no", "no"]
         working = True
