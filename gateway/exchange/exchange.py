@@ -68,7 +68,7 @@ class Exchange:
         self._deadline_s = context.deadline_s
         self._relays: list[Relay] = []
         self._tried: list[Tried] = []
-        self._unable: dict[Deployment, FareboxError] = {}
+        self._unable: dict[str, FareboxError] = {}
         """Candidates in whose dialect the request cannot be said."""
         self._number = 0
         self._left = False
@@ -147,7 +147,7 @@ class Exchange:
         view = health.view(self._route.candidates, now_s)
         if self._unable:
             view = tuple(
-                _NOT_ABLE if deployment in self._unable else candidate
+                _NOT_ABLE if deployment.id in self._unable else candidate
                 for deployment, candidate in zip(self._route.candidates, view, strict=True)
             )
         history = History(self._tried, self._deadline_s, self._reply.started, waited, hedge_at_s)
@@ -178,7 +178,7 @@ class Exchange:
             self._withdraw(name, permit)
             if not isinstance(error, BadRequest):
                 raise
-            self._unable[deployment] = error
+            self._unable[deployment.id] = error
             return None
         if admits == "probe":
             relay.on_begun = lambda: health.answered(deployment, name.id, relay.attempt.sent_s)
