@@ -1,0 +1,190 @@
+"""An outage that is not ours: the SDK gets a clean answer through each fault, and each attempt is booked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import openai as sdk
+import pytest
+
+from gateway.simulator.bill import Record
+from gateway.simulator.server import SimulatorServer
+from tests.integration.conftest import StartGateway
+from tests.integration.gateway import GatewayUnderTest
+
+MESSAGES = [{"role": "user", "content": "Tell me about tides."}]
+TIMEOUTS = {"connect_s": 1, "first_byte_s": 0.3, "idle_s": 0.3, "total_s": 20}
+PRICE = {"input": "0.15", "output": "0.60"}
+BUDGETS = {"all": {"scope": "global", "limit_usd": "100", "window": "total"}}
+FAULTS = ("500", "503", "529", "401", "403", "429", "429;code=insufficient_quota", "504")
+BEFORE_THE_FIRST_BYTE = [
+    *((fault, stream) for fault in (*FAULTS, "reset", "html", "stall", "cut;after=0") for stream in (False, True)),
+    ("error-event;after=0", True),
+    ("bad-json;after=0", False),
+    ("garbage;after=0", False),
+]
+
+
+def group(fault: str, **changes: Any) -> dict[str, Any]:
+    """A model whose first deployment has a fault, and whose second is well."""
+    deployments = [
+        {
+            "provider": "sim",
+            "model": f"sim-small+fault-{fault}",
+            "price": PRICE,
+            "timeouts": TIMEOUTS,
+            "max_output_tokens": 500,
+        },
+        {"provider": "sim", "model": "sim-small", "price": PRICE, "max_output_tokens": 500},
+    ]
+    return {
+        "models": {"group": {"deployments": deployments}},
+        "retries": {},
+        "breaker": {},
+        "budgets": BUDGETS,
+        **changes,
+    }
+
+
+async def ask(gateway: GatewayUnderTest, *, stream: bool, **options: Any) -> tuple[str, Any]:
+    """The answer's text, and its headers."""
+    async with gateway.sdk() as client:
+        made = await client.chat.completions.with_raw_response.create(
+            model="group", messages=MESSAGES, stream=stream, **options
+        )  # type: ignore[call-overload]
+        answer = made.parse()
+        if not stream:
+            return answer.choices[0].message.content, made.headers
+        chunks = [chunk async for chunk in answer]
+        return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices), made.headers
+
+
+@pytest.mark.parametrize(("fault", "stream"), BEFORE_THE_FIRST_BYTE)
+async def test_another_deployment_answers(
+    simulator: SimulatorServer,
+    start_gateway: StartGateway,
+    bill: Callable[[], list[Record]],
+    fault: str,
+    stream: bool,
+) -> None:
+    gateway = await start_gateway(f"{simulator.url}/v1", **group(fault))
+    text, headers = await ask(gateway, stream=stream)
+    assert text
+    assert (headers["x-farebox-deployment"], headers["x-farebox-attempts"]) == ("sim/sim-small", "2")
+    charges = await gateway.rows("charges")
+    assert [(charge["attempt"], charge["purpose"]) for charge in charges] == [(1, "failed"), (2, "fallback")]
+    assert charges[1]["outcome"] == "ok"
+    (request,) = await gateway.rows("requests")
+    assert (request["outcome"], request["status"]) == ("ok", 200)
+    assert (
+        request["cost_nano_usd"]
+        == sum(charge["cost_nano_usd"] for charge in charges)
+        >= sum(record.cost_nano_usd for record in bill())
+    )
+
+
+async def test_with_nothing_left_the_last_error_is_the_answer(
+    simulator: SimulatorServer, start_gateway: StartGateway
+) -> None:
+    written = group("500", retries={"max": 0})
+    written["models"]["group"]["deployments"][1]["model"] = "sim-small+fault-503"
+    gateway = await start_gateway(f"{simulator.url}/v1", **written)
+    with pytest.raises(sdk.InternalServerError) as caught:
+        await ask(gateway, stream=False)
+    assert caught.value.response.headers["x-farebox-upstream-status"] == "503"
+    assert [charge["outcome"] for charge in await gateway.rows("charges")] == ["error", "error"]
+
+
+async def test_a_fallback_that_is_switched_off(simulator: SimulatorServer, start_gateway: StartGateway) -> None:
+    written = group("500", retries={"max": 0}, fallback={"outage": False})
+    gateway = await start_gateway(f"{simulator.url}/v1", **written)
+    with pytest.raises(sdk.InternalServerError):
+        await ask(gateway, stream=False)
+    assert len(await gateway.rows("charges")) == 1
+
+
+async def test_the_clients_mistake_is_made_once(simulator: SimulatorServer, start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(f"{simulator.url}/v1", **group("400"))
+    with pytest.raises(sdk.BadRequestError):
+        await ask(gateway, stream=False)
+    assert len(await gateway.rows("charges")) == 1
+
+
+async def test_one_deployment_alone_is_tried_again(simulator: SimulatorServer, start_gateway: StartGateway) -> None:
+    written = group("500", retries={"max": 2, "backoff_s": 0.01})
+    del written["models"]["group"]["deployments"][1]
+    gateway = await start_gateway(f"{simulator.url}/v1", **written)
+    with pytest.raises(sdk.InternalServerError):
+        await ask(gateway, stream=False)
+    charges = await gateway.rows("charges")
+    assert [(charge["attempt"], charge["purpose"]) for charge in charges] == [
+        (1, "failed"),
+        (2, "failed"),
+        (3, "failed"),
+    ]
+
+
+async def test_an_open_breaker_is_told_and_calls_nobody(
+    simulator: SimulatorServer, start_gateway: StartGateway
+) -> None:
+    written = group("500", retries={"max": 0}, breaker={"consecutive_failures": 2, "open_s": 60})
+    del written["models"]["group"]["deployments"][1]
+    gateway = await start_gateway(f"{simulator.url}/v1", **written)
+    for _ in range(2):
+        with pytest.raises(sdk.InternalServerError):
+            await ask(gateway, stream=False)
+    with pytest.raises(sdk.InternalServerError) as caught:
+        await ask(gateway, stream=True)
+    assert (caught.value.status_code, caught.value.code) == (503, "service_unavailable")
+    assert 0 < int(caught.value.response.headers["retry-after"]) <= 30
+    assert len(await gateway.rows("charges")) == 2
+
+
+async def test_a_client_may_wait_less_long(simulator: SimulatorServer, start_gateway: StartGateway) -> None:
+    written = group("stall", retries={"max": 0}, breaker={"consecutive_failures": 1})
+    written["models"]["group"]["deployments"][0]["timeouts"] = {"first_byte_s": 60}
+    gateway = await start_gateway(f"{simulator.url}/v1", **written)
+    for _ in range(2):  # a time-out of the client's own choice opens no breaker, and has no time for another try
+        with pytest.raises(sdk.InternalServerError) as caught:
+            await ask(gateway, stream=False, extra_headers={"x-farebox-timeout-s": "0.2"})
+        assert caught.value.status_code == 504
+    assert [charge["deployment"] for charge in await gateway.rows("charges")] == ["sim/sim-small+fault-stall"] * 2
+
+
+async def test_every_attempt_needs_room_in_its_own_deployments_budget(
+    simulator: SimulatorServer, start_gateway: StartGateway
+) -> None:
+    written = group("500", retries={"max": 0})
+    written["providers"] = {"sim": {"base_url": f"{simulator.url}/v1"}, "dear": {"base_url": f"{simulator.url}/v1"}}
+    written["models"]["group"]["deployments"][1]["provider"] = "dear"
+    written["budgets"] = {"none": {"scope": "provider:dear", "limit_usd": "0.000001", "window": "total"}}
+    gateway = await start_gateway(f"{simulator.url}/v1", **written)
+    with pytest.raises(sdk.InternalServerError) as caught:  # no room for the fallback: the error before it
+        await ask(gateway, stream=False)
+    assert caught.value.response.headers["x-farebox-upstream-status"] == "500"
+    (charge,) = await gateway.rows("charges")
+    assert charge["resolution"] == "released"
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+async def test_a_late_first_byte_is_hedged_and_the_first_to_answer_wins(
+    simulator: SimulatorServer, start_gateway: StartGateway, stream: bool
+) -> None:
+    written = group("stall", retries={"max": 0})
+    written["models"]["group"]["deployments"][0]["timeouts"] = {"first_byte_s": 60}
+    written["models"]["group"]["hedge"] = {"min_calls": 1, "min_s": 0.05, "ratio": 1.0}
+    gateway = await start_gateway(f"{simulator.url}/v1", **written)
+    health = gateway.app.services.pipeline._upstreams.health
+    stalled = gateway.app.services.snapshot.catalog.models["group"].deployments[0]
+    health.first_byte(stalled, 0.01)
+    text, headers = await ask(gateway, stream=stream)
+    assert text
+    assert headers["x-farebox-deployment"] == "sim/sim-small"
+    charges = sorted(await gateway.eventually("charges", 2), key=lambda charge: charge["attempt"])
+    assert [(charge["purpose"], charge["outcome"]) for charge in charges] == [
+        ("cancelled", "cancelled"),
+        ("hedge", "ok"),
+    ]
+    (request,) = await gateway.rows("requests")
+    assert (request["outcome"], request["deployment"]) == ("ok", "sim/sim-small")
