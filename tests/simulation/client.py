@@ -29,6 +29,8 @@ class SimClient:
         self.started = False
         self.gone = False
         """It left before its answer was whole."""
+        self.cancelled = False
+        """The server gave its request up."""
         self.ending = ""
         """`whole`, `finished`, `error <status> <code>`, `broken <code>` (an error inside the stream); empty before."""
         self.status = 0

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from gateway.telemetry.events import ChargePosted
 from tests.simulation.client import ClientError, SimClient
 from tests.simulation.provider import SimCall
-from tests.simulation.resilience import resilience_violations
+from tests.simulation.resilience import outages_are_left_alone, resilience_violations
 from tests.simulation.scenario import MODEL
 from tests.simulation.world import Evidence
 
@@ -21,6 +21,7 @@ def violations(found: Evidence) -> list[str]:
     snapshot = found.scenario.snapshot
     return [
         *found.complaints,
+        *outages_are_left_alone(found.scenario, found.calls),
         *nothing_is_left_reserved(found),
         *every_request_ends_once(found),
         *every_attempt_is_charged_once(found),
@@ -86,6 +87,8 @@ def charges_are_the_bills(found: Evidence) -> Iterator[str]:
     for call, charge in pairs(found):
         billed = call.billed(found.now_s + _SETTLES_S)
         wrong = charge.cost_nano_usd < billed if charge.estimated else charge.cost_nano_usd != billed
+        if charge.estimated and not found.scenario.snapshot.budgets:
+            continue  # nothing asks for more than an estimate
         generated = call.generated(found.now_s + _SETTLES_S)
         if charge.estimated and call.deployment.metering is not None and generated is not None:
             wrong = wrong and charge.usage.output_tokens < generated.output_tokens
@@ -121,8 +124,23 @@ def summary(found: Evidence) -> dict[str, int]:
     told = Counter(" ".join(_ending(client).split()) for client in found.clients)
     faults = Counter(f"fault {call.plan.fault}" for call in found.calls if call.plan.fault)
     outcomes = Counter(f"charged {charge.outcome}" for charge in found.charges)
-    return {**told, **faults, **outcomes}
+    purposes = Counter(f"for {charge.purpose}" for charge in found.charges)
+    return {**told, **faults, **outcomes, **purposes}
 
 
 def _ending(client: SimClient) -> str:
     return f"client {client.ending or 'left'}"
+
+
+def everyone_is_answered(found: Evidence) -> Iterator[str]:
+    """With a fallback that is well and money enough, an outage is not the clients'.
+
+    An answer that broke after its first byte is, and so is a request that a provider finds wrong.
+    """
+    for client in found.clients:
+        faults = {found.calls[number].plan.fault for number in client.calls}
+        if client.gone or client.cancelled or client.ending in ("whole", "finished"):
+            if client.ending == "whole" and client.status != 200 and client.status != 400:
+                yield f"client {client.number} got a {client.status}"
+        elif not (client.started and client.ending.startswith("broken") and faults):
+            yield f"client {client.number} got `{client.ending}`"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from gateway.config.snapshot import Resilience
 from gateway.telemetry.events import BreakerChanged
 from routing.attempts import AttemptRules
 from routing.breaker import BreakerSettings
 from routing.retry_budget import RetryBudgetSettings
+from tests.simulation.loop import MONOTONIC_START_S
 from tests.simulation.provider import SimCall
+from tests.simulation.scenario import Scenario
 
 _STEP = 0.1
 """A sliding window forgets in steps of a tenth."""
@@ -34,6 +36,7 @@ class Saw(NamedTuple):
     """A client's first byte."""
 
     request_id: str
+    at_s: float
 
 
 Entry = Began | Turned | Saw
@@ -88,13 +91,20 @@ def _runs(probe: SimCall, at_s: float, lease_s: float) -> bool:
 
 
 def nothing_begins_after_the_first_byte(log: list[Entry]) -> Iterator[str]:
-    """Once the client has seen a byte, the request is never sent again."""
+    """Once the client has seen a byte, the request is never sent again, and no other call of it goes on."""
     seen = set()
+    calls: dict[str, list[SimCall]] = defaultdict(list)
     for entry in log:
-        if isinstance(entry, Saw):
+        if isinstance(entry, Began):
+            calls[entry.call.request_id].append(entry.call)
+            if entry.call.request_id in seen:
+                yield f"call {entry.call.number} of {entry.call.request_id} began after the client's first byte"
+        elif isinstance(entry, Saw):
             seen.add(entry.request_id)
-        elif isinstance(entry, Began) and entry.call.request_id in seen:
-            yield f"call {entry.call.number} of {entry.call.request_id} began after the client's first byte"
+            after_s = entry.at_s + _MOMENT_S
+            on = [call.number for call in calls[entry.request_id] if call.ended_s is None or call.ended_s > after_s]
+            if len(on) > 1:
+                yield f"calls {on} of {entry.request_id} went on after the client's first byte"
 
 
 def attempts_of_a_request(calls: list[SimCall], rules: AttemptRules, *, hedges: bool) -> Iterator[str]:
@@ -132,3 +142,46 @@ def retries_stay_within_their_budget(requests: list[list[SimCall]], rules: Retry
             others = sum(at_s - window_s <= each <= at_s for each in firsts[name])
             if retries > rules.floor + rules.ratio * others:
                 yield f"{name}: {retries} retries beside {others} other calls in {window_s:g} s, at {at_s:.3f} s"
+
+
+_CLEAR: Final = frozenset(("refused", "unanswered", "dropped", "status 500", "status 503", "status 401", "stalled"))
+"""Faults that fail every answer, as every breaker must see."""
+
+
+def outages_are_left_alone(scenario: Scenario, calls: list[SimCall]) -> Iterator[str]:
+    """By the weather alone, whatever the breaker says of itself: an outage gets its first failures and some probes."""
+    settings = scenario.snapshot.resilience.breaker
+    for name, manner in scenario.manners.items():
+        mine = [call for call in calls if call.deployment.provider == name]
+        for spell in manner.weather.spells:
+            if spell.kind in _CLEAR and spell.share >= 1:
+                from_s, until_s = (MONOTONIC_START_S + at_s for at_s in (spell.from_s, spell.until_s))
+                yield from _left_alone(mine, from_s, until_s, settings, f"{name} ({spell})")
+
+
+def _left_alone(
+    calls: list[SimCall], from_s: float, until_s: float, settings: BreakerSettings, name: str
+) -> Iterator[str]:
+    known_s = _known_broken_s(calls, from_s, settings.consecutive_failures)
+    if known_s is None:
+        return
+    late = [call for call in calls if known_s + _MOMENT_S < call.began_s < until_s]
+    rounds, next_s, wait_s = 0, known_s, settings.open_s
+    while (next_s := next_s + wait_s * (1 - settings.jitter)) < until_s:
+        rounds += 1
+        wait_s = min(settings.open_max_s, wait_s * 2)
+    given_up = sum(call.aborted_s is not None for call in late)  # says nothing, and gives its place to another
+    if len(late) > rounds * settings.probes + given_up:
+        yield f"{name}: {len(late)} calls after it was known to be broken, in {rounds} rounds of {settings.probes}"
+
+
+def _known_broken_s(calls: list[SimCall], from_s: float, failures: int) -> float | None:
+    """When so many answers in a row had failed."""
+    streak = 0
+    for call in sorted((call for call in calls if call.ended_s is not None), key=lambda call: call.ended_s or 0.0):
+        if call.aborted_s is not None:
+            continue
+        streak = streak + 1 if call.plan.fault in _CLEAR and call.began_s >= from_s else 0
+        if streak == failures:
+            return call.ended_s
+    return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any, Final, NamedTuple
@@ -32,7 +32,7 @@ from routing.hedge import HedgeSettings
 from routing.money import NANO_PER_USD, NanoUsd
 from routing.retry_budget import RetryBudgetSettings
 from tests.simulation.provider import Manner
-from tests.simulation.weather import draw_weather
+from tests.simulation.weather import Weather, draw_weather
 
 AGENTS: Final = ("researcher", "writer")
 MODEL: Final = "gpt"
@@ -77,16 +77,22 @@ class Scenario:
         return "\n".join(lines)
 
 
-def draw(seed: int, directory: Path, requests: int) -> Scenario:
-    """The scenario of a seed."""
+def draw(seed: int, directory: Path, requests: int, *, sound: bool = False) -> Scenario:
+    """The scenario of a seed. `sound`: with money enough, and a last provider that is always well."""
     chance = Random(f"scenario {seed}")
     length_s = requests / chance.choice((5, 20, 60))
     manners = {f"p{number}": _manner(chance, length_s) for number in range(chance.choice((1, 2, 2, 3)))}
+    if sound:
+        manners["sound"] = replace(_manner(chance, length_s), weather=Weather([]))
     deployments = tuple(_deployment(name, manner, chance) for name, manner in manners.items())
+    snapshot = _snapshot(chance, directory, deployments, requests)
+    if sound:
+        everything = Budget("all", Scope("global"), NanoUsd(1_000 * NANO_PER_USD), Window("total"))
+        snapshot = replace(snapshot, budgets=(everything,), rate_limits=())
     return Scenario(
         seed,
         length_s,
-        _snapshot(chance, directory, deployments, requests),
+        snapshot,
         manners,
         deployments,
         tuple(sorted(_wanted(chance, length_s) for _ in range(requests))),
@@ -189,10 +195,13 @@ def _endpoint(provider: str) -> Endpoint:
 
 
 def _budgets(chance: Random, deployments: tuple[Deployment, ...], expected_nano: int) -> tuple[Budget, ...]:
-    """One over everything, always; some are too small for what is to come."""
+    """Mostly one over everything; some are too small for what is to come."""
+    if chance.random() < 0.1:
+        return ()
 
     def budget(name: str, scope: Scope, share: float, **more: Any) -> Budget:
-        limit = chance.choice((1_000 * NANO_PER_USD, expected_nano * 4, int(expected_nano * share / 2)))
+        plenty = 1_000 * NANO_PER_USD
+        limit = chance.choice((plenty, plenty, expected_nano * 4, int(expected_nano * share / 2)))
         return Budget(name, scope, NanoUsd(limit), more.pop("window", Window("total")), **more)
 
     found = [budget("all", Scope("global"), 1.0)]

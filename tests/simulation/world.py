@@ -205,7 +205,7 @@ class World:
         if wanted.leaves_after_s is not None:
             timers.append(self._loop.call_later(wanted.leaves_after_s, client.leave))
         if wanted.cancelled_after_s is not None:
-            timers.append(self._loop.call_later(wanted.cancelled_after_s, serving.cancel))
+            timers.append(self._loop.call_later(wanted.cancelled_after_s, _cancel, serving, client))
         try:
             await serving
         finally:
@@ -224,7 +224,7 @@ class World:
         headers = [(b"authorization", b"Bearer " + key_of(wanted.agent).encode())]
         data = json.dumps(body).encode()
         client = SimClient(number, headers, data, stream=wanted.stream, slow_s=wanted.slow_s)
-        client.on_start = lambda request_id: self._log.append(Saw(request_id))
+        client.on_start = lambda request_id: self._log.append(Saw(request_id, self._loop.time()))
         self._clients.append(client)
         return client
 
@@ -238,6 +238,11 @@ class World:
                     shadows.add(state.key.split("|")[1])  # it is told once
                     self._complaints.append(f"{state.key} is {over} beyond its limit of {state.limit}")
             await asyncio.sleep(_LOOKS_EVERY_S)
+
+
+def _cancel(serving: asyncio.Task[None], client: SimClient) -> None:
+    client.cancelled = True
+    serving.cancel()
 
 
 def _error(task: asyncio.Task[None]) -> BaseException | None:
