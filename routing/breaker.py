@@ -175,6 +175,14 @@ class Breaker:
         """Whether nothing ever happened to it that a new one would not know."""
         return self._version == 0 and self._streak == 0 and self._parked_until_s == -float("inf")
 
+    def failures(self, now_s: float) -> int:
+        """Failures that the window holds. Only a closed one counts them."""
+        return self._failures.count(now_s)
+
+    def idle(self, now_s: float) -> bool:
+        """Whether it is closed and the window holds no call's end: nothing is known of it now."""
+        return self.state == "closed" and not self._outcomes.count(now_s)
+
     # --- may a call begin? ---
 
     def admits(self, now_s: float) -> Admits:

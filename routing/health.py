@@ -1,7 +1,7 @@
 """All breakers of a process: one per deployment and one per provider, with the deployments' retry budgets. Pure.
 
 A provider's breaker opens when several of its deployments are open at the same time: at least two, and at least half of
-those known. Then a call to any of them has to get past both breakers: all of them together are held to the provider's
+those called lately. Then a call to any of them has to get past both breakers: all of them together are held to the provider's
 probes.
 """
 
@@ -64,6 +64,16 @@ class Health:
         self._providers: dict[str, _Provider] = {}
 
     # --- what is watched ---
+
+    def configure(self, settings: BreakerSettings, retry_budget: RetryBudgetSettings) -> None:
+        """Go on with other settings, for all that is watched. Retry budgets that change begin anew."""
+        self._settings = settings
+        for breaker in self.breakers():
+            breaker.configure(settings)
+        if retry_budget != self._retry_budget:
+            self._retry_budget = retry_budget
+            for watched in self._deployments.values():
+                watched.retries = RetryBudget(retry_budget)
 
     def watch(self, deployment: Deployment, settings: BreakerSettings | None = None) -> None:
         """Watch a deployment, with settings of its own if given. One that is watched keeps its state."""
@@ -203,8 +213,9 @@ class Health:
 
     def _suspect(self, provider: _Provider, now_s: float, draw: float) -> None:
         """Open the provider's breaker if enough of its deployments are open together."""
-        waiting = sum(each.waiting(now_s) for each in provider.deployments.values())
-        if waiting >= TOGETHER and 2 * waiting >= len(provider.deployments):
+        deployments = provider.deployments.values()
+        waiting = sum(each.waiting(now_s) for each in deployments)
+        if waiting >= TOGETHER and 2 * waiting >= sum(not each.idle(now_s) for each in deployments):
             provider.breaker.trip(now_s, draw, "deployments_open")
 
     # --- operators and other gateways ---

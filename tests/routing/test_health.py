@@ -182,6 +182,8 @@ def test_several_open_deployments_open_their_provider() -> None:
 
 def test_two_of_many_are_not_enough() -> None:
     health, heard = make(*(deployment("acme", str(number)) for number in range(5)))
+    for number in range(2, 5):
+        call(health, deployment("acme", str(number)), 1.0)
     for number in range(2):
         fail(health, deployment("acme", str(number)), 1.0)
     assert {each.name for each in heard} == {"acme/0", "acme/1"}
@@ -194,6 +196,32 @@ def test_one_that_was_open_long_ago_is_no_witness() -> None:
     fail(health, A, 1.0)
     fail(health, B, 100.0)
     assert [each.name for each in heard] == ["acme/a", "acme/b"]
+
+
+def test_those_that_nobody_calls_say_nothing_for_their_provider() -> None:
+    unused = [deployment("acme", str(number)) for number in range(20)]
+    health, heard = make(A, B, *unused)
+    call(health, unused[0], 1.0)
+    fail(health, A, 60.0)
+    fail(health, B, 60.0)
+    assert [each.name for each in heard] == ["acme/a", "acme/b", "acme"]
+
+
+def test_other_settings_hold_for_all_that_is_watched() -> None:
+    health, heard = make(A, ratio=0.0, floor=0)
+    assert health.begin(A, 0.0, "r", retry=True) == "no"
+    health.configure(BreakerSettings(consecutive_failures=1), RetryBudgetSettings(floor=1))
+    fail(health, A, 1.0, times=1)
+    fail(health, OTHER, 1.0, times=1)  # it is not known, and so nothing is learned of it
+    health.begin(OTHER, 1.0, "o")
+    fail(health, OTHER, 1.0, times=1)
+    assert [each.name for each in heard] == ["acme/a", "zenith/a"]
+    health.configure(BREAKER, RetryBudgetSettings(floor=1))
+    health.begin(B, 2.0, "b")
+    assert health.begin(B, 2.0, "b2", retry=True) == "yes"
+    health.configure(BREAKER, RetryBudgetSettings(floor=1))  # the same: what was used stays used
+    assert health.begin(B, 2.0, "b3", retry=True) == "no"
+    assert [health.breakers()[0].settings, heard[-1].name] == [BREAKER, "zenith/a"]
 
 
 def test_all_deployments_share_the_providers_probes() -> None:
