@@ -125,6 +125,22 @@ async def test_geminis_errors(
         assert [row["cost_nano_usd"] for row in await gateway.rows("charges")] in ([], [0])
 
 
+async def test_what_gemini_cannot_be_told_never_leaves(start_gateway: StartGateway) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.whole(json.dumps(TEXT).encode())
+
+    async with Upstream(script) as upstream:
+        gateway = await gateway_for(start_gateway, upstream.base_url)
+        async with gateway.sdk() as sdk:
+            with pytest.raises(openai.BadRequestError) as caught:
+                await sdk.chat.completions.create(
+                    model="flash", messages=[{"role": "user", "content": "hi"}], logit_bias={"1": 5}
+                )
+            assert caught.value.param == "logit_bias"
+        assert upstream.requests == []
+        assert all(row["cost_nano_usd"] == 0 for row in await gateway.rows("charges"))
+
+
 async def test_another_dialect_takes_over(start_gateway: StartGateway) -> None:
     """Gemini is down; a provider of OpenAI's wire gets the same conversation in its own words."""
     spoken: dict[str, Any] = {
