@@ -81,7 +81,7 @@ def draw(seed: int, directory: Path, requests: int, *, sound: bool = False) -> S
     """The scenario of a seed. `sound`: with money enough, and a last provider that is always well."""
     chance = Random(f"scenario {seed}")
     length_s = requests / chance.choice((5, 20, 60))
-    manners = {f"p{number}": _manner(chance, length_s) for number in range(chance.choice((1, 2, 2, 3)))}
+    manners = {f"p{number}": _manner(chance, length_s) for number in range(chance.choice((1, 1, 2, 2, 3)))}
     if sound:
         manners["sound"] = replace(_manner(chance, length_s), weather=Weather([]))
     deployments = tuple(_deployment(name, manner, chance) for name, manner in manners.items())
@@ -184,7 +184,7 @@ def _hedge(chance: Random) -> HedgeSettings | None:
 def _resilience(chance: Random) -> Resilience:
     return Resilience(
         BreakerSettings(open_s=chance.choice((0.5, 5.0)), probes=chance.choice((1, 2)), probe_s=8.0),
-        AttemptRules(retries=chance.choice((0, 2)), retry_billable=chance.random() < 0.2),
+        AttemptRules(retries=chance.choice((0, 2, 2)), retry_billable=chance.random() < 0.2),
         RetryBudgetSettings(floor=chance.choice((0, 3))),
     )
 
