@@ -41,13 +41,24 @@ and indentation, or with `\\u` escapes. Arguments of earlier calls get a space a
 MAX_MONEY: Final = 2**53 - 1
 """Nano-USD, nine million dollars: beyond it a store's counters (doubles, in Lua) are not exact."""
 
-_UNKNOWN_SIZE: Final = ("previous_response_id", "conversation", "data_sources", "file_ids", "files")
+_UNKNOWN_SIZE: Final = (
+    "previous_response_id",
+    "conversation",
+    "data_sources",
+    "file_ids",
+    "files",
+    "thread",
+    "cached_content",
+    "cachedContent",
+    "extra_body",
+)
 """Fields that make the provider read what is not in the body."""
 _UNKNOWN_FEES: Final = (
     *("web_search_options", "web_search", "enable_search", "search_options", "search_parameters", "plugins"),
     *("mcp_servers", "container", "models", "fallbacks", "preset"),
+    *("speed", "inference_geo", "context_management", "compaction"),
 )
-"""Fields that make the provider call, and bill, something else: searches, servers, other models."""
+"""Fields that make the provider call, and bill, something else: searches, servers, other models, other rates."""
 _WATCHED: Final = frozenset(
     (*_UNKNOWN_SIZE, *_UNKNOWN_FEES, "tools", "functions", "response_format", "prediction", "prompt", "input")
 )
@@ -249,6 +260,8 @@ def _extras(request: ModelRequest) -> _Extras:
     for name in _SCHEMAS:
         if name in fields:
             text += UNIT_TOKENS * _units(bytes(fields[name]))
+    if "response_format" in fields:
+        text += TOOLS_FRAMING_TOKENS + TOOL_TOKENS  # some dialects say it as a tool
     if request.tools:
         text += TOOLS_FRAMING_TOKENS + TOOL_TOKENS * len(request.tools)
     if "functions" in fields and bytes(memoryview(fields["functions"])[:1]) == b"[":

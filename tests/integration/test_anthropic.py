@@ -122,3 +122,16 @@ async def test_errors_are_openais(start_gateway: StartGateway) -> None:
         await gateway.stop()
 
     assert caught.value.code == "context_length_exceeded"
+
+
+async def test_what_cannot_be_said_is_refused_before_anything_is_sent(start_gateway: StartGateway) -> None:
+    provider = Anthropic()
+    async with RawServer(provider.handle) as server:
+        gateway = await begin(server, start_gateway)
+        async with gateway.sdk() as client:
+            with pytest.raises(BadRequestError) as caught:
+                await client.chat.completions.create(model="smart", messages=HELLO, n=2)
+        await gateway.stop()
+
+    assert caught.value.param == "n"
+    assert provider.seen == []
