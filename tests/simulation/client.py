@@ -29,6 +29,9 @@ class SimClient:
         self.started = False
         self.gone = False
         """It left before its answer was whole."""
+        self.began_s = asyncio.get_running_loop().time()
+        self.timeout_s: float | None = None
+        """What it allows."""
         self.cancelled = False
         """The server gave its request up."""
         self.ending = ""
@@ -43,7 +46,7 @@ class SimClient:
         self.on_start: Callable[[str], None] = lambda _: None
         """Hears the request's id once an answer has begun."""
         self._body = body
-        self._slow_s = slow_s
+        self.slow_s = slow_s
         self._loop = asyncio.get_running_loop()
         self._seen: list[bytes] = []
         self._callback: Callable[[], None] | None = None
@@ -97,7 +100,7 @@ class SimClient:
         while self.blocked and not self.gone:
             await asyncio.sleep(self._reads_until_s - self._loop.time())
         self._take(chunk)
-        self._reads_until_s = self._loop.time() + self._slow_s
+        self._reads_until_s = self._loop.time() + self.slow_s
 
     async def finish(self) -> None:
         """The stream's end."""

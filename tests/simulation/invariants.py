@@ -15,6 +15,8 @@ from tests.simulation.world import Evidence
 _SETTLES_S = 5.0
 """More than any provider goes on generating for a client that has left."""
 
+_PATIENCE_S = 0.05
+
 
 def violations(found: Evidence) -> list[str]:
     """Everything that is wrong; empty when nothing is."""
@@ -55,6 +57,10 @@ def every_request_ends_once(found: Evidence) -> Iterator[str]:
             yield f"client {client.number} never got an end"
         if "internal_error" in client.ending:
             yield f"client {client.number} got an error of ours"
+        if client.timeout_s is not None and not client.gone and client.ended_s is not None:
+            late_s = client.ended_s - client.began_s - client.timeout_s
+            if late_s > _PATIENCE_S + client.slow_s * 1_000:
+                yield f"client {client.number} waited {late_s:.3f} s longer than it allows"
 
 
 def every_attempt_is_charged_once(found: Evidence) -> Iterator[str]:
@@ -139,7 +145,7 @@ def everyone_is_answered(found: Evidence) -> Iterator[str]:
     """
     for client in found.clients:
         faults = {found.calls[number].plan.fault for number in client.calls}
-        if client.gone or client.cancelled or client.ending in ("whole", "finished"):
+        if client.gone or client.cancelled or client.timeout_s is not None or client.ending in ("whole", "finished"):
             if client.ending == "whole" and client.status != 200 and client.status != 400:
                 yield f"client {client.number} got a {client.status}"
         elif not (client.started and client.ending.startswith("broken") and faults):

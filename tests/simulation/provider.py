@@ -97,6 +97,8 @@ class SimCall:
         self.outcome = ""
         """How it ended for the gateway: `answered`, `aborted`, or the failure's class."""
         self.aborted_s: float | None = None
+        self.hurried = False
+        """Its client allowed less time than is configured."""
         self.answered_s: float | None = None
         """When its head came."""
         self.status = 0
@@ -273,6 +275,7 @@ class Providers:
         planner = _Planner(asked, timeouts or endpoint.timeouts, manner, deployment, self._chance)
         plan = planner.plan(number, now_s, fault)
         call = SimCall(number, request_id, deployment, plan, manner)
+        call.hurried = timeouts is not None and timeouts != endpoint.timeouts
         self.calls.append(call)
         self._on_begin(call)
         return call

@@ -152,11 +152,15 @@ def outages_are_left_alone(scenario: Scenario, calls: list[SimCall]) -> Iterator
     """By the weather alone, whatever the breaker says of itself: an outage gets its first failures and some probes."""
     settings = scenario.snapshot.resilience.breaker
     for name, manner in scenario.manners.items():
-        mine = [call for call in calls if call.deployment.provider == name]
+        by_deployment: dict[str, list[SimCall]] = defaultdict(list)
+        for call in calls:
+            if call.deployment.provider == name:
+                by_deployment[call.deployment.id].append(call)
         for spell in manner.weather.spells:
             if spell.kind in _CLEAR and spell.share >= 1:
                 from_s, until_s = (MONOTONIC_START_S + at_s for at_s in (spell.from_s, spell.until_s))
-                yield from _left_alone(mine, from_s, until_s, settings, f"{name} ({spell})")
+                for deployment, mine in by_deployment.items():
+                    yield from _left_alone(mine, from_s, until_s, settings, f"{deployment} ({spell})")
 
 
 def _left_alone(
@@ -170,7 +174,7 @@ def _left_alone(
     while (next_s := next_s + wait_s * (1 - settings.jitter)) < until_s:
         rounds += 1
         wait_s = min(settings.open_max_s, wait_s * 2)
-    given_up = sum(call.aborted_s is not None for call in late)  # says nothing, and gives its place to another
+    given_up = sum(map(_says_nothing, late))  # and gives its place to another
     if len(late) > rounds * settings.probes + given_up:
         yield f"{name}: {len(late)} calls after it was known to be broken, in {rounds} rounds of {settings.probes}"
 
@@ -179,9 +183,14 @@ def _known_broken_s(calls: list[SimCall], from_s: float, failures: int) -> float
     """When so many answers in a row had failed."""
     streak = 0
     for call in sorted((call for call in calls if call.ended_s is not None), key=lambda call: call.ended_s or 0.0):
-        if call.aborted_s is not None:
+        if _says_nothing(call):
             continue
         streak = streak + 1 if call.plan.fault in _CLEAR and call.began_s >= from_s else 0
         if streak == failures:
             return call.ended_s
     return None
+
+
+def _says_nothing(call: SimCall) -> bool:
+    """It was given up, or its client's own time was over."""
+    return call.aborted_s is not None or (call.hurried and call.outcome == "TimedOut")

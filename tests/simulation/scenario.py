@@ -54,6 +54,8 @@ class Wanted(NamedTuple):
     slow_s: float
     cancelled_after_s: float | None
     """The server itself gives it up, as when it is stopped."""
+    timeout_s: float | None
+    """As its client asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,9 @@ def draw(seed: int, directory: Path, requests: int, *, sound: bool = False) -> S
     if sound:
         manners["sound"] = replace(_manner(chance, length_s), weather=Weather([]))
     deployments = tuple(_deployment(name, manner, chance) for name, manner in manners.items())
+    if chance.random() < 0.3:  # one more at the first provider
+        twin = f"{deployments[0].upstream_model}-twin"
+        deployments += (replace(deployments[0], id=f"{deployments[0].provider}/{twin}", upstream_model=twin),)
     snapshot = _snapshot(chance, directory, deployments, requests)
     if sound:
         everything = Budget("all", Scope("global"), NanoUsd(1_000 * NANO_PER_USD), Window("total"))
@@ -137,6 +142,7 @@ def _wanted(chance: Random, length_s: float) -> Wanted:
         leaves_after_s=chance.expovariate(1.0) if chance.random() < 0.08 else None,
         slow_s=chance.choice((0.02, 0.5)) if chance.random() < 0.05 else 0.0,
         cancelled_after_s=chance.expovariate(1.0) if chance.random() < 0.01 else None,
+        timeout_s=chance.choice((0.5, 2.0, 60.0)) if chance.random() < 0.05 else None,
     )
 
 

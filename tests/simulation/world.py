@@ -222,8 +222,11 @@ class World:
         if wanted.include_usage:
             body["stream_options"] = {"include_usage": True}
         headers = [(b"authorization", b"Bearer " + key_of(wanted.agent).encode())]
+        if wanted.timeout_s is not None:
+            headers.append((b"x-farebox-timeout-s", b"%g" % wanted.timeout_s))
         data = json.dumps(body).encode()
         client = SimClient(number, headers, data, stream=wanted.stream, slow_s=wanted.slow_s)
+        client.timeout_s = wanted.timeout_s
         client.on_start = lambda request_id: self._log.append(Saw(request_id, self._loop.time()))
         self._clients.append(client)
         return client
