@@ -42,6 +42,7 @@ from gateway.telemetry.log import AccessLog
 from gateway.telemetry.metrics import Gauges, Metrics
 from gateway.telemetry.recorder import Recorder, Sink
 from gateway.upstream.health import UpstreamHealth
+from gateway.upstream.load import Loads
 from gateway.upstream.probes import Probes
 from gateway.upstream.switch import Switch
 from routing.catalog import Deployment
@@ -88,6 +89,7 @@ class App:
         self._keyring = KeyRing(snapshot)
         self._keysync = KeySync(self._keystore, self._keyring, self._recorder.record)
         self._health = UpstreamHealth(snapshot.resilience, self._recorder.record)
+        self._loads = Loads()
         self._probes = Probes(self._transport, self._health)
         self._door = Door(journal)
         self._listeners: list[Listener] = []
@@ -134,7 +136,7 @@ class App:
             models,
             self._door,
             watch=Watch(store, admission.runs, recorder),
-            upstreams=Upstreams(admission, intents, self._health, self._transport, recorder),
+            upstreams=Upstreams(admission, intents, self._health, self._transport, recorder, self._loads),
         )
         books = Books(store, lambda: journal.database, recorder.record, self.flush)
         runs = RunService(
@@ -164,6 +166,7 @@ class App:
                 self.flush,
                 store.status,
                 self._may_be_called,
+                self._health,
             ),
         )
 
@@ -182,6 +185,7 @@ class App:
         await self._keysync.start()
         self._snapshots.subscribe(self._configure)
         self._configure(snapshot)
+        await store.share(self._health)
         self._recorder.record(ConfigLoaded(time.time(), True, snapshot.version, ""))
         await self._snapshots.start()
         for listener in self._listeners:
@@ -219,6 +223,7 @@ class App:
             log.warning("an admin key is configured now: the admin API is served after a restart")
         self._keyring.use(snapshot)
         self._transport.use(snapshot.endpoints.values())
+        self._health.use(snapshot)
         self._probes.use(snapshot)
         if self._store is not None:
             self._store.use(snapshot)
@@ -227,7 +232,8 @@ class App:
             snapshot.catalog.models,
             snapshot.endpoints,
             snapshot.catalog.aliases,
-            snapshot.metrics.max_label_values,
+            deployments={each.id for model in snapshot.catalog.models.values() for each in model.deployments},
+            max_label_values=snapshot.metrics.max_label_values,
         )
 
     async def flush(self) -> None:

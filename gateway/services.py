@@ -27,6 +27,7 @@ from gateway.reports.availability import Available, upstream_state
 from gateway.telemetry.events import ChargePosted
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.recorder import Recorder
+from gateway.upstream.health import UpstreamHealth
 from routing.catalog import Model
 from routing.money import format_usd
 
@@ -82,8 +83,9 @@ class Parts(NamedTuple):
     flush: Callable[[], Awaitable[None]]
     """Returns when everything recorded so far is in the journal. Raises JournalError."""
     store_status: Callable[[], dict[str, Any]]
-    available: Available = lambda _deployment: True
+    available: Available
     """Whether a deployment may be called now, as far as breakers know."""
+    health: UpstreamHealth
 
 
 class Services:
@@ -94,6 +96,8 @@ class Services:
         self._parts = parts
         self.pipeline = parts.pipeline
         self.governance = parts.governance
+        self.upstream_health = parts.health
+        """Breakers, and what providers refuse."""
         self._started_s = time.monotonic()
         self.ready = False
 
@@ -180,6 +184,7 @@ class Services:
             "config_source": str(self.snapshot.source),
             "left_out": list(self.snapshot.left_out),
             "upstream_connections": self._parts.connections(),
+            "refused_credentials": self.upstream_health.refused_credentials,
             **self._state(),
         }
 

@@ -18,6 +18,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from gateway.api.admin_breakers import add_breakers
 from gateway.api.admin_governance import add_governance
 from gateway.api.answers import answer_error, journal_unavailable
 from gateway.api.asgi import AsgiApp, AsgiCall, AsgiReply, Receive, Scope, Send
@@ -114,6 +115,7 @@ def admin_app(services: Services) -> AsgiApp:
     _add_views(app, services, [Depends(viewer)])
     _add_changes(app, services, [Depends(admin)])
     add_governance(app, services.governance, [Depends(viewer)], [Depends(admin)])
+    add_breakers(app, services.upstream_health, [Depends(viewer)], [Depends(admin)])
     _add_errors(app)
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:

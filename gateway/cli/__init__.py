@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from gateway import __version__
+from gateway.cli.breakers import breakers
 from gateway.cli.budgets import budgets
 from gateway.cli.check import check
 from gateway.cli.demo import demo
@@ -48,6 +49,7 @@ app.command()(simulate)
 app.add_typer(keys, name="keys")
 app.add_typer(budgets, name="budgets")
 app.add_typer(runs, name="runs")
+app.add_typer(breakers, name="breakers")
 app.command()(verify)
 app.add_typer(importer, name="import")
 

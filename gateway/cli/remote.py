@@ -195,3 +195,8 @@ def dollars(usd: str | None) -> str:
 def clock(at: str | None) -> str:
     """`2026-12-01T00:00:00Z` as `12-01 00:00`; the year goes without saying, the zone is UTC."""
     return "" if at is None else at[5:16].replace("T", " ")
+
+
+def clock_s(at: str | None) -> str:
+    """`2026-12-01T00:00:05Z` as `12-01 00:00:05`, for what passes quickly."""
+    return "" if at is None else at[5:19].replace("T", " ")

@@ -21,9 +21,11 @@ from gateway.exchange.failures import AttemptFailed, Refusal, nothing_may_be_cal
 from gateway.exchange.hedging import Race
 from gateway.exchange.relay import Relay
 from gateway.reply import ClientGone, Reply
+from gateway.telemetry.events import AttemptEnded
 from gateway.telemetry.recorder import Recorder
 from gateway.upstream.attempt import Name
 from gateway.upstream.health import UpstreamHealth
+from gateway.upstream.load import Loads
 from gateway.upstream.transport import Transport
 from routing.attempts import Call, Candidate, GiveUp, Hedge, History, Step, Tried, Wait, next_step
 from routing.catalog import Deployment
@@ -40,6 +42,7 @@ class Upstreams(NamedTuple):
     health: UpstreamHealth
     transport: Transport
     recorder: Recorder
+    loads: Loads
 
 
 class Exchange:
@@ -90,6 +93,8 @@ class Exchange:
             for relay in self._relays:
                 if not relay.attempt.settled:  # an error nobody foresaw: the call may have been billed all the same
                     relay.interrupt("malformed")
+                if relay.flight is not None:
+                    relay.flight.end()
                 relay.measure()
 
     async def _serve(self) -> None:
@@ -109,9 +114,14 @@ class Exchange:
             await relay.run()
         finally:
             if relay.interrupted or not attempt.settled:
+                outcome = "cancelled"
                 health.cancel(attempt.deployment, attempt.id)
             else:
+                outcome = "ok" if attempt.failure is None else attempt.failure.kind
                 health.ended(attempt.deployment, attempt.id, attempt.sent_s, attempt.failure)
+            self._upstreams.recorder.record(AttemptEnded(attempt.deployment.id, attempt.kind, outcome))
+            if relay.flight is not None:
+                relay.flight.end(answered=attempt.failure is None and not relay.interrupted)
             self._tried[index] = self._tried[index]._replace(ended_s=attempt.ended_s, failure=attempt.failure)
             until_s = attempt.ended_s if attempt.first_byte_s is None else attempt.first_byte_s
             if self._route.model.hedge is not None and attempt.failure is None and until_s is not None:
@@ -171,6 +181,9 @@ class Exchange:
             self._withdraw(name, permit)
             return None
         try:
+            if admits == "probe" and not await health.may_probe(deployment, name.id):
+                self._withdraw(name, permit)
+                return None
             await self._note(name, deployment, permit)
             relay = depart(context, self._reply, self._upstreams, Departure(name, deployment, permit))
         except BaseException as error:  # nothing was sent
@@ -182,6 +195,8 @@ class Exchange:
             return None
         if admits == "probe":
             relay.on_begun = lambda: health.answered(deployment, name.id, relay.attempt.sent_s)
+        if deployment.watched:
+            self._watch(relay)
         self._relays.append(relay)
         self._tried.append(
             Tried(
@@ -193,6 +208,19 @@ class Exchange:
         )
         self._reply.on_disconnect(self._leave)
         return relay
+
+    def _watch(self, relay: Relay) -> None:
+        """Let the load know of an attempt: until it ends it is in flight, until it answers it waits."""
+        request, heard = self._context.request, relay.on_begun
+        assert request is not None  # noqa: S101 -- as above
+        flight = relay.flight = self._upstreams.loads.begin(relay.attempt.deployment, stream=request.stream)
+
+        def answered() -> None:
+            flight.answered()
+            if heard is not None:
+                heard()
+
+        relay.on_begun = answered
 
     async def _note(self, name: Name, deployment: Deployment, permit: Permit | None) -> None:
         """Let the store's log know of an attempt that it has no reservation of."""
@@ -238,6 +266,8 @@ class Exchange:
     async def _give_up(self, step: Step, failed: AttemptFailed | None) -> None:
         """Give the client what the last attempt left for it. Raises it, if it is an error of ours."""
         assert isinstance(step, GiveUp), "nothing else is left"  # noqa: S101 -- guards a programming error
+        if step.reason == "retry_budget":
+            self._upstreams.health.denied(self._route.model, "retry")
         if failed is None:
             raise next(iter(self._unable.values()), None) or nothing_may_be_called(step, self._route)
         answer = failed.answer

@@ -39,6 +39,7 @@ from gateway.store.protocol import StoreUnavailable
 from gateway.store.recovery import recover, restore_runs
 from gateway.store.sync import GroupSync
 from gateway.telemetry.events import ChargePosted, RunChanged
+from gateway.upstream.health import UpstreamHealth
 
 _log = logging.getLogger("farebox.store")
 
@@ -121,6 +122,9 @@ class MemoryStore:
 
     async def flush(self) -> None:
         """Nothing to do: charges reach the journal without the store."""
+
+    async def share(self, health: UpstreamHealth) -> None:
+        """Nothing to do: there is no other gateway."""
 
     def status(self) -> dict[str, Any]:
         """How it stands, for people: `store` is `ok`, or `unavailable` and `store_error` says why."""

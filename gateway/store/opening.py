@@ -12,6 +12,7 @@ from gateway.journal.database import JournalError
 from gateway.journal.writer import Journal
 from gateway.store.memory import MemoryStore
 from gateway.store.protocol import Store
+from gateway.upstream.health import UpstreamHealth
 
 
 class OpenStore(Store, Protocol):
@@ -22,6 +23,10 @@ class OpenStore(Store, Protocol):
 
     def use(self, snapshot: Snapshot) -> None:
         """Put a new configuration's budgets in force."""
+        ...
+
+    async def share(self, health: UpstreamHealth) -> None:
+        """Let gateways that use it too know of breakers here, and hear of theirs. What they know is known on return."""
         ...
 
     async def flush(self) -> None:

@@ -229,6 +229,36 @@ class BreakerChanged(NamedTuple):
     """`closed`, `open`, `half_open`, `forced_open`, `forced_closed`."""
     reason: str
     """See `routing.breaker.Transition`."""
+    note: str = ""
+    """An operator's own words, when they forced it."""
+    actor: str = ""
+    """Who forced it."""
+
+
+class CredentialsRefused(NamedTuple):
+    """A provider began to refuse our credentials or account, or accepts them again. Once for each change."""
+
+    at_s: float
+    provider: str
+    refused: bool
+
+
+class AttemptEnded(NamedTuple):
+    """An upstream call ended."""
+
+    deployment: str
+    kind: str
+    """`first`, `fallback`, `retry`, `hedge`."""
+    outcome: str
+    """`ok`, `cancelled` (by the client or by us), or a `routing.failures.FailureKind`."""
+
+
+class AttemptDenied(NamedTuple):
+    """A retry or a hedge was not made because there were too many lately."""
+
+    model: str
+    kind: str
+    """`retry`, `hedge`."""
 
 
 Event = (
@@ -244,4 +274,7 @@ Event = (
     | LimitNoticed
     | BudgetCrossed
     | BreakerChanged
+    | CredentialsRefused
+    | AttemptEnded
+    | AttemptDenied
 )

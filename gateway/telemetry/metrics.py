@@ -29,6 +29,7 @@ from gateway.telemetry.events import (
 )
 from gateway.telemetry.labels import OTHER, Label
 from gateway.telemetry.series import TOKEN_KINDS, AgentSeries, ChargeSeries, OfferSeries, RequestSeries
+from gateway.telemetry.upstream import UpstreamCounts
 
 if TYPE_CHECKING:
     from gateway.telemetry import exposition
@@ -55,8 +56,9 @@ class Metrics:
         self._gauges = gauges or Gauges()
         self._labels = {
             name: Label(name, max_label_values, self._forget)
-            for name in ("org", "team", "agent", "model", "provider", "code")
+            for name in ("org", "team", "agent", "model", "provider", "code", "deployment", "breaker")
         }
+        self._upstream = UpstreamCounts(self._labels)
         self._labels["code"].set_known(_error_codes())
         self._aliases = _NO_ALIASES
         self._requests: dict[tuple[str, ...], RequestSeries] = {}
@@ -87,6 +89,7 @@ class Metrics:
             KeysReloaded: self._keys_reloaded,
             LimitNoticed: self._limit_noticed,
             LoopFound: self._loop_found,
+            **self._upstream.handlers,
         }
 
     def set_known(
@@ -95,14 +98,19 @@ class Metrics:
         models: Iterable[str],
         providers: Iterable[str],
         aliases: Mapping[str, str] = _NO_ALIASES,
+        *,
+        deployments: Iterable[str] = (),
         max_label_values: int | None = None,
     ) -> None:
         """Declare the configured ids: at the start and after every reload. Orgs and teams are those of the agents.
 
         A model's alias counts as its model. Values that are not declared are counted as `_other`.
         """
-        agents = tuple(agents)
+        agents, providers = tuple(agents), tuple(providers)
         self._aliases = aliases
+        if max_label_values is not None:
+            for label in self._labels.values():
+                label.max_values = max_label_values
         for name, values in (
             ("org", (agent.org for agent in agents)),
             ("team", (agent.team for agent in agents)),
@@ -111,8 +119,7 @@ class Metrics:
             ("provider", providers),
         ):
             self._labels[name].set_known(values)
-            if max_label_values is not None:
-                self._labels[name].max_values = max_label_values
+        self._upstream.set_known(deployments, providers)
         self._request_routes.clear()
         self._charge_routes.clear()
 
@@ -249,6 +256,7 @@ class Metrics:
             (self._queue_s, ("agent",)),
             (self._loops, ("agent",)),
         )
+        self._upstream.forget(label, value)
         for store, names in stores:
             if label in names:
                 place = names.index(label)
@@ -275,6 +283,7 @@ class Metrics:
         yield "limits_total", list(self._limits.items())
         yield "queue_wait_seconds_total", [(labels, round(s * 1000)) for labels, s in self._queue_s.items()]
         yield "loops_total", list(self._loops.items())
+        yield from self._upstream.copy()
         yield "config_version", [((), self._config.version)]
         yield "config_stale", [((), not self._config.ok)]
         yield "config_reload_failures_total", [((), self._reload_failures)]

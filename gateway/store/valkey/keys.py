@@ -14,6 +14,8 @@
 {<installation>}:runs        sorted set: runs by the time they were opened (microseconds)
 {<installation>}:ends        sorted set: open and paused runs by the end of their time to live (microseconds)
 {<installation>}:adjusted:<key>|<entry>   string: this adjustment is posted
+{<installation>}:breakers    hash: what gateways know of breakers (breakers.lua)
+{<installation>}:probes:<breaker>   sorted set: attempts that try it, by the end of their lease (microseconds)
 """
 
 from __future__ import annotations

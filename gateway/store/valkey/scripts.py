@@ -57,6 +57,9 @@ RESTORE_RUN: Final = _script("restore_run", *_RESERVATIONS)
 SETTLE_CARVE: Final = _script("settle_carve", *_RESERVATIONS)
 DRAW: Final = _script("draw", *_RESERVATIONS)
 SWEEP: Final = _script("sweep", "clock")
+BREAKERS: Final = _script("breakers")
+PROBE: Final = _script("probe")
+END_PROBE: Final = _script("end_probe")
 
 ALL: Final = (
     ADMIT,
@@ -76,4 +79,7 @@ ALL: Final = (
     SETTLE_CARVE,
     DRAW,
     SWEEP,
+    BREAKERS,
+    PROBE,
+    END_PROBE,
 )

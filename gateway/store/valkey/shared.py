@@ -24,12 +24,14 @@ from gateway.ledger.operations import (
 from gateway.store.protocol import StoreUnavailable
 from gateway.store.valkey import scripts
 from gateway.store.valkey.allowance import Allowances
+from gateway.store.valkey.breakers import SharedBreakers
 from gateway.store.valkey.client import Client
 from gateway.store.valkey.keeper import BEAT_S, Keeper
 from gateway.store.valkey.link import BEATS
 from gateway.store.valkey.seeder import JournalSeeder
 from gateway.store.valkey.store import ValkeyStore
 from gateway.telemetry.events import ChargePosted
+from gateway.upstream.health import UpstreamHealth
 
 _log = logging.getLogger("farebox.store")
 
@@ -62,6 +64,8 @@ class SharedStore:
         )
         self.allowances = Allowances(self.valkey, storage.dir, lambda: self._budgets)
         self.on_room = self.valkey.on_room
+        self._installation = storage.installation
+        self._breakers: SharedBreakers | None = None
 
     @classmethod
     async def open(cls, snapshot: Snapshot, database: Database, owner: str) -> Self:
@@ -101,6 +105,11 @@ class SharedStore:
                     await self.valkey.set_limit(state.key, limit, version)
         except StoreUnavailable as error:
             _log.warning("new limits reach the store with the next admissions only: %s", error)
+
+    async def share(self, health: UpstreamHealth) -> None:
+        """Tell other gateways of breakers here, and hear of theirs, from now on."""
+        self._breakers = SharedBreakers(self.valkey.client, self._installation, health)
+        await self._breakers.start()
 
     async def admit(self, ticket: Ticket) -> Granted | Refused:
         """Reserve the first bid that fits; while Valkey is away, in allowances. Raises StoreUnavailable."""
@@ -189,6 +198,8 @@ class SharedStore:
         """Give allowances back, have Valkey and the journal told of everything, as far as they are there, and stop."""
         for task in self._loads:
             task.cancel()
+        if self._breakers is not None:
+            await self._breakers.close()
         await self.allowances.close()
         try:
             async with asyncio.timeout(self.valkey.client.timeout_s):

@@ -12,7 +12,17 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.config.snapshot import Agent
-from gateway.telemetry.events import ConfigLoaded, Event, KeyRefused, KeysReloaded, LimitNoticed, LoopFound
+from gateway.telemetry.events import (
+    AttemptDenied,
+    AttemptEnded,
+    BreakerChanged,
+    ConfigLoaded,
+    Event,
+    KeyRefused,
+    KeysReloaded,
+    LimitNoticed,
+    LoopFound,
+)
 from gateway.telemetry.exposition import FAMILIES, PREFIX
 from gateway.telemetry.metrics import Gauges, Metrics
 from routing.money import NanoUsd, Usage
@@ -214,6 +224,9 @@ async def test_the_document_lists_exactly_what_is_exposed() -> None:
         KeyRefused(1.0, "", "invalid_api_key"),
         LimitNoticed(1.0, "coder", "waited", "month", "agent:coder", "", 0.5),
         LoopFound(1.0, "coder", None, "repeated_call", 3, "warn"),
+        AttemptEnded("openai/gpt", "first", "ok"),
+        AttemptDenied("gpt", "retry"),
+        BreakerChanged(1.0, "openai/gpt", "closed", "open", "failure_ratio"),
     ]
     samples = await scrape(metrics(gauges=gauges), *events)
     exposed = {
