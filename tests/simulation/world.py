@@ -32,6 +32,7 @@ from gateway.store.memory import MemoryStore
 from gateway.telemetry.events import BreakerChanged, ChargePosted, Event, RequestFinished
 from gateway.telemetry.recorder import Recorder
 from gateway.upstream.health import UpstreamHealth
+from gateway.upstream.load import Loads
 from tests.simulation.client import SimClient
 from tests.simulation.provider import Providers, SimCall
 from tests.simulation.resilience import Began, Entry, Saw, Turned
@@ -145,6 +146,7 @@ class World:
         self._providers = Providers(
             scenario.manners, deployments, scenario.seed, lambda call: self._log.append(Began(call))
         )
+        self._loads = Loads(draw=Random(f"balance {scenario.seed}").random)
         self._pipeline = self._assemble()
         self._numbers = count()
         self._clients: list[SimClient] = []
@@ -162,7 +164,7 @@ class World:
             CatalogModels(),
             _Open(),
             watch=Watch(store, admission.runs, recorder),
-            upstreams=Upstreams(admission, intents, health, self._providers, recorder),
+            upstreams=Upstreams(admission, intents, health, self._providers, recorder, self._loads),
         )
 
     def _turned(self, event: Event) -> None:
