@@ -52,8 +52,19 @@ class Facts(NamedTuple):
     """1 (Monday) to 7."""
 
 
+class Answer(NamedTuple):
+    """What a verification's condition may read: as `answer.text` and so on."""
+
+    text: str
+    """Of the first choice; empty where there is none."""
+    finish_reason: str
+    """As the client would see it: `stop`, `length`, `tool_calls`, `content_filter`; empty where none was sent."""
+    tool_calls: int
+    output_tokens: int
+
+
 class Condition(Protocol):
-    """A condition that was checked at load."""
+    """A condition on a request that was checked at load."""
 
     @property
     def reads(self) -> frozenset[str]:
@@ -62,6 +73,14 @@ class Condition(Protocol):
 
     def matches(self, facts: Facts) -> bool | None:
         """Whether the rule applies; None when it failed at run time: no match, counted and explained."""
+        ...
+
+
+class AnswerCondition(Protocol):
+    """A condition on an answer that was checked at load."""
+
+    def matches(self, answer: Answer) -> bool | None:
+        """Whether the answer will do; None when the condition failed at run time: it will not do."""
         ...
 
 
@@ -86,8 +105,8 @@ class Verify(NamedTuple):
     """What an answer has to pass, else the next stronger candidate is asked."""
 
     checks: tuple[Check, ...]
-    condition: Condition | None = None
-    """On the answer: reads `answer.text`, `answer.finish_reason`, `answer.tool_calls`, `answer.output_tokens`."""
+    condition: AnswerCondition | None = None
+    """What an answer has to fulfil besides."""
     buffer_streams: bool = False
     """Streams are verified only where they are held back on purpose."""
 
