@@ -174,7 +174,11 @@ class Pipeline:
                 f"The model `{name}` does not exist here.{hint} GET /v1/models lists the models there are.",
                 param="model",
             )
-        chosen = route(model)
+        if model.strategy == "ordered":
+            chosen = route(model)
+        else:
+            loads = self._upstreams.loads
+            chosen = route(model, loads.view(model.deployments, stream=request.stream), loads.draw())
         if not chosen.candidates:
             raise ModelNotPriced(
                 f"The model `{name}` has no price, and what has no price is not called. The gateway's operator can "

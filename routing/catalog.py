@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
+from routing.balance import StrategyName
 from routing.hedge import HedgeSettings
 from routing.money import Price
 
@@ -53,6 +54,8 @@ class Deployment:
     """The chat field that bounds an answer here, for requests that name none: or `max_completion_tokens`."""
     image_tokens: int | None = None
     """The most one image counts for; None: as its model's family documents, else the context window."""
+    watched: bool = False
+    """Whether a model's strategy has to know how busy and quick it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,10 @@ class Model:
     owner: str = "farebox"
     hedge: HedgeSettings | None = None
     """When a second deployment is called beside the first; None: never."""
+    strategy: StrategyName = "ordered"
+    """Which of the deployments is called first."""
+    weights: tuple[int, ...] = ()
+    """Of the deployments, one each; empty: all weigh the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from routing.balance import STRATEGIES
 from routing.catalog import Deployment, Model
+from routing.group import candidates
+from routing.load import Load
 
 
 class Route(NamedTuple):
@@ -17,11 +21,10 @@ class Route(NamedTuple):
     reason: str
 
 
-def route(model: Model) -> Route:
-    """The deployments of the model that was asked for, in the configuration's order (`strategy: ordered`)."""
-    candidates = model.deployments
-    for deployment in candidates:
-        if deployment.price is None:
-            candidates = tuple(each for each in candidates if each.price is not None)
-            break
-    return Route(model, candidates, "ordered", "first-deployment")
+def route(model: Model, loads: Sequence[Load] = (), draw: float = 0.0) -> Route:
+    """The deployments of the model that was asked for, in the order of its strategy.
+
+    `loads`: how each of the model's deployments is; empty: nothing is known. `draw`: a number of [0, 1) by chance.
+    """
+    strategy = model.strategy
+    return Route(model, candidates(model, loads, draw), strategy, STRATEGIES[strategy].reason)

@@ -107,6 +107,7 @@ class Admission:
             or attribution.run is not None
             or attribution.parent_run is not None
             or principal.run is not None
+            or (context.route is not None and self.rulebook(context.snapshot).has_capacity(context.route.candidates))
         )
 
     async def admit(self, context: RequestContext, reply: Reply, turn: Turn) -> Permit | None:
@@ -223,7 +224,7 @@ class Admission:
             if deployment.price is None:
                 continue
             metered = is_meterable(request, agent, deployment)
-            labels = Labels(*whose, deployment.provider, *says)
+            labels = Labels(*whose, deployment.provider, *says, deployment.id)
             coverage = rules.coverage(agent, labels, runs, metered=metered, now_s=now_s)
             until_s = min(until_s, coverage.until_s)
             try:

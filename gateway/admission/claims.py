@@ -1,12 +1,12 @@
 """Which counters and rates an attempt counts in: a snapshot's budgets, limits and runs, as claims for the store. Pure.
 
-What depends on the agent, model and provider alone is worked out once and kept until one of its windows ends; only
+What depends on the agent, model and deployment alone is worked out once and kept until one of its windows ends; only
 users, tags and runs are looked at per request.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from gateway.config.snapshot import Agent, Snapshot
@@ -15,13 +15,14 @@ from gateway.ledger.claiming import carve_id, claim_of
 from gateway.ledger.operations import Claim, Rate, Run, Unit
 from gateway.ledger.scopes import EACH, SHARED, Labels
 from gateway.ledger.windows import FOREVER_S, ROLLING_BUCKETS
+from routing.catalog import Deployment
 
 _BY_REQUEST: Final = frozenset({"run", "user", "tag"})
 """Scopes that the request itself, not its key and route, decides."""
 _OF_PARENTS: Final = frozenset({"global", "org", "team", "agent"})
 """Scopes that a carve has been reserved in already, besides those of the parents' runs."""
 _KEPT: Final = 4096
-"""Combinations of agent, model and provider that are kept worked out."""
+"""Combinations of agent, model and deployment that are kept worked out."""
 
 
 class LabelMissing(Exception):
@@ -45,7 +46,7 @@ class Coverage(NamedTuple):
 
 
 class _Fixed(NamedTuple):
-    """What agent, model and provider decide, and which rules are left to the request."""
+    """What agent, model and deployment decide, and which rules are left to the request."""
 
     claims: tuple[Claim, ...]
     rates: tuple[Rate, ...]
@@ -61,20 +62,27 @@ class Rulebook:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._budgets = snapshot.budgets
-        self._limits = snapshot.rate_limits
+        self._limits = (*snapshot.rate_limits, *snapshot.capacities)
         self._version = snapshot.limits_version
         scopes = [*(budget.scope for budget in snapshot.budgets), *(limit.scope for limit in snapshot.rate_limits)]
         self._by_run = any(scope.kind == "run" for scope in scopes)
         self.has_shadow_rates = any(not limit.enforce for limit in snapshot.rate_limits)
         """Whether a request may pass that a rate in shadow mode would have refused."""
-        self._fixed: dict[tuple[str, str, str, bool, bool], _Fixed] = {}
+        self._fixed: dict[tuple[str, str, str, str, bool, bool], _Fixed] = {}
         self._followed: dict[str, bool] = {}
         self.is_empty = not self._budgets and not self._limits
-        """Whether there is no budget and no rate limit: then only runs are counted."""
+        """Whether there is no budget, no rate limit and no capacity: then only runs are counted."""
+        is_free = not snapshot.budgets and not snapshot.rate_limits
         self.ungoverned = frozenset(
-            agent.id for agent in snapshot.agents.values() if self.is_empty and not _depends_on_runs(agent)
+            agent.id for agent in snapshot.agents.values() if is_free and not _depends_on_runs(agent)
         )
-        """Agents whose requests nothing governs unless they name a run."""
+        """Agents whose requests nothing governs unless they name a run, or come to a deployment with a capacity."""
+        self._with_capacity = frozenset(limit.scope.value for limit in snapshot.capacities)
+
+    def has_capacity(self, deployments: Iterable[Deployment]) -> bool:
+        """Whether it is known of any of them what it can take."""
+        known = self._with_capacity
+        return bool(known) and any(each.id in known for each in deployments)
 
     def follows_runs(self, agent: Agent) -> bool:
         """Whether the agent's runs have to be opened in the store, and are no mere labels."""
@@ -137,7 +145,7 @@ class Rulebook:
         return (*claims, carved_claim(runs[carved], False)), carve_id(runs[carved].id)
 
     def _fixed_for(self, agent: Agent, labels: Labels, metered: bool, carved: bool, now_s: float) -> _Fixed:
-        key = (agent.id, labels.model, labels.provider, metered, carved)
+        key = (agent.id, labels.model, labels.provider, labels.deployment, metered, carved)
         fixed = self._fixed.get(key)
         if fixed is None or not fixed.from_s <= now_s < fixed.until_s:
             if len(self._fixed) >= _KEPT:

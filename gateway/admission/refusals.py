@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from gateway.errors import BudgetExceeded, BudgetReserved, FareboxError, RateExceeded, RunLimitExceeded
-from gateway.ledger.operations import Bid, Cause, Claim, Denial, RateState, Unit
+from gateway.ledger.budgets import CAPACITY
+from gateway.ledger.operations import Bid, Cause, Claim, Denial, Rate, RateState, Unit
 from gateway.ledger.windows import FOREVER_S
 from gateway.limits import gcra
 from routing.money import NanoUsd, format_usd
@@ -26,6 +27,8 @@ _RATE_HEADERS: Final = tuple(
     for unit, name in ((Unit.REQUESTS, b"requests"), (Unit.TOKENS, b"tokens"))
 )
 
+_CAPACITY: Final = (f"c|{CAPACITY}|", f"g|{CAPACITY}|")
+"""How keys begin that count what a deployment takes."""
 _ADVICE: Final = "Ask the operator for more, or use less: a cheaper model, a smaller max_tokens."
 
 
@@ -140,6 +143,8 @@ def _run_error(denial: Denial) -> RunLimitExceeded:
 
 
 def _rate_error(denial: Denial, bid: Bid) -> RateExceeded:
+    if denial.key.startswith(_CAPACITY):
+        return _full(denial, bid)
     scope = _scope_words(denial.scope)
     if denial.cause == "slots":
         error = RateExceeded(
@@ -150,9 +155,7 @@ def _rate_error(denial: Denial, bid: Bid) -> RateExceeded:
         )
         error.headers = ((b"retry-after-ms", b"1000"),)
         return error
-    rate = next(rate for rate in bid.rates if rate.key == denial.key)
-    unit = "tokens" if rate.unit is Unit.TOKENS else "requests"
-    wait_s = max(denial.retry_after_s, 0.001)
+    rate, unit, wait_s = _rate_of(denial, bid)
     error = RateExceeded(
         f"The rate limit of {scope} is reached: {rate.limit} {unit} in {rate.period_s:g} s. "
         f"The next such request passes in {math.ceil(wait_s)} s.",
@@ -160,19 +163,52 @@ def _rate_error(denial: Denial, bid: Bid) -> RateExceeded:
         scope=denial.scope,
         limit=rate.limit,
     )
+    _tell_wait(error, wait_s)
+    error.headers += rate_headers((RateState(rate, 0, wait_s),))
+    return error
+
+
+def _full(denial: Denial, bid: Bid) -> RateExceeded:
+    """No deployment has room, and this is the one that will have some first. Their limits are not the client's."""
+    wait_s, limit = 1.0, f"{denial.limit} requests at a time"
+    if denial.cause == "rate":
+        rate, unit, wait_s = _rate_of(denial, bid)
+        limit = f"{rate.limit} {unit} in {rate.period_s:g} s"
+    error = RateExceeded(
+        f"No deployment of `{bid.origin.model}` has room for this request now: {_scope_words(denial.scope)} takes "
+        f"{limit}. Try again in {math.ceil(wait_s)} s.",
+        reason="capacity",
+        scope=denial.scope,
+        limit=denial.limit,
+    )
+    _tell_wait(error, wait_s)
+    return error
+
+
+def _rate_of(denial: Denial, bid: Bid) -> tuple[Rate, str, float]:
+    """The rate that refused, what it counts, and when it lets the request pass."""
+    rate = next(rate for rate in bid.rates if rate.key == denial.key)
+    return rate, "tokens" if rate.unit is Unit.TOKENS else "requests", max(denial.retry_after_s, 0.001)
+
+
+def _tell_wait(error: RateExceeded, wait_s: float) -> None:
     error.retry_after_s = min(MAX_RETRY_AFTER_S, math.ceil(wait_s))
     if wait_s > MAX_RETRY_AFTER_S:
         error.should_retry = False
     wait_ms = min(MAX_RETRY_AFTER_S * 1000, math.ceil(wait_s * 1000))
-    error.headers = ((b"retry-after-ms", b"%d" % wait_ms), *rate_headers((RateState(rate, 0, wait_s),)))
-    return error
+    error.headers = ((b"retry-after-ms", b"%d" % wait_ms),)
 
 
 def rate_headers(states: Sequence[RateState]) -> tuple[tuple[bytes, bytes], ...]:
-    """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, of the tightest enforced rate of each kind."""
+    """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, of the tightest enforced rate of each kind.
+
+    What a deployment can take is not among them: when it is full, there may be others.
+    """
     tightest: dict[Unit, RateState] = {}
     for state in states:
         rate = state.rate
+        if rate.key.startswith(_CAPACITY):
+            continue
         if rate.enforced and (rate.unit not in tightest or state.remaining < tightest[rate.unit].remaining):
             tightest[rate.unit] = state
     headers: list[tuple[bytes, bytes]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.config.limits import build_capacity
 from gateway.config.metering import check_metering, declared
 from gateway.config.models import RawConfig
 from gateway.config.models.models import Deployment as WrittenDeployment
@@ -12,6 +13,8 @@ from gateway.config.resilience import hedge_settings
 from gateway.config.snapshot import Timeouts
 from gateway.config.validate import Tree
 from gateway.config.wildcards import Pattern, Wildcards
+from gateway.ledger.budgets import RateLimit
+from routing.balance import LOOKING
 from routing.catalog import Catalog, Deployment, Model, WildcardModel
 
 
@@ -26,6 +29,14 @@ class CatalogBuilder:
         self.patterns: list[Pattern] = []
         self.timeouts: dict[str, Timeouts] = {}
         """Of deployments that have their own, by id."""
+        self.capacities: list[RateLimit] = []
+        """Of deployments that have one."""
+        self._watched = {
+            _id_of(name, spec)
+            for name, written in raw.models.items()
+            if written.strategy in LOOKING
+            for spec in written.written_deployments()
+        }
 
     def build(self) -> tuple[Catalog, Wildcards | None]:
         """The catalog, and what resolves its wildcards."""
@@ -38,12 +49,24 @@ class CatalogBuilder:
             deployments = tuple(self._all_deployments(name, written))
             if deployments:
                 models[name] = Model(
-                    name, deployments, owner=deployments[0].provider, hedge=hedge_settings(written.hedge)
+                    name,
+                    deployments,
+                    owner=deployments[0].provider,
+                    hedge=hedge_settings(written.hedge),
+                    strategy=written.strategy,
+                    weights=self._weights(name, written, len(deployments)),
                 )
                 aliases |= dict.fromkeys(written.aliases, name)
         resolver = Wildcards(self.patterns, self._prices) if self.patterns else None
         wildcards = tuple(pattern.wildcard for pattern in resolver.patterns) if resolver else ()
         return Catalog(models, aliases, wildcards), resolver
+
+    def _weights(self, name: str, written: WrittenModel, count: int) -> tuple[int, ...]:
+        """The deployments' weights; none where all weigh the same."""
+        weights = tuple(spec.weight for spec in written.written_deployments())
+        if not any(weights):
+            self._tree.complain(("models", name, "deployments"), "all of them have `weight: 0`: none would be called")
+        return () if len(set(weights)) == 1 or len(weights) != count else weights
 
     def _all_deployments(self, name: str, written: WrittenModel) -> list[Deployment]:
         found: list[Deployment] = []
@@ -87,7 +110,10 @@ class CatalogBuilder:
             unpriced=priced.unpriced,
             context_tokens=priced.context_tokens,
             **declared(spec, provider),
+            watched=deployment_id in self._watched,
         )
+        if spec.capacity is not None:
+            self.capacities.append(build_capacity(deployment_id, spec.capacity))
         if spec.timeouts is not None:
             self.timeouts[deployment_id] = Timeouts(**spec.timeouts.model_dump())
         self._deployments[deployment_id] = (path, spec, deployment)
@@ -130,6 +156,8 @@ class CatalogBuilder:
             return
         spec = specs[0]
         at = path if written.deployments is None else (*path, "deployments", 0)
+        if spec.capacity is not None:
+            self._tree.complain((*at, "capacity"), "a wildcard has none: give the model an entry of its own")
         upstream = spec.model or "*"
         if upstream.count("*") != 1:
             self._tree.complain((*at, "model"), "the model of a wildcard has one `*` too")
@@ -146,5 +174,10 @@ class CatalogBuilder:
         self.patterns.append(Pattern(WildcardModel(name, spec.provider, upstream), spec, provider))
 
 
+def _id_of(name: str, spec: WrittenDeployment) -> str:
+    """The id of a deployment of the model called `name`."""
+    return f"{spec.provider}/{spec.model or name}"
+
+
 def _settings(spec: WrittenDeployment) -> dict[str, object]:
-    return spec.model_dump(exclude={"provider", "model"})
+    return spec.model_dump(exclude={"provider", "model", "weight"})

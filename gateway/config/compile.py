@@ -113,6 +113,7 @@ class Compiler:
             limits_version=limits_version(files),
             resilience=build_resilience(raw),
             timeouts={} if builder is None else builder.timeouts,
+            capacities=() if builder is None else tuple(builder.capacities),
             budget_status=raw.budget_status,
             warnings=tuple(map(str, sorted(tree.document.warnings))),
             folders=tuple(dict.fromkeys([*self._sources.folders, self._folder / raw.policies])),

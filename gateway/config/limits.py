@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from gateway.config.durations import parse_duration, parse_rate
+from gateway.config.models.balancing import Capacity
 from gateway.config.models.budgets import Budget as WrittenBudget
 from gateway.config.models.budgets import Limit as WrittenLimit
 from gateway.config.models.budgets import Quota as WrittenQuota
@@ -13,7 +14,8 @@ from gateway.config.models.budgets import Rolling
 from gateway.config.problems import YamlPath
 from gateway.config.scopes import parse_scope
 from gateway.config.validate import Tree
-from gateway.ledger.budgets import Budget, Quota, RateLimit
+from gateway.ledger.budgets import CAPACITY, Budget, Quota, RateLimit
+from gateway.ledger.scopes import Scope
 from gateway.ledger.windows import Window
 from routing.money import ZERO, parse_usd
 
@@ -35,6 +37,17 @@ def build_rate_limits(written: Mapping[str, WrittenLimit]) -> tuple[RateLimit, .
             enforce=limit.mode == "enforce",
         )
         for name, limit in written.items()
+    )
+
+
+def build_capacity(deployment_id: str, written: Capacity) -> RateLimit:
+    """What a deployment can take, as a rate limit of its own."""
+    return RateLimit(
+        id=CAPACITY,
+        scope=Scope("deployment", deployment_id),
+        requests=_quota(written.requests),
+        tokens=_quota(written.tokens),
+        concurrency=written.concurrency,
     )
 
 

@@ -58,6 +58,8 @@ class _Check:
         """What a budget or limit covers, where that is named in this configuration."""
         written = self._tree.get(path)
         kind, _, value = written.partition(":") if isinstance(written, str) else ("", "", "")
+        if kind == "deployment" and value and EACH not in value:
+            self._check_deployment(path, written, value)
         if kind == "run" and "/" in value:
             kind, value = "agent", value.partition("/")[0]
         if not value or EACH in value or kind not in {"org", "team", "agent", "model", "provider"}:
@@ -70,6 +72,21 @@ class _Check:
             self._tree.complain(path, f"{shown_value!r} is an alias; a scope has the model's own name")
         else:
             self._tree.complain(path, f"no {kind} is called {shown_value!r}{did_you_mean(value, known)}")
+
+    def _check_deployment(self, path: YamlPath, written: str, value: str) -> None:
+        known = {f"{provider}/{model}" for provider, model in self._deployments()}
+        if value not in known and not matches_any(value, dict.fromkeys(known)):
+            shown_value = shown(written) if isinstance(written, Resolved) else value
+            self._tree.complain(path, f"no deployment is called {shown_value!r}{did_you_mean(value, known)}")
+
+    def _deployments(self) -> Iterator[tuple[Any, Any]]:
+        """The provider of each deployment, and its own name for the model."""
+        for name, model in self._section("models").items():
+            if isinstance(model, dict):
+                listed = model.get("deployments")
+                for spec in listed if isinstance(listed, list) else [model]:
+                    if isinstance(spec, dict):
+                        yield spec.get("provider"), spec.get("model") or name
 
     def _section(self, name: str) -> dict[str, Any]:
         section = self._tree.get((name,))

@@ -14,6 +14,7 @@ EXAMPLES: Final = "`global`, `team:research`, `user:*` or `tag:feature=search`"
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _MODEL = re.compile(r"[A-Za-z0-9@][A-Za-z0-9._:/@+-]{0,199}")
 _RUN = re.compile(r"[A-Za-z0-9._:-]{1,128}/[A-Za-z0-9._:-]{1,128}")
+_DEPLOYMENT = re.compile(r"[A-Za-z0-9._-]{1,64}/[^\s*|]{1,256}")
 _MAX_TAG_VALUE = 256
 
 
@@ -53,5 +54,10 @@ def _check_value(kind: str, value: str) -> None:
     if kind == "run":
         if not _RUN.fullmatch(value):
             raise ValueError("a run's scope is `run:*` for each run, or `run:<agent>/<run>` for one")
+    elif kind == "deployment":
+        if not _DEPLOYMENT.fullmatch(value) or not value.isprintable():
+            raise ValueError(
+                "a deployment's scope is `deployment:<provider>/<model>`, the model as the provider calls it"
+            )
     elif not (_MODEL if kind == "model" else _ID).fullmatch(value):
         raise ValueError(f"not a name that {'an' if kind[0] in 'ao' else 'a'} {kind} can have")

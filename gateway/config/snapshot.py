@@ -266,6 +266,8 @@ class Snapshot:
     resilience: Resilience = Resilience()
     timeouts: Mapping[str, Timeouts] = field(default_factory=dict)
     """Of deployments that have their own, by id; the others have their endpoint's."""
+    capacities: tuple[RateLimit, ...] = ()
+    """What deployments can take, of those of which it is known: each covers one deployment."""
     budget_status: int = 402
     """The status of a request that a budget refuses for good: 402, 422 or 429."""
     warnings: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from gateway.config.metering import is_metered
 from gateway.config.models import RawConfig
+from gateway.config.models.models import Deployment
 from gateway.config.problems import YamlPath
 from gateway.config.snapshot import Agent
 from gateway.config.validate import Tree
@@ -27,6 +28,7 @@ def find_warnings(
             _warn_of_clients(tree, (*path, "scope"), budget.scope, agents, refused=refused)
         if budget.reserve == "calibrated" and not _any_metered(raw, budget.scope, None):
             tree.warn((*path, "reserve"), f"{_NO_EFFECT} in its scope {_DECLARE}")
+    _warn_of_groups(raw, tree)
     for limit in limits:
         _warn_of_clients(tree, ("limits", limit.id, "scope"), limit.scope, agents, refused=False)
     for name, agent in agents.items():
@@ -65,9 +67,30 @@ def _any_metered(raw: RawConfig, scope: Scope, allowed: frozenset[str] | None) -
         if scope.kind == "model" and scope.value != EACH and not _overlap(name, scope.value):
             continue
         for spec in model.written_deployments():
-            if is_metered(spec) and (scope.kind != "provider" or scope.value in {EACH, spec.provider}):
+            if is_metered(spec) and _covers(scope, name, spec):
                 return True
     return False
+
+
+def _covers(scope: Scope, model: str, spec: Deployment) -> bool:
+    """Whether a scope of providers or deployments has this one in it; any other kind has."""
+    if scope.kind == "deployment":
+        return scope.value == EACH or _overlap(f"{spec.provider}/{spec.model or model}", scope.value)
+    return scope.kind != "provider" or scope.value in {EACH, spec.provider}
+
+
+def _warn_of_groups(raw: RawConfig, tree: Tree) -> None:
+    """Strategies and weights that change nothing."""
+    for name, model in raw.models.items():
+        path: YamlPath = ("models", name)
+        specs = model.written_deployments()
+        if model.strategy != "ordered" and len(specs) == 1:
+            tree.warn((*path, "strategy"), "has no effect with a single deployment")
+        elif model.strategy in {"ordered", "fastest"}:
+            for index, spec in enumerate(specs):
+                if spec.weight > 1 or (spec.weight == 0 and model.strategy == "ordered"):
+                    at: YamlPath = (*path, "deployments", index, "weight")
+                    tree.warn(at, f"has no effect under `strategy: {model.strategy}`; `weighted` goes by it")
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -23,6 +23,7 @@ from gateway.exchange.sinks import AnswerSink, ClientSink
 from gateway.reply import Reply
 from gateway.upstream.attempt import NOTHING, client_error, outcome_of
 from gateway.upstream.dialects.translated import TranslatedResponse
+from gateway.upstream.load import Flight
 from gateway.upstream.refusals import credentials_refused, failed_answer, may_be_billed, names_our_account, refusal
 from gateway.upstream.secrets import mask
 from gateway.upstream.transport import ConnectionBroken, Response, TransportError
@@ -58,6 +59,7 @@ class Relay:
         "_superseded",
         "attempt",
         "claim",
+        "flight",
         "hedge_at_s",
         "interrupted",
         "on_begun",
@@ -77,6 +79,8 @@ class Relay:
         """When its first byte is late, in `time.monotonic()`; None: it is never hedged."""
         self.on_begun: Callable[[], None] | None = None
         """Hears that there is something to show."""
+        self.flight: Flight | None = None
+        """How it counts in its deployment's load; None where nobody asks for that."""
         self.interrupted = False
         """It was ended by the client or by us, which says nothing about the provider."""
         self.attempt = settlement.attempt

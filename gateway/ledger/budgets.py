@@ -48,6 +48,10 @@ class Quota:
     """Units that may come at once; `limit` unless configured."""
 
 
+CAPACITY = "@capacity"
+"""The id of a deployment's own rate limit: what it can take. No limit that people write can have it."""
+
+
 @dataclass(frozen=True, slots=True)
 class RateLimit:
     """Limits on requests, tokens and requests at a time, in a scope."""

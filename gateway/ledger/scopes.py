@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-ScopeKind = Literal["global", "org", "team", "agent", "run", "user", "tag", "model", "provider"]
+ScopeKind = Literal["global", "org", "team", "agent", "run", "user", "tag", "model", "provider", "deployment"]
 
 EACH = "*"
 """The value of a scope that keeps one counter per value."""
@@ -25,6 +25,8 @@ class Labels(NamedTuple):
     """The run and its ancestors, the nearest first, each as `agent/run`."""
     user: str | None = None
     tags: tuple[tuple[str, str], ...] = ()
+    deployment: str = ""
+    """Its id, `provider/upstream-model`."""
 
 
 class Scope(NamedTuple):

@@ -25,7 +25,8 @@ _ENTRIES = 1_000
 def labels_of(entry: Origin | ChargePosted) -> Labels:
     """What scopes look at, of an attempt or of its charge."""
     runs = tuple(reversed(entry.run_path.split(">"))) if entry.run_path else ()
-    return Labels(entry.org, entry.team, entry.agent, entry.model, entry.provider, runs, entry.user, entry.tags)
+    model, provider, deployment = entry.model, entry.provider, entry.deployment
+    return Labels(entry.org, entry.team, entry.agent, model, provider, runs, entry.user, entry.tags, deployment)
 
 
 def values_of(budget: Budget, labels: Labels, carved: str | None = None) -> tuple[str, ...]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from gateway.config.models.base import Count, Flag, ModelName, ProviderId, Text, Written
+from gateway.config.models.balancing import Capacity
+from gateway.config.models.base import Count, Flag, ModelName, ProviderId, Text, Whole, Written
 from gateway.config.models.governance import Metering
 from gateway.config.models.prices import Price
 from gateway.config.models.providers import ProviderTimeouts
 from gateway.config.models.resilience import Hedge
+from routing.balance import StrategyName
 
 MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
 
@@ -45,6 +47,12 @@ class Deployment(Written):
         None, description="The most that one image counts for. Default: as its model's family documents."
     )
     timeouts: ProviderTimeouts | None = Field(None, description="Instead of its provider's.")
+    capacity: Capacity | None = Field(
+        None, description="What it can take; while it is full, the next deployment is called. Default: anything."
+    )
+    weight: Annotated[Whole, Field(ge=0, le=1_000_000)] = Field(
+        1, description="Its share of the model's calls, under `weighted` and `least_busy`. 0: for fallbacks only."
+    )
 
 
 class Model(Written):
@@ -75,6 +83,12 @@ class Model(Written):
     )
     image_tokens: Count | None = Field(None, description="For a single deployment: the most that one image counts for.")
     timeouts: ProviderTimeouts | None = Field(None, description="For a single deployment: instead of its provider's.")
+    capacity: Capacity | None = Field(None, description="For a single deployment: what it can take.")
+    strategy: StrategyName = Field(
+        "ordered",
+        description="Which deployment is called first: `ordered` as written, `weighted` by chance, `least_busy` the "
+        "one with the fewest calls in flight for its weight, `fastest` the one that answers soonest, of two drawn.",
+    )
     hedge: Hedge | None = Field(
         None,
         description="Call the next deployment too when the first byte is late; the first to answer wins.",
@@ -97,4 +111,4 @@ class Model(Written):
         return [Deployment.model_construct(**{name: getattr(self, name) for name in SHORT_FIELDS})]
 
 
-SHORT_FIELDS = tuple(Deployment.model_fields)
+SHORT_FIELDS = tuple(name for name in Deployment.model_fields if name != "weight")
