@@ -54,6 +54,8 @@ class Deployment:
     """The chat field that bounds an answer here, for requests that name none: or `max_completion_tokens`."""
     image_tokens: int | None = None
     """The most one image counts for; None: as its model's family documents, else the context window."""
+    model: str = ""
+    """The name of the model that it serves here: a route may mix models. Its `Model` sets it."""
     watched: bool = False
     """Whether a model's strategy has to know how busy and quick it is."""
 
@@ -68,6 +70,12 @@ class Model:
     owner: str = "farebox"
     hedge: HedgeSettings | None = None
     """When a second deployment is called beside the first; None: never."""
+
+    def __post_init__(self) -> None:
+        """Its deployments say that they are its own, even one that other models share."""
+        if any(each.model != self.name for each in self.deployments):
+            own = tuple([replace(each, model=self.name) for each in self.deployments])
+            object.__setattr__(self, "deployments", own)
     strategy: StrategyName = "ordered"
     """Which of the deployments is called first."""
     weights: tuple[int, ...] = ()

@@ -204,18 +204,16 @@ class Admission:
         return None
 
     def _offers(self, context: RequestContext, runs: tuple[Run, ...], turn: Turn) -> tuple[list[Offer], Ticket, float]:
-        snapshot, route, principal, request = context.snapshot, context.route, context.principal, context.request
-        assert route is not None  # noqa: S101 -- guards a programming error
-        assert principal is not None  # noqa: S101 -- as above
+        snapshot, principal, request = context.snapshot, context.principal, context.request
+        assert principal is not None  # noqa: S101 -- guards a programming error
         assert request is not None  # noqa: S101 -- as above
         agent = snapshot.agents[principal.agent]
         now_s = self._store.now_s()
-        expected = self._learned.expect(agent.id, route.model.name)
-        asked = Asked(request, agent, expected, now_s)
+        asked, model = None, ""
         rules = self.rulebook(snapshot)
         attribution = context.attribution
         path = tuple(run.id for run in runs)
-        whose = (agent.org, agent.team, agent.id, route.model.name)
+        whose = (agent.org, agent.team, agent.id)
         says = (path, attribution.user, attribution.tags)
         offers: list[Offer] = []
         until_s = float("inf")
@@ -224,7 +222,10 @@ class Admission:
             if deployment.price is None:
                 continue
             metered = is_meterable(request, agent, deployment)
-            labels = Labels(*whose, deployment.provider, *says, deployment.id)
+            if asked is None or deployment.model != model:  # a route may mix models
+                model = deployment.model
+                asked = Asked(request, agent, self._learned.expect(agent.id, model), now_s)
+            labels = Labels(*whose, model, deployment.provider, *says, deployment.id)
             coverage = rules.coverage(agent, labels, runs, metered=metered, now_s=now_s)
             until_s = min(until_s, coverage.until_s)
             try:
@@ -380,8 +381,6 @@ def _is_cancelled() -> bool:
 
 
 def _origin(context: RequestContext, agent: Agent, deployment: Deployment, path: Sequence[str], number: int) -> Origin:
-    route = context.route
-    assert route is not None  # noqa: S101 -- guards a programming error
     return Origin(
         context.request_id,
         number,
@@ -391,7 +390,7 @@ def _origin(context: RequestContext, agent: Agent, deployment: Deployment, path:
         ">".join(reversed(path)) if path else label_of(agent, context.attribution),
         context.attribution.user,
         context.attribution.tags,
-        route.model.name,
+        deployment.model,
         deployment.id,
         deployment.provider,
         deployment.upstream_model,

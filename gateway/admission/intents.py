@@ -83,9 +83,8 @@ def _amounts(context: RequestContext, deployment: Deployment) -> Amounts:
 
 
 def _origin(context: RequestContext, deployment: Deployment, number: int) -> Origin:
-    principal, attribution, route = context.principal, context.attribution, context.route
+    principal, attribution = context.principal, context.attribution
     assert principal is not None  # noqa: S101 -- guards a programming error
-    assert route is not None  # noqa: S101 -- as above
     return Origin(
         context.request_id,
         number,
@@ -95,7 +94,7 @@ def _origin(context: RequestContext, deployment: Deployment, number: int) -> Ori
         label_of(context.snapshot.agents[principal.agent], attribution) if attribution.run else "",
         attribution.user,
         attribution.tags,
-        route.model.name,
+        deployment.model,
         deployment.id,
         deployment.provider,
         deployment.upstream_model,

@@ -48,7 +48,7 @@ def _labels(model: str, deployment: str, rule: str, reason: str) -> tuple[tuple[
 
 def labels_of(deployment: Deployment, route: Route) -> tuple[tuple[bytes, bytes], ...]:
     """The response headers that say what served a request."""
-    return _labels(route.model.name, deployment.id, route.rule, route.reason)
+    return _labels(deployment.model, deployment.id, route.rule, route.reason)
 
 
 def is_readable(response: Response) -> bool:

@@ -175,10 +175,9 @@ class Settlement:
 
     def _charge(self, outcome: str, bill: Bill) -> ChargePosted:
         attempt, context = self.attempt, self._context
-        principal, route, deployment, permit = context.principal, context.route, attempt.deployment, self.permit
+        principal, deployment, permit = context.principal, attempt.deployment, self.permit
         attribution, now_s = context.attribution, time.time()
         assert principal is not None  # noqa: S101 -- guards a programming error
-        assert route is not None  # noqa: S101 -- as above
         first_byte_s, ended_s = attempt.first_byte_s, time.monotonic()
         if permit is None:
             run_path = f"{principal.agent}/{attribution.run}" if attribution.run else ""
@@ -194,7 +193,7 @@ class Settlement:
             principal.org,
             principal.team,
             principal.agent,
-            route.model.name,
+            deployment.model,
             deployment.id,
             deployment.provider,
             deployment.upstream_model,

@@ -31,6 +31,14 @@ def test_with_model_leaves_the_first_as_it_was() -> None:
     assert CATALOG.find("claude") is None
 
 
+def test_a_deployment_says_which_model_it_serves() -> None:
+    shared = Deployment("openai/gpt", "openai", "gpt", None)
+    small, large = Model("small", (shared,)), Model("large", (shared,))
+    assert [model.deployments[0].model for model in (small, large)] == ["small", "large"]
+    assert small.deployments[0].id == large.deployments[0].id
+    assert shared.model == ""
+
+
 @pytest.mark.parametrize(
     ("pattern", "upstream", "name", "found"),
     [

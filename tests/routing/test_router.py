@@ -10,7 +10,7 @@ PRICE = Price((PricePeriod({"default": ()}),))
 
 
 def test_the_configured_order() -> None:
-    first, second = (Deployment(f"{name}/m", name, "m", PRICE) for name in ("a", "b"))
+    first, second = (Deployment(f"{name}/m", name, "m", PRICE, model="m") for name in ("a", "b"))
     model = Model("m", (first, second))
     chosen = route(model)
     assert chosen.model is model
@@ -19,6 +19,6 @@ def test_the_configured_order() -> None:
 
 
 def test_what_has_no_price_is_no_candidate() -> None:
-    free, priced = Deployment("a/m", "a", "m", None), Deployment("b/m", "b", "m", PRICE)
+    free, priced = (Deployment(f"{name}/m", name, "m", price, model="m") for name, price in (("a", None), ("b", PRICE)))
     assert route(Model("m", (free, priced))).candidates == (priced,)
     assert route(Model("m", (free,))).candidates == ()

@@ -20,6 +20,7 @@ from gateway.ledger.scopes import Scope
 from gateway.reply import ClientGone
 from gateway.telemetry.events import LimitNoticed
 from gateway.wire.requests import ModelRequest
+from routing.catalog import Model
 from routing.money import NanoUsd, Usage
 from tests.gateway.admission.world import METERED, TOKEN_NANO, BookStore, Client, Stage, budget, deployment, turns
 
@@ -155,6 +156,27 @@ async def test_the_second_candidate_is_taken_when_the_first_ones_provider_has_sp
     permit = await admit(stage)
     assert permit.deployment.provider == "two"
     assert [state.key for state in stage.store.book.counters(None, 0) if state.reserved] == ["b|two|two|total"]
+
+
+async def test_candidates_of_several_models_each_count_as_their_own() -> None:
+    stage = Stage(
+        budget("big", 10, Scope("model", "big")),
+        budget("small", 50_000, Scope("model", "small")),
+        deployments=(deployment("one", **METERED),),
+        reserve="calibrated",
+    )
+    for model, output_tokens in (("big", 900), ("small", 20)):
+        for _ in range(50):
+            stage.learned.observe("tester", model, 0, Usage(10, output_tokens), truncated=False)
+    shared = stage.model.deployments
+    mixed = (*Model("big", shared).deployments, *Model("small", shared).deployments)
+    context = stage.context()
+    context.request = stage.request(1_000, stream=True)
+    permit = await stage.admission.admit(context, Client(), Turn(1, mixed, patient=True))
+    assert permit is not None
+    assert (permit.deployment.model, permit.offer.bid.origin.model) == ("small", "small")
+    assert permit.offer.bid.calibrated.money < 900 * TOKEN_NANO
+    assert [state.key for state in stage.store.book.counters(None, 0) if state.reserved] == ["b|small|small|total"]
 
 
 async def test_nobody_waits_for_one_candidate_while_another_is_free() -> None:

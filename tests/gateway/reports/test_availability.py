@@ -22,7 +22,7 @@ MODELS = {"a": Model("a", (ONE, TWO)), "b": Model("b", (THREE,))}
     ],
 )
 def test_every_model_with_its_candidates(well: tuple[Deployment, ...], word: str, a: int, b: int) -> None:
-    assert upstream_state(MODELS, lambda deployment: deployment in well) == {
+    assert upstream_state(MODELS, lambda deployment: any(deployment.id == each.id for each in well)) == {
         "upstream": word,
         "models": {"a": {"candidates": 2, "available": a}, "b": {"candidates": 1, "available": b}},
     }
