@@ -121,6 +121,8 @@ class Rule:
     use: tuple[str, ...]
     """Tiers' names and models, in order."""
     strategy: Strategy = "ordered"
+    weights: tuple[int, ...] = ()
+    """For `weighted`: of the entries of `use`, one each; empty: all weigh the same."""
     shadow: bool = False
     """Decided and recorded, not obeyed."""
     arms: tuple[Arm, ...] = ()
