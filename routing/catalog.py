@@ -70,16 +70,16 @@ class Model:
     owner: str = "farebox"
     hedge: HedgeSettings | None = None
     """When a second deployment is called beside the first; None: never."""
+    strategy: StrategyName = "ordered"
+    """Which of the deployments is called first."""
+    weights: tuple[int, ...] = ()
+    """Of the deployments, one each; empty: all weigh the same."""
 
     def __post_init__(self) -> None:
         """Its deployments say that they are its own, even one that other models share."""
         if any(each.model != self.name for each in self.deployments):
             own = tuple([replace(each, model=self.name) for each in self.deployments])
             object.__setattr__(self, "deployments", own)
-    strategy: StrategyName = "ordered"
-    """Which of the deployments is called first."""
-    weights: tuple[int, ...] = ()
-    """Of the deployments, one each; empty: all weigh the same."""
 
 
 @dataclass(frozen=True, slots=True)
