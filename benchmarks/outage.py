@@ -33,6 +33,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import uvloop
 from rich.console import Console
 from rich.progress import Progress
@@ -126,7 +127,10 @@ class Bench:
     def _fire(self, name: str, gateway: Gateway, models: Sequence[str], seconds: float) -> list[Shot]:
         task = self._progress.add_task(name, total=seconds)
         load = Load(self._options.requests_per_s, seconds, models)
-        return uvloop.run(fire(gateway.port, load, lambda at_s: self._progress.update(task, completed=at_s)))
+        shots = uvloop.run(fire(gateway.port, load, lambda at_s: self._progress.update(task, completed=at_s)))
+        lines = [msgspec.json.encode(shot) + b"\n" for shot in shots]
+        (self._folder / f"{name.replace(' ', '-')}.jsonl").write_bytes(b"".join(lines))
+        return shots
 
 
 def measure(folder: Path, options: Options, parts: Sequence[str], progress: Progress) -> Json:
@@ -153,7 +157,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=90.0, help="of the first part, a third of it the outage")
     parser.add_argument("--rate", type=float, default=100.0, help="requests a second")
     parser.add_argument("--parts", default=",".join(PARTS), help="which parts, comma-separated")
-    parser.add_argument("--keep", type=Path, help="a new folder for journals, configurations and logs")
+    parser.add_argument("--keep", type=Path, help="a new folder for journals, logs and what clients saw")
     arguments = parser.parse_args()
     arguments.parts = arguments.parts.split(",")
     if not set(arguments.parts) <= set(PARTS):

@@ -38,7 +38,8 @@ def outage_figures(shots: Sequence[Shot], outage: Outage, calls: Sequence[Call],
         "error_ratio": error_ratio(shots),
         "error_ratio_after_open": error_ratio(shot for shot in shots if shot.due_s >= open_s + _OPENED_AFTER_S),
         "upstream_calls_per_request": calls_per_request(calls, shots[0].due_s, float("inf")),
-        "added_p99_ms": added_p99_ms(shots, outage),
+        "added_p99_ms": added_ms(shots, outage, 0.99),
+        "added_p50_ms": added_ms(shots, outage, 0.5),
         "recovery_s": recovery_s(shots, outage),
         "probe_interval_s": probe_interval_s(turns, outage),
         "opened_after_s": None if opened_s is None else round(opened_s - outage.from_s, 3),
@@ -57,11 +58,11 @@ def error_ratio(shots: Iterable[Shot]) -> float:
     return round(sum(failed) / len(failed), 5) if failed else 0.0
 
 
-def added_p99_ms(shots: Sequence[Shot], outage: Outage) -> float | None:
-    """p99 of the latency outside the first second of the outage, less that of the calm time before it."""
+def added_ms(shots: Sequence[Shot], outage: Outage, share: float) -> float | None:
+    """A percentile of the latency outside the first second of the outage, less that of the calm time before it."""
     calm = [shot.latency_s for shot in shots if shot.due_s < outage.from_s]
     rest = [shot.latency_s for shot in shots if shot.due_s >= outage.from_s + _FIRST_S]
-    before, after = percentile(calm, 0.99), percentile(rest, 0.99)
+    before, after = percentile(calm, share), percentile(rest, share)
     return None if before is None or after is None else round((after - before) * 1000, 2)
 
 

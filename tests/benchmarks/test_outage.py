@@ -12,7 +12,7 @@ import pytest
 from benchmarks.outage_client import Shot
 from benchmarks.outage_report import (
     Outage,
-    added_p99_ms,
+    added_ms,
     calls_per_request,
     cut_figures,
     error_ratio,
@@ -56,7 +56,7 @@ def test_errors_are_clients_without_a_complete_answer() -> None:
 
 def test_the_first_second_of_an_outage_adds_no_latency() -> None:
     shots = every(90, 100) + every(100, 101, took_s=9.0) + every(101, 120, took_s=0.104)
-    assert added_p99_ms(shots, OUTAGE) == pytest.approx(4.0)
+    assert added_ms(shots, OUTAGE, 0.99) == pytest.approx(4.0)
 
 
 def test_recovery_is_when_the_primary_serves_again() -> None:
