@@ -86,7 +86,7 @@ class _Check:
                 listed = model.get("deployments")
                 for spec in listed if isinstance(listed, list) else [model]:
                     if isinstance(spec, dict):
-                        yield spec.get("provider"), spec.get("model") or name
+                        yield spec.get("provider"), spec.get("model") or ("*" if "*" in name else name)
 
     def _section(self, name: str) -> dict[str, Any]:
         section = self._tree.get((name,))

@@ -75,7 +75,8 @@ def _any_metered(raw: RawConfig, scope: Scope, allowed: frozenset[str] | None) -
 def _covers(scope: Scope, model: str, spec: Deployment) -> bool:
     """Whether a scope of providers or deployments has this one in it; any other kind has."""
     if scope.kind == "deployment":
-        return scope.value == EACH or _overlap(f"{spec.provider}/{spec.model or model}", scope.value)
+        name = spec.model or ("*" if "*" in model else model)
+        return scope.value == EACH or _overlap(f"{spec.provider}/{name}", scope.value)
     return scope.kind != "provider" or scope.value in {EACH, spec.provider}
 
 

@@ -24,7 +24,7 @@ from gateway.ledger.claiming import carve_id
 from gateway.ledger.operations import Claim, Run, Unit
 from gateway.ledger.scopes import SHARED, Labels, Scope
 from gateway.ledger.windows import Window
-from routing.catalog import Catalog
+from routing.catalog import Catalog, Deployment
 from routing.money import NANO_PER_USD, NanoUsd
 
 NOW_S = 1_796_000_000.0  # in November 2026
@@ -38,7 +38,9 @@ def budget(name: str, scope: Scope, **changes: Any) -> Budget:
     return Budget(name, scope, NanoUsd(5 * USD), **{"window": MONTH, **changes})
 
 
-def rulebook(*budgets: Budget, limits: tuple[RateLimit, ...] = (), agent: Agent = AGENT) -> Rulebook:
+def rulebook(
+    *budgets: Budget, limits: tuple[RateLimit, ...] = (), agent: Agent = AGENT, capacities: tuple[RateLimit, ...] = ()
+) -> Rulebook:
     return Rulebook(
         Snapshot(
             version=1,
@@ -56,6 +58,7 @@ def rulebook(*budgets: Budget, limits: tuple[RateLimit, ...] = (), agent: Agent 
             agents={agent.id: agent},
             budgets=budgets,
             rate_limits=limits,
+            capacities=capacities,
             limits_version=7,
         )
     )
@@ -234,3 +237,37 @@ def test_an_agent_is_ungoverned_without_budgets_rates_and_rules_on_runs() -> Non
     assert AGENT.id not in rulebook(limits=(requests,)).ungoverned
     for changes in ({"require_run": True}, {"velocity": VelocityRule(NanoUsd(1))}):
         assert AGENT.id not in rulebook(agent=replace(AGENT, **changes)).ungoverned, changes  # type: ignore[arg-type]
+
+
+# --- deployments ---
+
+AZURE = LABELS._replace(provider="azure", deployment="azure/gpt")
+OTHER = AZURE._replace(deployment="azure/other")
+
+
+def capacity(deployment: str, concurrency: int = 10) -> RateLimit:
+    return RateLimit("@capacity", Scope("deployment", deployment), Quota(600, 60.0, 600), None, concurrency)
+
+
+def test_a_scope_of_deployments_is_worked_out_for_each() -> None:
+    rules = rulebook(budget("one", Scope("deployment", "azure/gpt")), budget("each", Scope("deployment", "*")))
+    for _ in range(2):  # the second time from what was kept
+        assert [key.split("|")[1:3] for key in keys(rules, AZURE)] == [["one", "azure/gpt"], ["each", "azure/gpt"]]
+        assert [key.split("|")[1:3] for key in keys(rules, OTHER)] == [["each", "azure/other"]]
+
+
+def test_what_a_deployment_can_take_is_counted_with_all_else() -> None:
+    rules = rulebook(capacities=(capacity("azure/gpt"),))
+    covered = rules.coverage(AGENT, AZURE, (), metered=False, now_s=NOW_S)
+    assert covered.claims == (Claim("c|@capacity|azure/gpt", Unit.SLOTS, 10, 7, "deployment:azure/gpt"),)
+    assert [(rate.key, rate.limit) for rate in covered.rates] == [("g|@capacity|azure/gpt|requests", 600)]
+    assert rules.coverage(AGENT, OTHER, (), metered=False, now_s=NOW_S)[:2] == ((), ())
+
+
+def test_a_capacity_governs_its_own_deployment_only() -> None:
+    rules = rulebook(capacities=(capacity("azure/gpt"),))
+    azure, other = (Deployment(name, "azure", "m", None) for name in ("azure/gpt", "azure/other"))
+    assert rules.ungoverned == {"researcher"}
+    assert rules.has_capacity((other, azure))
+    assert not rules.has_capacity((other,))
+    assert not rulebook().has_capacity((azure,))

@@ -181,3 +181,35 @@ def test_rate_headers_tell_the_tightest_of_each_kind() -> None:
         b"x-ratelimit-remaining-tokens": b"7",
         b"x-ratelimit-reset-tokens": b"0.000s",
     }
+
+
+# --- what deployments can take ---
+
+SLOTS = Claim("c|@capacity|azure/gpt", Unit.SLOTS, 100, 1, "deployment:azure/gpt")
+PER_MINUTE = Rate("g|@capacity|o/gpt|requests", Unit.REQUESTS, 600, 60.0, 600, "deployment:o/gpt")
+
+
+def test_when_all_deployments_are_full_the_first_that_has_room_is_told() -> None:
+    slots = denial("slots", SLOTS, limit=100, posted=0, reserved=100)
+    rate = denial("rate", PER_MINUTE, limit=600, retry_after_s=90.0)
+    error = refused(rate, slots, bids=(bid(rates=(PER_MINUTE,)), bid(SLOTS)))
+    assert isinstance(error, RateExceeded)
+    assert (error.status, error.retry_after_s, error.should_retry) == (429, 1, None)
+    assert error.metadata == {"reason": "capacity", "scope": "deployment:azure/gpt", "limit": 100}
+    for part in ("`gpt`", "`deployment:azure/gpt`", "100 requests at a time", "in 1 s"):
+        assert part in error.message
+
+
+def test_a_deployments_rate_is_not_the_clients() -> None:
+    error = refused(denial("rate", PER_MINUTE, limit=600, retry_after_s=2.25), bids=(bid(rates=(PER_MINUTE,)),))
+    assert error.headers == ((b"retry-after-ms", b"2250"),)
+    assert error.retry_after_s == 3
+    assert "600 requests in 60 s" in error.message
+    assert rate_headers((RateState(PER_MINUTE, 5, 1.0),)) == ()
+    told = dict(rate_headers((RateState(PER_MINUTE, 5, 1.0), RateState(TOKENS, 10, 1.0))))
+    assert set(told) == {b"x-ratelimit-" + what + b"-tokens" for what in (b"limit", b"remaining", b"reset")}
+
+
+def test_a_long_wait_for_a_deployment_is_no_reason_to_retry() -> None:
+    error = refused(denial("rate", PER_MINUTE, limit=600, retry_after_s=90.0), bids=(bid(rates=(PER_MINUTE,)),))
+    assert (error.retry_after_s, error.should_retry) == (60, False)
