@@ -133,6 +133,8 @@ class Exchange:
         """The next attempt, begun; None when the client has been given what there is."""
         waited = False
         while True:
+            if self._left:  # while the last attempt failed
+                raise ClientGone
             step = self._decide(waited=waited)
             if isinstance(step, Call):
                 try:
