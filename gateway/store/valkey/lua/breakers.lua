@@ -38,9 +38,10 @@ for at = 2, #ARGV, LENGTH do
   if theirs and theirs[1] then
     local newer = is_newer(mine, theirs)
     won = newer and mine or theirs
-    if not (newer and mine[3] == 'forced_closed') and tonumber(mine[6]) > tonumber(theirs[6]) then
+    local closing = newer and mine[3] == 'forced_closed'
+    if tonumber(mine[6]) > tonumber(theirs[6]) or closing then
       won[6] = mine[6]
-    elseif newer and mine[3] ~= 'forced_closed' and tonumber(theirs[6]) > tonumber(mine[6]) then
+    else
       won[6] = theirs[6]
     end
   end
