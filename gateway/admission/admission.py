@@ -19,7 +19,7 @@ from gateway.config.snapshot import Agent, Snapshot
 from gateway.context import RequestContext
 from gateway.errors import BudgetStoreUnavailable, CostUnbounded, MissingField
 from gateway.ledger.claiming import carve_id
-from gateway.ledger.operations import Denial, Granted, Origin, OutsideWindow, Refused, Run, Ticket, Unit
+from gateway.ledger.operations import Amounts, Denial, Granted, Origin, OutsideWindow, Refused, Run, Ticket, Unit
 from gateway.ledger.scopes import Labels
 from gateway.reply import ClientGone, Reply
 from gateway.store.protocol import Store, StoreUnavailable
@@ -62,6 +62,8 @@ class _Demand:
         bids = []
         for found in self.offers:
             content = found.bid.calibrated if takes == "whole" else found.opening
+            if found.is_mixed:  # strict claims hold the whole bound on the input, and part of an answer too
+                content = Amounts(*map(max, content, found.bid.least))
             bids.append(found.bid._replace(least=content) if found.metered else found.bid)
         return self.ticket._replace(bids=tuple(bids))
 
@@ -331,8 +333,11 @@ class Admission:
             return None if isinstance(answer, Refused) and waits(answer.denials) is not None else answer
 
         settings, began_s = context.snapshot.queue, time.monotonic()
+        wait_s, wanted_s = demand.wait_s, context.attribution.timeout_s
+        if wanted_s is not None:  # the client waits no longer
+            wait_s = max(0.0, min(wait_s, context.arrived_s + wanted_s - began_s))
         line_wait: Coroutine[None, None, Granted | Refused | None]
-        line_wait = self.queue.wait(line, attempt, demand.wait_s, settings.max_waiting)
+        line_wait = self.queue.wait(line, attempt, wait_s, settings.max_waiting)
         waiting = asyncio.create_task(line_wait)
         reply.on_disconnect(lambda: _cancel(waiting))
         answer: Granted | Refused | None

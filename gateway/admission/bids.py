@@ -60,6 +60,11 @@ class Offer(NamedTuple):
         return any(claim.unit is Unit.MONEY or claim.unit is Unit.TOKENS for claim in self.bid.claims)
 
     @property
+    def is_mixed(self) -> bool:
+        """Whether some of what counts its money or tokens is strict, though it is metered."""
+        return self.metered and not _all_calibrated(self.bid.claims)
+
+    @property
     def expected_input(self) -> Amounts:
         """The fee and the input as it is expected."""
         assert self.bound is not None  # noqa: S101 -- only of metered offers
@@ -112,9 +117,13 @@ def offer(asked: Asked, deployment: Deployment, coverage: Coverage, origin: Orig
 
 def _least(limits: Bound, output_tokens: int, tokens_per_byte: float, claims: Sequence[Claim]) -> Amounts:
     """The least that is worth having: for strict claims with the whole bound on the input, else as it is expected."""
-    if all(claim.calibrated for claim in claims if claim.unit is Unit.MONEY or claim.unit is Unit.TOKENS):
+    if _all_calibrated(claims):
         return limits.expected(output_tokens, tokens_per_byte)
     return limits.least(output_tokens)
+
+
+def _all_calibrated(claims: Sequence[Claim]) -> bool:
+    return all(claim.calibrated for claim in claims if claim.unit is Unit.MONEY or claim.unit is Unit.TOKENS)
 
 
 def _unbounded(asked: Asked, deployment: Deployment, coverage: Coverage, origin: Origin) -> Offer:
