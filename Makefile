@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 FAREBOX_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long lint format lock schema bench-overhead bench-governed bench-burst clean
+.PHONY: help run test test-long lint format lock schema bench-overhead bench-governed bench-burst bench-outage clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ bench-governed: $(VENV)/.dev ## what budgets and rates add to a request, with ei
 
 bench-burst: $(VENV)/.dev ## 200 agents at once against budgets, judged by the provider's bill (docs/performance.md)
 	$(BIN)/python -m benchmarks.burst --json
+
+bench-outage: $(VENV)/.dev ## a provider's bad day under constant load, as clients see it (docs/performance.md)
+	$(BIN)/python -m benchmarks.outage --json
 
 clean: ## remove the environment and caches, never .farebox
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
