@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -167,3 +168,28 @@ async def test_what_one_gateway_learns_the_other_knows(fleet: Fleet) -> None:
     assert (await farebox(second.url, "breakers", "force", name, "closed", "--reason", "well")).exit_code == 0
     await until_it_is(lambda: is_at(first, "forced_closed"))
     assert (await call(first.url, model="strict", max_tokens=20)).status == 200
+
+
+async def test_two_gateways_have_the_probes_of_one(fleet: Fleet) -> None:
+    """Half-open at both, and many call at both: only so many get through to the provider as may."""
+    await fleet.start("1", breaker={**BREAKER, "probes": 3}, retries={"max": 0})
+    name = "sim/sim-small"
+
+    async def is_everywhere(state: str) -> bool:
+        return all([(await listed(gateway.url))[name]["state"] == state for gateway in fleet.gateways])
+
+    for word, state in (("open", "forced_open"), ("auto", "half_open")):
+        await farebox(fleet.gateways[0].url, "breakers", "force", name, word, "--reason", "a test")
+        await until_it_is(lambda state=state: is_everywhere(state))
+    async with asyncio.TaskGroup() as group:
+        calls = [
+            group.create_task(call(gateway.url, model="strict", fault="stall", max_tokens=20))
+            for _ in range(8)
+            for gateway in fleet.gateways
+        ]
+        refused = [await each for each in itertools.islice(asyncio.as_completed(calls), len(calls) - 3)]
+        assert [(each.status, each.code) for each in refused] == [(503, "service_unavailable")] * (len(calls) - 3)
+        waiting = [each for each in calls if not each.done()]
+        assert len(waiting) == 3
+        for each in waiting:
+            each.cancel()
