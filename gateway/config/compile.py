@@ -15,7 +15,7 @@ from gateway.config.limits import build_budgets, build_rate_limits, limits_versi
 from gateway.config.models import RawConfig
 from gateway.config.models.identity import unix_seconds
 from gateway.config.models.server import Server
-from gateway.config.policies import load_policies
+from gateway.config.policies import Surroundings, assign, load_policies, names_in
 from gateway.config.prices import Prices, load_table
 from gateway.config.problems import ConfigError, YamlPath, dotted
 from gateway.config.references import check_references
@@ -56,7 +56,9 @@ def resolve_wildcard(snapshot: Snapshot, name: str) -> Model | None:
 class Compiler:
     """Compiles one configuration, once."""
 
-    def __init__(self, sources: Sources, path: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, sources: Sources, path: Path, environ: Mapping[str, str], policy: Path | None = None) -> None:
+        """`policy`: a file whose policy takes the place of the one with its name."""
+        self._policy = policy
         self._sources = sources
         self._path = path
         self._folder = path.parent
@@ -68,6 +70,7 @@ class Compiler:
         """The snapshot. Raises ConfigError with everything that is wrong."""
         tree = self._tree
         check_references(tree)
+        names = names_in(tree)
         left_out = LeftOut(tree)
         report_types(tree)
         left_out.prune()
@@ -77,16 +80,17 @@ class Compiler:
         builder = self._catalog_builder(raw, storage.dir, table)
         catalog, wildcards = builder.build() if builder is not None else (Catalog({}), None)
         self._check_policies(raw)
-        policies, policy_files, policy_problems = load_policies(self._folder / raw.policies)
+        policies = load_policies(self._folder / raw.policies, Surroundings(names, catalog), self._policy)
+        agent_policies = assign(raw, tree, policies)
         server, admin, keys, auth = self._server(raw.server), self._admin(raw), self._keys(raw), self._auth(raw)
         self._check_ports(raw)
         agents, budgets = build_agents(raw), build_budgets(raw.budgets, tree)
         rate_limits = build_rate_limits(raw.limits)
-        if problems := tree.document.problems + policy_problems:
+        if problems := tree.document.problems + policies.problems:
             raise ConfigError(problems)
         find_warnings(raw, tree, agents, budgets, rate_limits)
         ceiling = raw.unpriced.ceiling
-        files = tuple(dict.fromkeys([*self._sources.files, self._folder / ".env", *secret_files, *policy_files]))
+        files = tuple(dict.fromkeys([*self._sources.files, self._folder / ".env", *secret_files, *policies.files]))
         return Snapshot(
             version=version,
             source=self._path,
@@ -104,7 +108,9 @@ class Compiler:
             keys=keys,
             unpriced_ceiling=None if ceiling is None else f"{ceiling.input}/{ceiling.output}",
             left_out=left_out.lines(),
-            policies=policies,
+            policies=tuple(policies.written),
+            compiled_policies=policies.compiled,
+            agent_policies=agent_policies,
             wildcards=wildcards,
             budgets=budgets,
             rate_limits=rate_limits,
@@ -115,7 +121,7 @@ class Compiler:
             timeouts={} if builder is None else builder.timeouts,
             capacities=() if builder is None else tuple(builder.capacities),
             budget_status=raw.budget_status,
-            warnings=tuple(map(str, sorted(tree.document.warnings))),
+            warnings=tuple(map(str, sorted(tree.document.warnings + policies.warnings))),
             folders=tuple(dict.fromkeys([*self._sources.folders, self._folder / raw.policies])),
         )
 

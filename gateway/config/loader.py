@@ -14,14 +14,20 @@ from gateway.config.variables import Variables, environment
 
 
 def load(
-    path: Path, environ: Mapping[str, str] | None = None, *, version: int = 1, table: TableLoader = load_table
+    path: Path,
+    environ: Mapping[str, str] | None = None,
+    *,
+    version: int = 1,
+    table: TableLoader = load_table,
+    policy: Path | None = None,
 ) -> Snapshot:
     """Read the configuration at `path`. Raises ConfigError with all that is wrong with it, and nothing else.
 
     `environ` (default: the process's) overrides the `.env` file beside `path`. `table` makes the price table, given the
-    folder that it may be kept in. Reads files: call it in a thread where a loop must not wait.
+    folder that it may be kept in. `policy` is a file whose policy takes the place of the one with its name. Reads
+    files: call it in a thread where a loop must not wait.
     """
     variables = environment(path.parent / ".env", os.environ if environ is None else environ)
     resolver = Variables(variables, path.parent)
     sources = Sources(path, resolver)
-    return Compiler(sources, path, variables).compile(version, resolver.files, table)
+    return Compiler(sources, path, variables, policy).compile(version, resolver.files, table)

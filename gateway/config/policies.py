@@ -1,33 +1,134 @@
-"""Policy files: every `*.yaml` in the policies folder, strictly read."""
+"""Policy files: every `*.yaml` in the policies folder, strictly read, compiled, and given to their agents."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from gateway.config.document import parse
-from gateway.config.problems import Problem
+from gateway.config.models import RawConfig
+from gateway.config.problems import Problem, YamlPath, did_you_mean
+from gateway.config.references import IMPLICIT
+from gateway.config.rules import DEFAULT, Names, compile_policy
 from gateway.config.validate import Tree, report_types, what_is_left
+from routing.catalog import Catalog
 from routing.policy import Policy
+from routing.rules import CompiledPolicy
 
 
-def load_policies(folder: Path) -> tuple[tuple[Policy, ...], list[Path], list[Problem]]:
-    """The policies of a folder, the files they are in, and what is wrong with them. A missing folder has none."""
-    policies: list[Policy] = []
-    problems: list[Problem] = []
-    files = _files(folder)
+@dataclass
+class Policies:
+    """The policies of a configuration."""
+
+    written: list[Policy] = field(default_factory=list)
+    """By file name."""
+    compiled: dict[str, CompiledPolicy] = field(default_factory=dict)
+    """Those that choose models, by their name."""
+    files: list[Path] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
+    """All of them, those with problems too."""
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+
+class Surroundings(NamedTuple):
+    """What policies are checked against."""
+
+    names: Names
+    catalog: Catalog
+
+
+def names_in(tree: Tree) -> Names:
+    """What the configuration defines, before anything is dropped from it."""
+
+    def section(name: str) -> dict[str, object]:
+        found = tree.get((name,))
+        return found if isinstance(found, dict) else {}
+
+    models = {name: name for name in section("models")}
+    for name in section("models"):
+        aliases = tree.get(("models", name, "aliases"))
+        for alias in aliases if isinstance(aliases, list) else ():
+            if isinstance(alias, str):
+                models.setdefault(str(alias), name)
+    return Names(
+        models=models,
+        agents=frozenset(section("agents")),
+        teams=frozenset((*section("teams"), IMPLICIT)),
+        orgs=frozenset((*section("orgs"), IMPLICIT)),
+    )
+
+
+def load_policies(folder: Path, surroundings: Surroundings, instead: Path | None = None) -> Policies:
+    """The policies of a folder, and what is wrong with them. A missing folder has none.
+
+    `instead`: a file whose policy takes the place of the one with its name, wherever it lies.
+    """
+    policies = Policies(files=_files(folder))
     named: dict[str, Path] = {}
-    for file in files:
-        tree = _read(file, problems)
-        if tree is None:
-            continue
-        policy = what_is_left(tree, Policy)
-        if (first := named.get(getattr(policy, "name", ""))) is not None:
-            tree.complain(("name",), f"{policy.name!r} is already the name of the policy in {first}")
-        problems += tree.document.problems
-        if not tree.document.problems:
-            named[policy.name] = file
-            policies.append(policy)
-    return tuple(policies), files, problems
+    replaced = None
+    if instead is not None:
+        replaced = _load(instead, policies, surroundings, named)
+    for file in policies.files:
+        if instead is None or file.resolve() != instead.resolve():
+            _load(file, policies, surroundings, named, replaced=replaced)
+    if instead is not None:
+        policies.files.append(instead)
+    return policies
+
+
+def _load(  # the files' common state is two of them
+    file: Path, policies: Policies, surroundings: Surroundings, named: dict[str, Path], *, replaced: str | None = None
+) -> str | None:
+    """Add the policy of one file, unless its name is `replaced`. Returns its name."""
+    tree = _read(file, policies.problems)
+    if tree is None:
+        return None
+    policy = what_is_left(tree, Policy)
+    name = getattr(policy, "name", "")
+    if name and name == replaced:
+        return None
+    if (first := named.get(name)) is not None:
+        tree.complain(("name",), f"{name!r} is already the name of the policy in {first}")
+    compiled = compile_policy(policy, tree, *surroundings) if name else None
+    policies.names.add(name)
+    policies.problems += tree.document.problems
+    policies.warnings += tree.document.warnings
+    if not tree.document.problems:
+        named[name] = file
+        policies.written.append(policy)
+        if compiled is not None:
+            policies.compiled[name] = compiled
+    return name
+
+
+def assign(raw: RawConfig, tree: Tree, policies: Policies) -> dict[str, CompiledPolicy]:
+    """The policy of each agent that has one: its own, else its team's, else the configuration's."""
+    for path, name in _asked_for(raw):
+        if name is not None and name not in policies.names:
+            tree.complain(path, f"no policy is called {name!r}{did_you_mean(name, policies.names)}")
+    general = raw.policy or DEFAULT
+    found: dict[str, CompiledPolicy] = {}
+    for agent, written in raw.agents.items():
+        team = raw.teams.get(written.team)
+        name = written.policy or (None if team is None else team.policy) or general
+        if (policy := policies.compiled.get(name)) is not None:
+            found[agent] = policy
+    return found
+
+
+def _asked_for(raw: RawConfig) -> list[tuple[YamlPath, str | None]]:
+    sections: list[tuple[str, Mapping[str, object]]] = [("agents", raw.agents), ("teams", raw.teams)]
+    return [
+        (("policy",), raw.policy),
+        *(
+            ((section, name, "policy"), getattr(entry, "policy", None))
+            for section, entries in sections
+            for name, entry in entries.items()
+        ),
+    ]
 
 
 def _files(folder: Path) -> list[Path]:

@@ -31,7 +31,13 @@ def config_schema() -> dict[str, Any]:
 
 def policy_schema() -> dict[str, Any]:
     """The JSON Schema of a policy file."""
-    return _titled(Policy.model_json_schema(), "Farebox policy")
+    schema = Policy.model_json_schema()
+    parts = schema["$defs"]
+    name, names = parts["Default"]["properties"]["use"]["anyOf"][:2]
+    schema["properties"]["default"]["anyOf"][:0] = [name, names]
+    for holder in ("Default", "Rule"):  # the short form: checks alone
+        parts[holder]["properties"]["verify"]["anyOf"].insert(0, {"$ref": "#/$defs/Verification/properties/checks"})
+    return _titled(schema, "Farebox policy")
 
 
 def _titled(schema: dict[str, Any], title: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from routing.breaker import BreakerSettings
 from routing.catalog import Catalog, Model
 from routing.policy import Policy
 from routing.retry_budget import RetryBudgetSettings
+from routing.rules import CompiledPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +255,11 @@ class Snapshot:
     left_out: tuple[str, ...] = field(default=())
     """One line for each optional provider that is not configured, and for what went with it."""
     policies: tuple[Policy, ...] = ()
-    """By file name."""
+    """As written, by file name."""
+    compiled_policies: Mapping[str, CompiledPolicy] = field(default_factory=dict)
+    """Those that choose models, by name."""
+    agent_policies: Mapping[str, CompiledPolicy] = field(default_factory=dict)
+    """By agent, of agents that have one. Others' requests go to the model that they ask for."""
     wildcards: WildcardResolver | None = None
     """None when the configuration has no wildcard. Use `gateway.config.compile.resolve_wildcard`."""
     budgets: tuple[Budget, ...] = ()

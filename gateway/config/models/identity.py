@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from gateway.config.models.base import Count, Flag, Id, ModelName, Secret, Text, Written
 from gateway.config.models.governance import AgentRuns, Clamp, ClampRule, Loops, Requirement, Velocity
 
+PolicyName = Annotated[str | None, Field(min_length=1, max_length=64)]
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -23,12 +24,14 @@ class Team(Written):
     """A team of an org."""
 
     org: Id = Field("default", description="One of `orgs`.")
+    policy: PolicyName = Field(None, description="Of its agents that say none themselves: a policy's name.")
 
 
 class Agent(Written):
     """The unit of governance: what has a key, a budget and runs."""
 
     team: Id = Field("default", description="One of `teams`.")
+    policy: PolicyName = Field(None, description="The policy that routes its requests, by name. Default: its team's.")
     trust: list[Literal["value", "priority", "complexity"]] = Field(
         [], description="Which of `value`, `priority` and `complexity` count when its client sends them."
     )

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from gateway.config.models.base import EmptyIsNone, Id, ModelName, PathText, ProviderId, Written
 from gateway.config.models.budgets import Budget, Limit
 from gateway.config.models.governance import BudgetStatus, Queue, Runs
-from gateway.config.models.identity import Agent, Key, Org, Team
+from gateway.config.models.identity import Agent, Key, Org, PolicyName, Team
 from gateway.config.models.models import Model
 from gateway.config.models.prices import Unpriced, UnpricedRule
 from gateway.config.models.providers import Provider
@@ -53,6 +53,9 @@ class RawConfig(Written):
     )
     metrics: Metrics = Field(Metrics.model_construct(), description="Bounds on metrics.")
     policies: PathText = Field("policies", description="Folder of policy files (`*.yaml`).")
+    policy: PolicyName = Field(
+        None, description="The policy of agents and teams that say none, by name. Left out: the one called `default`."
+    )
     unpriced: Unpriced = Field(
         UnpricedRule.model_construct(),
         description="`deny` refuses models without a price; a `ceiling` charges them that.",

@@ -40,8 +40,8 @@ def test_policies_are_read_strictly(problems: Problems, folder: Path) -> None:
 
     assert problems("srver: 1") == [
         "config.yaml:1:1: srver: unknown setting 'srver'; did you mean 'server'?",
-        "policies/a.yaml:2:11: strategy: should be 'ordered'",
-        "policies/a.yaml:3:1: rule: unknown setting 'rule'; there is 'description', 'name', 'strategy'",
+        "policies/a.yaml:2:1: strategy: has no effect: the policy has no `tiers`, no `rules` and no `default`",
+        "policies/a.yaml:3:1: rule: unknown setting 'rule'; did you mean 'rules'?",
         "policies/b.yml:1:1: needs `name`",
         "policies/c.yaml:1:1: is not UTF-8 text (byte 0)",
         "policies/d.yaml:1:1: should be a mapping of settings, not a list",
