@@ -74,12 +74,15 @@ class Model:
     """Which of the deployments is called first."""
     weights: tuple[int, ...] = ()
     """Of the deployments, one each; empty: all weigh the same."""
+    priced: tuple[Deployment, ...] = field(init=False, repr=False, compare=False)
+    """Those that have a price: only they may be called."""
 
     def __post_init__(self) -> None:
         """Its deployments say that they are its own, even one that other models share."""
         if any(each.model != self.name for each in self.deployments):
             own = tuple([replace(each, model=self.name) for each in self.deployments])
             object.__setattr__(self, "deployments", own)
+        object.__setattr__(self, "priced", tuple([each for each in self.deployments if each.price is not None]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,18 +14,11 @@ def candidates(model: Model, loads: Sequence[Load] = (), draw: float = 0.0) -> t
 
     `loads`: how each of the model's deployments is; empty: nothing is known. `draw`: a number of [0, 1) by chance.
     """
-    deployments = model.deployments
     if model.strategy == "ordered":
-        for each in deployments:
-            if each.price is None:
-                return tuple([each for each in deployments if each.price is not None])
-        return deployments
-    group = [
-        Member(weight, load)
-        for each, weight, load in zip(
-            deployments, model.weights or (1,) * len(deployments), loads or (IDLE,) * len(deployments), strict=True
-        )
-        if each.price is not None
-    ]
-    priced = [each for each in deployments if each.price is not None]
+        return model.priced
+    deployments = model.deployments
+    count = len(deployments)
+    described = zip(deployments, model.weights or (1,) * count, loads or (IDLE,) * count, strict=True)
+    group = [Member(weight, load) for each, weight, load in described if each.price is not None]
+    priced = model.priced
     return tuple([priced[place] for place in STRATEGIES[model.strategy].order(group, draw)])

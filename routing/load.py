@@ -75,17 +75,15 @@ class PeakEwma:
 class Traffic:
     """The calls of one deployment."""
 
-    __slots__ = ("_streams", "_whole", "in_flight")
+    __slots__ = ("in_flight", "streams", "whole")
 
     def __init__(self) -> None:
         self.in_flight = 0
-        self._streams = PeakEwma()
-        self._whole = PeakEwma()
+        self.streams = PeakEwma()
+        """The first bytes of streams."""
+        self.whole = PeakEwma()
+        """Those of whole answers."""
 
-    def first_bytes(self, *, stream: bool) -> PeakEwma:
-        """Of streams, or of whole answers."""
-        return self._streams if stream else self._whole
-
-    def load(self, now_s: float, *, stream: bool) -> Load:
-        """As a call of that kind has to expect it."""
-        return Load(self.in_flight, (self._streams if stream else self._whole).latency_s(now_s))
+    def load(self, now_s: float, stream: bool) -> Load:
+        """As a call has to expect it that is one of streams, or is not."""
+        return Load(self.in_flight, (self.streams if stream else self.whole).latency_s(now_s))

@@ -27,4 +27,6 @@ def route(model: Model, loads: Sequence[Load] = (), draw: float = 0.0) -> Route:
     `loads`: how each of the model's deployments is; empty: nothing is known. `draw`: a number of [0, 1) by chance.
     """
     strategy = model.strategy
+    if strategy == "ordered":  # the usual case
+        return Route(model, model.priced, "ordered", "first-deployment")
     return Route(model, candidates(model, loads, draw), strategy, STRATEGIES[strategy].reason)

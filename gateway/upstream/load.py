@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from routing.catalog import Deployment
-from routing.load import IDLE, Load, Traffic
+from routing.load import IDLE, Load, PeakEwma, Traffic
 
 KEPT_MAX: Final = 10_000
 """Deployments that are remembered; when there are more, those without a call in flight are forgotten."""
@@ -21,34 +21,33 @@ KEPT_MAX: Final = 10_000
 class Flight:
     """One attempt, from its beginning to its end."""
 
-    __slots__ = ("_began_s", "_now_s", "_stream", "_traffic", "_waits")
+    __slots__ = ("_began_s", "_now_s", "_traffic", "_waits")
 
-    def __init__(self, traffic: Traffic, now_s: Callable[[], float], *, stream: bool) -> None:
+    def __init__(self, traffic: Traffic, now_s: Callable[[], float], first_bytes: PeakEwma) -> None:
         self._traffic: Traffic | None = traffic
         self._now_s = now_s
-        self._stream = stream
-        self._waits = True
+        self._waits: PeakEwma | None = first_bytes
+        """What its first byte will be counted in; None when it has come."""
         self._began_s = began_s = now_s()
         traffic.in_flight += 1
-        traffic.first_bytes(stream=stream).begin(began_s)
+        first_bytes.begin(began_s)
 
     def answered(self) -> None:
         """Its first byte has come."""
-        self._first_byte(answered=True)
+        waits = self._waits
+        if waits is not None:
+            self._waits = None
+            waits.end(self._began_s, self._now_s(), answered=True)
 
     def end(self, *, answered: bool = False) -> None:
         """It is over, whatever became of it. `answered`: it went well. Does nothing the second time."""
-        traffic = self._traffic
+        waits, traffic = self._waits, self._traffic
+        if waits is not None:
+            self._waits = None
+            waits.end(self._began_s, self._now_s(), answered=answered)
         if traffic is not None:
-            self._first_byte(answered=answered)
             self._traffic = None
             traffic.in_flight -= 1
-
-    def _first_byte(self, *, answered: bool) -> None:
-        if self._waits and self._traffic is not None:
-            self._waits = False
-            first_bytes = self._traffic.first_bytes(stream=self._stream)
-            first_bytes.end(self._began_s, self._now_s(), answered=answered)
 
 
 class Loads:
@@ -68,7 +67,7 @@ class Loads:
         """How each of them is, for a call of that kind."""
         now_s, known = self._now_s(), self._known
         found = [known.get(each.id) for each in deployments]
-        return [IDLE if each is None else each.load(now_s, stream=stream) for each in found]
+        return [IDLE if each is None else each.load(now_s, stream) for each in found]
 
     def begin(self, deployment: Deployment, *, stream: bool) -> Flight:
         """An attempt begins; it has to be ended."""
@@ -77,4 +76,4 @@ class Loads:
             if len(self._known) >= KEPT_MAX:
                 self._known = {name: each for name, each in self._known.items() if each.in_flight}
             traffic = self._known[deployment.id] = Traffic()
-        return Flight(traffic, self._now_s, stream=stream)
+        return Flight(traffic, self._now_s, traffic.streams if stream else traffic.whole)

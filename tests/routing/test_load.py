@@ -101,7 +101,7 @@ def test_nobody_waits_when_all_have_ended(began_s: list[float]) -> None:
 def test_streams_and_whole_answers_are_told_apart() -> None:
     traffic = Traffic()
     traffic.in_flight = 3
-    traffic.first_bytes(stream=False).begin(0.0)
-    traffic.first_bytes(stream=False).end(0.0, 30.0, answered=True)
-    assert traffic.load(30.0, stream=False) == Load(3, 30.0)
-    assert traffic.load(30.0, stream=True) == Load(3, None)
+    traffic.whole.begin(0.0)
+    traffic.whole.end(0.0, 30.0, answered=True)
+    assert traffic.load(30.0, False) == Load(3, 30.0)
+    assert traffic.load(30.0, True) == Load(3, None)
