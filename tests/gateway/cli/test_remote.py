@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from gateway.cli.remote import Column, Remote, clock, dollars, print_table
+from gateway.cli.remote import Column, Remote, clock, clock_s, dollars, print_table
 
 WIDE = 60
 
@@ -35,6 +35,7 @@ def test_dollars(exact: str | None, shown: str) -> None:
 
 def test_clock() -> None:
     assert (clock("2026-12-01T09:30:00Z"), clock(None)) == ("12-01 09:30", "")
+    assert (clock_s("2026-12-01T09:30:05Z"), clock_s(None)) == ("12-01 09:30:05", "")
 
 
 COLUMNS = (Column("name"), Column("text", folds=True), Column("more", from_width=WIDE))
