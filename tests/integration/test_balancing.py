@@ -231,3 +231,29 @@ async def test_all_models_share_what_a_deployment_can_take(
         await stack.enter_async_context(stalled(simulator, client, 1))
         with pytest.raises(sdk.RateLimitError):
             await client.chat.completions.create(model="alone", messages=MESSAGES)
+
+
+# --- budgets of deployments ---
+
+
+async def test_a_spent_budget_of_a_deployment_moves_its_calls_and_outlives_a_restart(
+    simulator: SimulatorServer, start_gateway: StartGateway, storage: dict[str, Any]
+) -> None:
+    budgets = {
+        "first": {"scope": f"deployment:{FIRST}", "limit_usd": "0.000100", "window": "total"},
+        "each": {"scope": "deployment:*", "limit_usd": "1", "window": "total"},
+    }
+    posted: list[int] = []
+    for _ in range(2):
+        gateway = await start_gateway(f"{simulator.url}/v1", storage=storage, budgets=budgets, **group("ordered"))
+        async with gateway.sdk() as client:
+            by = [await served_by(client) for _ in range(8)]
+        assert by[-1] == SECOND
+        assert (by[0] == FIRST) == (not posted), "what was spent before the restart is spent"
+        found = await gateway.app.services.governance.verify()
+        assert found.differences == ()
+        assert found.compared >= 3
+        (line,) = await gateway.app.services.governance.budgets("first")
+        posted.append(line.posted)
+        await gateway.stop()
+    assert 0 < posted[0] == posted[1] <= 100_000
