@@ -1,8 +1,8 @@
 """All breakers of a process: one per deployment and one per provider, with the deployments' retry budgets. Pure.
 
 A provider's breaker opens when several of its deployments are open at the same time: at least two, and at least half of
-those called lately. Then a call to any of them has to get past both breakers: all of them together are held to the provider's
-probes.
+those called lately. Then a call to any of them has to get past both breakers: all of them together are held to the
+provider's probes.
 """
 
 from __future__ import annotations

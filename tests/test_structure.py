@@ -88,7 +88,6 @@ MAX_PARAMETERS = 6
 TESTS_WITHOUT_SOURCE = {
     "tests/integration": "real servers, SDKs and processes from end to end",
     "tests/simulation": "the whole path on virtual time, between simulated providers and clients",
-    "tests/simulation": "the whole path on virtual time",
     "tests/gateway/guard/corpus": "histories of agents that the guard is measured by",
 }
 
