@@ -56,6 +56,18 @@ class Deployment:
     """The most one image counts for; None: as its model's family documents, else the context window."""
     model: str = ""
     """The name of the model that it serves here: a route may mix models. Its `Model` sets it."""
+    apis: frozenset[str] | None = None
+    """What it can be asked by: `chat`, `completions`, `embeddings`; None: nothing is known, so it counts as able."""
+    tools: bool | None = None
+    """Whether it takes tools. None, here and below: nothing is known, so it counts as able."""
+    parallel_tools: bool | None = None
+    """Whether one answer may call several tools."""
+    vision: bool | None = None
+    """Whether it takes images."""
+    json_schema: bool | None = None
+    """Whether it keeps to a JSON schema."""
+    tags: frozenset[str] = frozenset()
+    """What its operator says of it: `eu`. An agent's `residency` asks for them."""
     watched: bool = False
     """Whether a model's strategy has to know how busy and quick it is."""
 
@@ -74,6 +86,8 @@ class Model:
     """Which of the deployments is called first."""
     weights: tuple[int, ...] = ()
     """Of the deployments, one each; empty: all weigh the same."""
+    selective: bool = field(init=False, default=False)
+    """Whether one of them declares that it cannot do something: then it depends on the request which may be called."""
     priced: tuple[Deployment, ...] = field(init=False, repr=False, compare=False)
     """Those that have a price: only they may be called."""
 
@@ -83,6 +97,11 @@ class Model:
             own = tuple([replace(each, model=self.name) for each in self.deployments])
             object.__setattr__(self, "deployments", own)
         object.__setattr__(self, "priced", tuple([each for each in self.deployments if each.price is not None]))
+        object.__setattr__(self, "selective", any(_is_selective(each) for each in self.deployments))
+
+
+def _is_selective(deployment: Deployment) -> bool:
+    return False in (deployment.tools, deployment.parallel_tools, deployment.vision, deployment.json_schema)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,9 +109,9 @@ class View(NamedTuple):
     memory: Memory | None = None
     complexity: Callable[[], float] | None = None
     """The request's complexity, asked for at most once, and only if a condition or strategy reads it."""
-    quality: Callable[[str, float], float | None] | None = None
-    """By model and complexity: the probability that its answer to this request is right, bound to the agent and the
-    request; None: too little is known to tell."""
+    quality: Callable[[str, str], float | None] | None = None
+    """By model and the policy's tier (empty: none): the probability that the model's answer to this request is right;
+    None: too little is known to tell. Bound to the agent and the request, its complexity included."""
 
 
 class Considered(NamedTuple):
@@ -155,7 +155,7 @@ class Decision(NamedTuple):
     arm: str = ""
     """`experiment/arm`, by the rule's and the arm's name."""
     probability: float = 1.0
-    """That this choice came out, given the request, the view and the policy."""
+    """That this model came first, given the request, the view and the policy: below 1 where something was drawn."""
     expected_cost: NanoUsd = ZERO
     """Of the first candidate."""
     runner_up: str = ""
