@@ -66,7 +66,7 @@ class Budget(Written):
 
     scope: ScopeText = Field(
         description="What it covers: `global`, `org:x`, `team:x`, `agent:x`, `run:*`, `user:x`, `tag:name=x`, "
-        "`model:x` or `provider:x`. With `*` for the value, it has a counter for each."
+        "`model:x`, `provider:x` or `deployment:x/y`. With `*` for the value, it has a counter for each."
     )
     limit_usd: Usd = Field(description="What may be spent in one window, USD.")
     window: Annotated[Annotated[Rolling, LONG] | Annotated[WindowText, SHORT], FORM] = Field(
