@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Callable, Mapping
+from functools import reduce
 from pathlib import Path
 
 from gateway.config.agents import build_agents
@@ -15,11 +16,12 @@ from gateway.config.limits import build_budgets, build_rate_limits, limits_versi
 from gateway.config.models import RawConfig
 from gateway.config.models.identity import unix_seconds
 from gateway.config.models.server import Server
-from gateway.config.policies import Surroundings, assign, load_policies, names_in
+from gateway.config.policies import assign, load_policies, names_in
 from gateway.config.prices import Prices, load_table
 from gateway.config.problems import ConfigError, YamlPath, dotted
 from gateway.config.references import check_references
 from gateway.config.resilience import build_resilience
+from gateway.config.rules import Surroundings
 from gateway.config.snapshot import (
     AdminSettings,
     MetricsSettings,
@@ -80,7 +82,8 @@ class Compiler:
         builder = self._catalog_builder(raw, storage.dir, table)
         catalog, wildcards = builder.build() if builder is not None else (Catalog({}), None)
         self._check_policies(raw)
-        policies = load_policies(self._folder / raw.policies, Surroundings(names, catalog), self._policy)
+        around = Surroundings(names, catalog, wildcards)
+        policies = load_policies(self._folder / raw.policies, around, self._policy)
         agent_policies = assign(raw, tree, policies)
         server, admin, keys, auth = self._server(raw.server), self._admin(raw), self._keys(raw), self._auth(raw)
         self._check_ports(raw)
@@ -103,7 +106,7 @@ class Compiler:
             simulator=SimulatorSettings(**raw.simulator.model_dump()),
             metrics=MetricsSettings(**raw.metrics.model_dump()),
             endpoints=endpoints,
-            catalog=catalog,
+            catalog=reduce(Catalog.with_model, around.resolved.values(), catalog),
             agents=agents,
             keys=keys,
             unpriced_ceiling=None if ceiling is None else f"{ceiling.input}/{ceiling.output}",

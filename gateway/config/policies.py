@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from gateway.config.document import parse
 from gateway.config.models import RawConfig
 from gateway.config.problems import Problem, YamlPath, did_you_mean
 from gateway.config.references import IMPLICIT
-from gateway.config.rules import DEFAULT, Names, compile_policy
+from gateway.config.rules import DEFAULT, Names, Surroundings, compile_policy
 from gateway.config.validate import Tree, report_types, what_is_left
-from routing.catalog import Catalog
 from routing.policy import Policy
 from routing.rules import CompiledPolicy
 
@@ -28,16 +26,9 @@ class Policies:
     """Those that choose models, by their name."""
     files: list[Path] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
-    """All of them, those with problems too."""
+    """All of them, those with problems too; an empty one for a file of which it cannot be read."""
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
-
-
-class Surroundings(NamedTuple):
-    """What policies are checked against."""
-
-    names: Names
-    catalog: Catalog
 
 
 def names_in(tree: Tree) -> Names:
@@ -61,53 +52,61 @@ def names_in(tree: Tree) -> Names:
     )
 
 
-def load_policies(folder: Path, surroundings: Surroundings, instead: Path | None = None) -> Policies:
+def load_policies(folder: Path, around: Surroundings, instead: Path | None = None) -> Policies:
     """The policies of a folder, and what is wrong with them. A missing folder has none.
 
     `instead`: a file whose policy takes the place of the one with its name, wherever it lies.
     """
-    policies = Policies(files=_files(folder))
-    named: dict[str, Path] = {}
-    replaced = None
+    loader = _Loader(around)
+    files = _files(folder)
     if instead is not None:
-        replaced = _load(instead, policies, surroundings, named)
-    for file in policies.files:
-        if instead is None or file.resolve() != instead.resolve():
-            _load(file, policies, surroundings, named, replaced=replaced)
-    if instead is not None:
-        policies.files.append(instead)
-    return policies
+        loader.add(instead)
+        loader.replaced = frozenset(loader.policies.names)
+        files = [file for file in files if file.resolve() != instead.resolve()]
+    for file in files:
+        loader.add(file)
+    loader.policies.files = files if instead is None else [*files, instead]
+    return loader.policies
 
 
-def _load(  # the files' common state is two of them
-    file: Path, policies: Policies, surroundings: Surroundings, named: dict[str, Path], *, replaced: str | None = None
-) -> str | None:
-    """Add the policy of one file, unless its name is `replaced`. Returns its name."""
-    tree = _read(file, policies.problems)
-    if tree is None:
-        return None
-    policy = what_is_left(tree, Policy)
-    name = getattr(policy, "name", "")
-    if name and name == replaced:
-        return None
-    if (first := named.get(name)) is not None:
-        tree.complain(("name",), f"{name!r} is already the name of the policy in {first}")
-    compiled = compile_policy(policy, tree, *surroundings) if name else None
-    policies.names.add(name)
-    policies.problems += tree.document.problems
-    policies.warnings += tree.document.warnings
-    if not tree.document.problems:
-        named[name] = file
-        policies.written.append(policy)
-        if compiled is not None:
-            policies.compiled[name] = compiled
-    return name
+class _Loader:
+    """Reads the files of one configuration."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self.policies = Policies()
+        self.replaced: frozenset[str] = frozenset()
+        """Names whose policies are passed over."""
+        self._around = around
+        self._named: dict[str, Path] = {}
+
+    def add(self, file: Path) -> None:
+        """Read, check and compile one file."""
+        policies = self.policies
+        tree = _read(file, policies.problems)
+        if tree is None:
+            policies.names.add("")
+            return
+        policy = what_is_left(tree, Policy)
+        name = getattr(policy, "name", "")  # a file whose name is wrong has none
+        if name in self.replaced:
+            return
+        if (first := self._named.get(name)) is not None:
+            tree.complain(("name",), f"{name!r} is already the name of the policy in {first}")
+        compiled = compile_policy(policy, tree, self._around) if name else None
+        policies.names.add(name)
+        policies.problems += tree.document.problems
+        policies.warnings += tree.document.warnings
+        if not tree.document.problems:
+            self._named[name] = file
+            policies.written.append(policy)
+            if compiled is not None:
+                policies.compiled[name] = compiled
 
 
 def assign(raw: RawConfig, tree: Tree, policies: Policies) -> dict[str, CompiledPolicy]:
     """The policy of each agent that has one: its own, else its team's, else the configuration's."""
     for path, name in _asked_for(raw):
-        if name is not None and name not in policies.names:
+        if name is not None and not {name, ""} & policies.names:
             tree.complain(path, f"no policy is called {name!r}{did_you_mean(name, policies.names)}")
     general = raw.policy or DEFAULT
     found: dict[str, CompiledPolicy] = {}

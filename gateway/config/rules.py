@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.config.problems import YamlPath, did_you_mean
+from gateway.config.snapshot import WildcardResolver
 from gateway.config.validate import Tree
 from gateway.config.wildcards import matches_any
-from routing.catalog import Catalog
+from routing.catalog import Catalog, Model
 from routing.policy import Action, Policy, Verification
 from routing.policy import Rule as WrittenRule
 from routing.rules import Arm, CompiledPolicy, Rule, Tier, Verify
@@ -31,7 +33,18 @@ class Names(NamedTuple):
     orgs: frozenset[str]
 
 
-def compile_policy(policy: Policy, tree: Tree, names: Names, catalog: Catalog) -> CompiledPolicy | None:
+@dataclass
+class Surroundings:
+    """What a configuration's policies are checked against."""
+
+    names: Names
+    catalog: Catalog
+    wildcards: WildcardResolver | None = None
+    resolved: dict[str, Model] = field(default_factory=dict)
+    """Models behind wildcards that policies name: they belong into the catalog."""
+
+
+def compile_policy(policy: Policy, tree: Tree, around: Surroundings) -> CompiledPolicy | None:
     """The policy that the router reads; None when it chooses no models. What is wrong is reported to `tree`.
 
     Models that are left out with their provider are dropped from tiers and rules, and a rule without any other goes
@@ -42,17 +55,17 @@ def compile_policy(policy: Policy, tree: Tree, names: Names, catalog: Catalog) -
         if idle := next((key for key in settings if tree.has((key,))), None):
             tree.complain((idle,), "has no effect: the policy has no `tiers`, no `rules` and no `default`", key=True)
         return None
-    return _Compiler(policy, tree, names, catalog).compile()
+    return _Compiler(policy, tree, around).compile()
 
 
 class _Compiler:
     """Compiles one policy, once."""
 
-    def __init__(self, policy: Policy, tree: Tree, names: Names, catalog: Catalog) -> None:
+    def __init__(self, policy: Policy, tree: Tree, around: Surroundings) -> None:
         self._policy = policy
         self._tree = tree
-        self._names = names
-        self._catalog = catalog
+        self._around = around
+        self._names = around.names
         self._order = {name: place for place, name in enumerate(policy.tiers)}
         self._tiers: dict[str, tuple[str, ...]] = {}
         self._wrong_tiers = {path[1] for path in tree.dropped if path[0] == "tiers" and len(path) > 1}
@@ -85,7 +98,7 @@ class _Compiler:
             own = self._model((*path, index), model, self._names.models)
             if own in found:
                 self._tree.complain((*path, index), f"{own!r} is in this tier already")
-            if own is not None and self._callable(own):
+            if own is not None and self._callable((*path, index), own):
                 found[own] = None
         if not found and written:
             self._tree.warn(path, "has no model that is configured")
@@ -93,18 +106,26 @@ class _Compiler:
 
     def _model(self, path: YamlPath, name: str, known: Iterable[str]) -> str | None:
         """A model's own name; None, and a problem, when there is none."""
-        models = self._names.models
-        own = models.get(name)
-        if own is None and matches_any(name, models):
-            own = name
-        if own is None or "*" in name:
-            self._tree.complain(path, f"no model is called {name!r}{did_you_mean(name, known)}")
+        if "*" in name:
+            self._tree.complain(path, f"{name!r} is a pattern; name the model")
             return None
+        models = self._names.models
+        own = models.get(name) or (name if matches_any(name, models) else None)
+        if own is None:
+            self._tree.complain(path, f"no model is called {name!r}{did_you_mean(name, known)}")
         return own
 
-    def _callable(self, own: str) -> bool:
+    def _callable(self, path: YamlPath, own: str) -> bool:
         """Whether the model is there, and not left out with its provider."""
-        return own in self._catalog.models or matches_any(own, {each.pattern: 0 for each in self._catalog.wildcards})
+        if own in self._around.catalog.models:
+            return True
+        model = None if self._around.wildcards is None else self._around.wildcards.resolve(own)
+        if model is None:
+            return False
+        if all(deployment.price is None for deployment in model.deployments):
+            self._tree.complain(path, f"no price is known for {own!r}: give it an entry of its own under `models`")
+        self._around.resolved[own] = model
+        return True
 
     def _use(self, path: YamlPath, use: Mapping[str, int]) -> dict[str, int]:
         """The tiers and models that a rule names, as far as they are there, with their weights."""
@@ -116,8 +137,9 @@ class _Compiler:
             if name in self._tiers or name in self._wrong_tiers:
                 continue
             at: YamlPath = (*path, index) if isinstance(self._tree.get(path), list) else (*path, name)
-            own = self._model(at if self._tree.has(at) else path, name, known)
-            if own is not None and self._callable(own):
+            at = at if self._tree.has(at) else path
+            own = self._model(at, name, known)
+            if own is not None and self._callable(at, own):
                 found[own] = weight
         return found
 
@@ -220,7 +242,7 @@ class _Compiler:
         written, policy = self._policy.default, self._policy
         if written is None or written.use is None:
             if not policy.tiers and not self._tree.dropped:
-                self._tree.complain((DEFAULT,), "needs a `default`: what to use when no rule matches", key=True)
+                self._tree.complain((), "needs a `default`: what to use when no rule matches", key=True)
             use = dict.fromkeys([name for name in reversed(self._tiers) if self._tiers[name]][:1], 1)
         else:
             use = self._use((DEFAULT, "use") if self._tree.has((DEFAULT, "use")) else (DEFAULT,), written.use)

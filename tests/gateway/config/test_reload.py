@@ -193,6 +193,30 @@ async def test_a_new_policy_file_is_seen(running: Running, tmp_path: Path) -> No
     assert [policy.name for policy in snapshot.policies] == ["new"]
 
 
+async def test_a_bad_policy_never_replaces_a_good_one(running: Running, tmp_path: Path) -> None:
+    file = tmp_path / "policies" / "default.yaml"
+    file.parent.mkdir()
+    good = "name: default\ntiers: {all: [m]}\nrules: [{name: late, when: hour > 20, use: all}]\n"
+    running.path.write_text(
+        "providers: {p: {base_url: http://127.0.0.1:9/v1}}\n"
+        'models: {m: {provider: p, price: {input: "1", output: "1"}}}\nagents: {dev: {}}\n'
+    )
+    file.write_text(good)
+    assert await running.holder.reload()
+    before = running.holder.current
+
+    file.write_text(good.replace("hour > 20", "huor > 20"))
+
+    assert not await running.holder.reload()
+    assert running.holder.current is before
+    assert [rule.name for rule in before.agent_policies["dev"].rules] == ["late"]
+    place = f"{file}:3:27: rules[0].when: at character 1: "
+    assert running.holder.stale_reason == f"{place}no variable is called 'huor'; did you mean 'hour'?"
+    file.write_text(good.replace("late", "later"))
+    assert await running.holder.reload()
+    assert [rule.name for rule in running.holder.current.agent_policies["dev"].rules] == ["later"]
+
+
 async def test_a_kubernetes_volume_exchanged_by_its_link_is_seen(tmp_path: Path, table: PriceTable) -> None:
     volume = tmp_path / "volume"
     volume.mkdir()
