@@ -210,7 +210,7 @@ async def test_a_bad_policy_never_replaces_a_good_one(running: Running, tmp_path
     assert not await running.holder.reload()
     assert running.holder.current is before
     assert [rule.name for rule in before.agent_policies["dev"].rules] == ["late"]
-    place = f"{file}:3:27: rules[0].when: at character 1: "
+    place = f"{file}:3:28: rules[0].when: at character 1: "
     assert running.holder.stale_reason == f"{place}no variable is called 'huor'; did you mean 'hour'?"
     file.write_text(good.replace("late", "later"))
     assert await running.holder.reload()
