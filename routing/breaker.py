@@ -122,7 +122,10 @@ def _unheard(_transition: Transition) -> None:
 
 
 class Breaker:
-    """Of one deployment, or one provider. `report` hears every transition, whatever brought it about."""
+    """Of one deployment, or one provider. `report` hears every transition, whatever brought it about.
+
+    `troubled` is kept by several breakers together: it holds every one that may be holding calls back.
+    """
 
     __slots__ = (
         "_changed_at_s",
@@ -136,6 +139,7 @@ class Breaker:
         "_since_s",
         "_streak",
         "_successes",
+        "_troubled",
         "_until_s",
         "_version",
         "name",
@@ -143,11 +147,18 @@ class Breaker:
         "state",
     )
 
-    def __init__(self, name: str, settings: BreakerSettings, report: Callable[[Transition], None] = _unheard) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: BreakerSettings,
+        report: Callable[[Transition], None] = _unheard,
+        troubled: set[Breaker] | None = None,
+    ) -> None:
         self.name = name
         self.settings = settings
         self.state: State = "closed"
         self._report = report
+        self._troubled = set() if troubled is None else troubled
         self._outcomes = SlidingCount(settings.window_s)
         self._failures = SlidingCount(settings.window_s)
         self._streak = 0
@@ -233,6 +244,10 @@ class Breaker:
         """Whether its provider's wish is all that holds calls back."""
         return now_s < self._parked_until_s and self.state in ("closed", "forced_closed")
 
+    def troubled(self, now_s: float) -> bool:
+        """Whether it is anything but closed, or parked."""
+        return self.state != "closed" or now_s < self._parked_until_s
+
     def waiting(self, now_s: float) -> bool:
         """Whether it is open and its wait is not over."""
         return self.state == "open" and now_s < self._until_s
@@ -284,6 +299,8 @@ class Breaker:
     def park(self, until_s: float, now_s: float) -> None:
         """Leave it alone until `until_s`, as its provider asked. A shorter park never ends a longer one."""
         self._parked_until_s = max(self._parked_until_s, min(until_s, now_s + self.settings.park_max_s))
+        if now_s < self._parked_until_s:
+            self._troubled.add(self)
 
     def force(self, to: Force, now_s: float) -> Transition | None:
         """An operator's word: `open` or `closed` until `auto` lets it decide by itself again. Closing ends a park."""
@@ -331,6 +348,7 @@ class Breaker:
 
     def _enter(self, state: State, now_s: float) -> None:
         self.state = state
+        self._troubled.add(self)  # which of them are well again is found out when it is asked for
         self._since_s = now_s
         self._successes = self._streak = 0
         if state == "open":

@@ -18,6 +18,8 @@ from routing.retry_budget import RetryBudget, RetryBudgetSettings
 
 TOGETHER: Final = 2
 """Deployments that have to be open before their provider is suspected."""
+LOOK_S: Final = 0.1
+"""How long a breaker that is well again may be taken for one that is not, which costs a look at all candidates."""
 UNKNOWN_PARK_S: Final = 1.0
 """How long a 429 without Retry-After parks a deployment."""
 DEPLOYMENTS_MAX: Final = 10_000
@@ -49,7 +51,7 @@ class _Watched:
 class Health:
     """Whom to call. `report` hears every breaker's transitions."""
 
-    __slots__ = ("_deployments", "_providers", "_report", "_retry_budget", "_settings")
+    __slots__ = ("_deployments", "_looked_s", "_providers", "_report", "_retry_budget", "_settings", "_troubled")
 
     def __init__(
         self,
@@ -62,6 +64,8 @@ class Health:
         self._report = report
         self._deployments: dict[str, _Watched] = {}
         self._providers: dict[str, _Provider] = {}
+        self._troubled: set[Breaker] = set()
+        self._looked_s = -float("inf")
 
     # --- what is watched ---
 
@@ -89,9 +93,9 @@ class Health:
             self.forget([name for name in made_up if self._deployments[name].breaker.state == "closed"])
         provider = self._providers.get(deployment.provider)
         if provider is None:
-            provider = _Provider(Breaker(deployment.provider, self._settings, self._report))
+            provider = _Provider(Breaker(deployment.provider, self._settings, self._report, self._troubled))
             self._providers[deployment.provider] = provider
-        breaker = Breaker(deployment.id, self._settings, self._report)
+        breaker = Breaker(deployment.id, self._settings, self._report, self._troubled)
         provider.deployments[deployment.id] = breaker
         watched = _Watched(breaker, provider, RetryBudget(self._retry_budget), _well(deployment))
         self._deployments[deployment.id] = watched
@@ -104,8 +108,10 @@ class Health:
             if watched is None:
                 continue
             provider = watched.provider
+            self._troubled.discard(watched.breaker)
             del provider.deployments[name]
             if not provider.deployments:
+                self._troubled.discard(provider.breaker)
                 del self._providers[provider.breaker.name]
 
     def breakers(self) -> list[Breaker]:
@@ -126,6 +132,14 @@ class Health:
         return sorted(name for name, each in self._providers.items() if each.credentials_refused)
 
     # --- one call ---
+
+    def all_well(self, now_s: float) -> bool:
+        """Whether every breaker is closed and none is parked. May say so a moment late, and never too soon."""
+        troubled = self._troubled
+        if troubled and not self._looked_s <= now_s < self._looked_s + LOOK_S:
+            self._looked_s = now_s
+            troubled.difference_update([each for each in troubled if not each.troubled(now_s)])
+        return not troubled
 
     def availability(self, deployments: Iterable[Deployment], now_s: float) -> tuple[Candidate, ...]:
         """Candidates as `next_step` wants them. Deployments that were never called are well."""
@@ -157,6 +171,9 @@ class Health:
         watched = self._deployments.get(deployment.id)
         if watched is None:
             watched = self._add(deployment)
+        if not self._troubled and not retry:
+            watched.retries.began(now_s)
+            return "yes"
         mine, above = watched.breaker, watched.provider.breaker
         admits = _both(mine.admits(now_s), above.admits(now_s))
         if admits == "no":
@@ -197,6 +214,10 @@ class Health:
         if watched is None:  # forgotten meanwhile
             return
         mine, provider = watched.breaker, watched.provider
+        if failure is None and not self._troubled:
+            provider.credentials_refused = False
+            mine.record("ok", now_s, draw, began_s)
+            return
         outcome = "ok" if failure is None else MEANINGS[failure.kind].outcome
         if failure is None:
             provider.credentials_refused = False

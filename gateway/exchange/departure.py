@@ -1,57 +1,27 @@
-"""The beginning of one attempt: its request in the provider's words, sent off, with all that will settle it."""
+"""The beginning of one attempt: its request in the provider's words, sent off."""
 
 from __future__ import annotations
 
 import time
-from typing import NamedTuple, Protocol
 
 from gateway.admission.permit import Permit
 from gateway.config.snapshot import Timeouts
 from gateway.context import RequestContext
-from gateway.exchange.relay import Relay
-from gateway.exchange.settlement import Settlement
-from gateway.reply import Reply
-from gateway.telemetry.recorder import Recorder
-from gateway.upstream.attempt import Attempt, Name
 from gateway.upstream.dialects.protocol import Wish
-from gateway.upstream.health import UpstreamHealth
-from gateway.upstream.launch import launch, target_of
-from gateway.upstream.transport import Transport
+from gateway.upstream.launch import Target, launch, target_of
+from gateway.upstream.transport import Call, Transport
 from gateway.wire.requests import EMBEDDINGS
 from routing.catalog import Deployment
 
 
-class Departure(NamedTuple):
-    """What is settled about an attempt before it begins."""
+def depart(
+    context: RequestContext, transport: Transport, deployment: Deployment, permit: Permit | None
+) -> tuple[Call, Target]:
+    """Send an attempt's request. `permit` is None where nothing governs it.
 
-    name: Name
-    deployment: Deployment
-    permit: Permit | None
-    """None where nothing governs it."""
-
-
-class Way(Protocol):
-    """What an attempt goes out with."""
-
-    @property
-    def health(self) -> UpstreamHealth:
-        """How the providers are."""
-        ...
-
-    @property
-    def transport(self) -> Transport:
-        """The way to them."""
-        ...
-
-    @property
-    def recorder(self) -> Recorder:
-        """Who hears what it cost."""
-        ...
-
-
-def depart(context: RequestContext, reply: Reply, way: Way, departure: Departure) -> Relay:
-    """Begin the attempt. Raises BadRequest, with nothing sent, when its provider's dialect cannot say the request."""
-    snapshot, request, deployment, permit = context.snapshot, context.request, departure.deployment, departure.permit
+    Raises BadRequest, with nothing sent, when the deployment's dialect cannot say the request.
+    """
+    snapshot, request = context.snapshot, context.request
     assert request is not None, "an exchange begins after reading"  # noqa: S101 -- guards a programming error
     target = target_of(snapshot.endpoints[deployment.provider], snapshot.timeouts.get(deployment.id))
     wish = Wish(
@@ -67,14 +37,9 @@ def depart(context: RequestContext, reply: Reply, way: Way, departure: Departure
     timeouts = target.timeouts
     if context.attribution.timeout_s is not None:
         timeouts = _within(timeouts, context.deadline_s - time.monotonic())
-    call = launch(way.transport, target, request, wish, timeouts)
-    attempt = Attempt(departure.name, deployment, target, call)
+    call = launch(transport, target, request, wish, timeouts)
     context.deployment = deployment
-    relay = Relay(context, reply, Settlement(context, attempt, permit, way.recorder))
-    route = context.route
-    if route is not None and route.model.hedge is not None and attempt.kind == "first":
-        relay.hedge_at_s = way.health.expect_first_byte(route.model, deployment, attempt.sent_s)
-    return relay
+    return call, target
 
 
 def _longest(context: RequestContext) -> int | None:

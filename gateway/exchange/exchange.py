@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import lru_cache
 from typing import NamedTuple
 
 from gateway.admission.admission import Admission
@@ -16,21 +17,27 @@ from gateway.admission.permit import Permit
 from gateway.admission.turn import Turn
 from gateway.context import RequestContext
 from gateway.errors import BadRequest, FareboxError
-from gateway.exchange.departure import Departure, depart
+from gateway.exchange.departure import depart
 from gateway.exchange.failures import AttemptFailed, Refusal, nothing_may_be_called
 from gateway.exchange.hedging import Race
 from gateway.exchange.relay import Relay
+from gateway.exchange.settlement import Settlement
 from gateway.reply import ClientGone, Reply
 from gateway.telemetry.events import AttemptEnded
 from gateway.telemetry.recorder import Recorder
-from gateway.upstream.attempt import Name
+from gateway.upstream.attempt import Attempt, Kind
 from gateway.upstream.health import UpstreamHealth
 from gateway.upstream.load import Loads
 from gateway.upstream.transport import Transport
 from routing.attempts import Call, Candidate, GiveUp, Hedge, History, Step, Tried, Wait, next_step
-from routing.catalog import Deployment
 
 _NOT_ABLE = Candidate("no", float("inf"))
+
+
+@lru_cache(maxsize=64)
+def _first(candidates: int) -> Call:
+    """What `next_step` says of the first attempt while every breaker is closed."""
+    return Call(tuple(range(candidates)), "first")
 
 
 class Upstreams(NamedTuple):
@@ -50,13 +57,12 @@ class Exchange:
 
     __slots__ = (
         "_context",
-        "_deadline_s",
+        "_failed",
         "_left",
         "_number",
         "_relays",
         "_reply",
         "_route",
-        "_tried",
         "_unable",
         "_upstreams",
         "_woken",
@@ -68,11 +74,11 @@ class Exchange:
         self._reply = reply
         self._upstreams = upstreams
         self._route = context.route
-        self._deadline_s = context.deadline_s
         self._relays: list[Relay] = []
-        self._tried: list[Tried] = []
-        self._unable: dict[str, FareboxError] = {}
+        self._unable: dict[str, FareboxError] | None = None
         """Candidates in whose dialect the request cannot be said."""
+        self._failed: AttemptFailed | None = None
+        """How the last attempt ended, if it gave the client nothing."""
         self._number = 0
         self._left = False
         self._woken: asyncio.Future[None] | None = None
@@ -83,7 +89,13 @@ class Exchange:
         Raises ClientGone when the client left before anything was called.
         """
         try:
-            await self._serve()
+            while (relay := await self._next()) is not None:
+                try:
+                    await (relay.run() if relay.hedge_at_s is None else Race(relay, self._hedge).run())
+                except AttemptFailed as error:
+                    self._failed = error
+                else:
+                    return
         except asyncio.CancelledError:
             for relay in self._relays:
                 relay.interrupt("drained")
@@ -97,39 +109,28 @@ class Exchange:
                     relay.flight.end()
                 relay.measure()
 
-    async def _serve(self) -> None:
-        failed: AttemptFailed | None = None
-        while (relay := await self._next(failed)) is not None:
-            try:
-                await (self._run(relay) if relay.hedge_at_s is None else Race(relay, self._run, self._hedge).run())
-            except AttemptFailed as error:
-                failed = error
-            else:
-                return
-
-    async def _run(self, relay: Relay) -> None:
-        """Let an attempt serve the client, and tell how it went. Raises as `Relay.run` does."""
-        index, attempt, health = self._relays.index(relay), relay.attempt, self._upstreams.health
-        try:
-            await relay.run()
-        finally:
-            if relay.interrupted or not attempt.settled:
-                outcome = "cancelled"
-                health.cancel(attempt.deployment, attempt.id)
-            else:
-                outcome = "ok" if attempt.failure is None else attempt.failure.kind
-                health.ended(attempt.deployment, attempt.id, attempt.sent_s, attempt.failure)
-            self._upstreams.recorder.record(AttemptEnded(attempt.deployment.id, attempt.kind, outcome))
-            if relay.flight is not None:
-                relay.flight.end(answered=attempt.failure is None and not relay.interrupted)
-            self._tried[index] = self._tried[index]._replace(ended_s=attempt.ended_s, failure=attempt.failure)
+    def _over(self, relay: Relay) -> None:
+        """An attempt has ended: tell how it went."""
+        attempt, upstreams = relay.attempt, self._upstreams
+        failure, health = attempt.failure, upstreams.health
+        if relay.interrupted or not attempt.settled:
+            outcome = "cancelled"
+            health.cancel(attempt.deployment, attempt.id)
+        else:
+            outcome = "ok" if failure is None else failure.kind
+            health.ended(attempt.deployment, attempt.id, attempt.sent_s, failure)
+        if not attempt.went_well:
+            upstreams.recorder.record(AttemptEnded(attempt.deployment.id, attempt.kind, outcome))
+        if relay.flight is not None:
+            relay.flight.end(answered=failure is None and not relay.interrupted)
+        if self._route.model.hedge is not None and failure is None:
             until_s = attempt.ended_s if attempt.first_byte_s is None else attempt.first_byte_s
-            if self._route.model.hedge is not None and attempt.failure is None and until_s is not None:
+            if until_s is not None:
                 health.first_byte(attempt.deployment, until_s - attempt.sent_s)
 
     # --- what comes next ---
 
-    async def _next(self, failed: AttemptFailed | None) -> Relay | None:
+    async def _next(self) -> Relay | None:
         """The next attempt, begun; None when the client has been given what there is."""
         waited = False
         while True:
@@ -138,9 +139,9 @@ class Exchange:
             step = self._decide(waited=waited)
             if isinstance(step, Call):
                 try:
-                    relay = await self._begin(step, failed)
+                    relay = await self._begin(step.candidates, step.kind)
                 except FareboxError:
-                    if failed is None:
+                    if self._failed is None:
                         raise
                     step = GiveUp("exhausted")  # no room for another: the client gets the error of the last
                 else:
@@ -151,63 +152,81 @@ class Exchange:
                 await self._pause(step.until_s)
                 waited = True
                 continue
-            await self._give_up(step, failed)
+            await self._give_up(step)
             return None
 
     def _decide(self, *, waited: bool = False, hedge_at_s: float | None = None) -> Step:
-        health, now_s = self._upstreams.health, time.monotonic()
-        view = health.view(self._route.candidates, now_s)
+        context, health, candidates = self._context, self._upstreams.health, self._route.candidates
+        if not self._number and health.is_quiet and context.attribution.timeout_s is None:
+            return _first(len(candidates))
+        now_s = time.monotonic()
+        view = health.view(candidates, now_s)
         if self._unable:
             view = tuple(
                 _NOT_ABLE if deployment.id in self._unable else candidate
-                for deployment, candidate in zip(self._route.candidates, view, strict=True)
+                for deployment, candidate in zip(candidates, view, strict=True)
             )
-        history = History(self._tried, self._deadline_s, self._reply.started, waited, hedge_at_s)
-        return next_step(history, self._context.snapshot.resilience.attempts, view, now_s, health.draw())
+        tried = [self._tried(relay) for relay in self._relays]
+        history = History(tried, context.deadline_s, self._reply.started, waited, hedge_at_s)
+        return next_step(history, context.snapshot.resilience.attempts, view, now_s, health.draw())
 
-    async def _begin(self, step: Call | Hedge, failed: AttemptFailed | None) -> Relay | None:
+    def _tried(self, relay: Relay) -> Tried:
+        attempt = relay.attempt
+        return Tried(
+            self._route.candidates.index(attempt.deployment),
+            attempt.sent_s,
+            attempt.ended_s,
+            attempt.failure,
+            relay.probe,
+            attempt.kind == "hedge",
+        )
+
+    async def _begin(self, places: tuple[int, ...], kind: Kind) -> Relay | None:
         """Reserve for an attempt and start it; None when a breaker has closed its doors, or its dialect cannot say it.
 
         Raises FareboxError when there is no room for it.
         """
-        context, health, admission = self._context, self._upstreams.health, self._upstreams.admission
-        candidates = tuple([self._route.candidates[index] for index in step.candidates])
-        self._number += 1
-        turn = Turn(self._number, candidates, patient=failed is None and isinstance(step, Call))
-        permit = await admission.admit(context, self._reply, turn) if admission.governs(context) else None
-        deployment = candidates[0] if permit is None else permit.deployment
-        kind = step.kind if isinstance(step, Call) else "hedge"
-        name = Name(f"{context.request_id}.{self._number}", self._number, kind)
-        admits = health.begin(deployment, name.id, retry=kind == "retry")
+        context, upstreams, all_candidates = self._context, self._upstreams, self._route.candidates
+        health, admission = upstreams.health, upstreams.admission
+        self._number = number = self._number + 1
+        permit = None
+        if admission.governs(context):
+            candidates = tuple([all_candidates[place] for place in places])
+            turn = Turn(number, candidates, patient=self._failed is None and kind != "hedge")
+            permit = await admission.admit(context, self._reply, turn)
+        deployment = all_candidates[places[0]] if permit is None else permit.deployment
+        attempt_id = f"{context.request_id}.{number}"
+        admits = health.begin(deployment, attempt_id, retry=kind == "retry")
         if admits == "no":
-            self._withdraw(name, permit)
+            self._withdraw(number, permit)
             return None
         try:
-            if admits == "probe" and not await health.may_probe(deployment, name.id):
-                self._withdraw(name, permit)
+            if admits == "probe" and not await health.may_probe(deployment, attempt_id):
+                self._withdraw(number, permit)
                 return None
-            await self._note(name, deployment, permit)
-            relay = depart(context, self._reply, self._upstreams, Departure(name, deployment, permit))
+            if permit is None and upstreams.intents is not None:
+                noted = upstreams.intents.note(context, deployment, number)
+                if noted is not None:
+                    await noted
+            call, target = depart(context, upstreams.transport, deployment, permit)
         except BaseException as error:  # nothing was sent
-            health.cancel(deployment, name.id)
-            self._withdraw(name, permit)
+            health.cancel(deployment, attempt_id)
+            self._withdraw(number, permit)
             if not isinstance(error, BadRequest):
                 raise
-            self._unable[deployment.id] = error
+            self._unable = {**(self._unable or {}), deployment.id: error}
             return None
+        attempt = Attempt(attempt_id, number, kind, deployment, target, call)
+        relay = Relay(context, self._reply, Settlement(context, attempt, permit, upstreams.recorder), self._over)
+        self._relays.append(relay)
         if admits == "probe":
-            relay.on_begun = lambda: health.answered(deployment, name.id, relay.attempt.sent_s)
+            relay.probe = True
+            relay.on_begun = lambda: health.answered(deployment, attempt_id, attempt.sent_s)
         if deployment.watched:
             self._watch(relay)
-        self._relays.append(relay)
-        self._tried.append(
-            Tried(
-                self._route.candidates.index(deployment),
-                relay.attempt.sent_s,
-                probe=admits == "probe",
-                hedge=kind == "hedge",
-            )
-        )
+        model = self._route.model
+        if model.hedge is not None and kind == "first":
+            relay.hedge_at_s = health.expect_first_byte(model, deployment, attempt.sent_s)
         self._reply.on_disconnect(self._leave)
         return relay
 
@@ -224,20 +243,12 @@ class Exchange:
 
         relay.on_begun = answered
 
-    async def _note(self, name: Name, deployment: Deployment, permit: Permit | None) -> None:
-        """Let the store's log know of an attempt that it has no reservation of."""
-        intents = self._upstreams.intents
-        if permit is None and intents is not None:
-            noted = intents.note(self._context, deployment, name.number)
-            if noted is not None:
-                await noted
-
-    def _withdraw(self, name: Name, permit: Permit | None) -> None:
+    def _withdraw(self, number: int, permit: Permit | None) -> None:
         """The attempt was not made."""
         if permit is not None:
             permit.release()
         elif self._upstreams.intents is not None:
-            self._upstreams.intents.withdraw(self._context, name.number)
+            self._upstreams.intents.withdraw(self._context, number)
 
     async def _hedge(self, late: Relay) -> Relay | None:
         """A second attempt beside one whose first byte is late; None when there is no room for one."""
@@ -245,7 +256,7 @@ class Exchange:
         if not isinstance(step, Hedge) or not self._upstreams.health.may_hedge(self._route.model):
             return None
         try:
-            return await self._begin(step, None)
+            return await self._begin(step.candidates, "hedge")
         except FareboxError:
             return None
 
@@ -265,14 +276,15 @@ class Exchange:
         if self._left:
             raise ClientGone
 
-    async def _give_up(self, step: Step, failed: AttemptFailed | None) -> None:
+    async def _give_up(self, step: Step) -> None:
         """Give the client what the last attempt left for it. Raises it, if it is an error of ours."""
         assert isinstance(step, GiveUp), "nothing else is left"  # noqa: S101 -- guards a programming error
         if step.reason == "retry_budget":
             self._upstreams.health.denied(self._route.model, "retry")
-        if failed is None:
-            raise next(iter(self._unable.values()), None) or nothing_may_be_called(step, self._route)
-        answer = failed.answer
+        if self._failed is None:
+            unable = self._unable or {}
+            raise next(iter(unable.values()), None) or nothing_may_be_called(step, self._route)
+        answer = self._failed.answer
         if not isinstance(answer, Refusal):
             raise answer
         context = self._context

@@ -13,17 +13,15 @@ from gateway.exchange.relay import Relay
 class Race:
     """Runs an attempt that may be hedged when its first byte is late."""
 
-    __slots__ = ("_first", "_hedge", "_relays", "_run", "_winner")
+    __slots__ = ("_first", "_hedge", "_relays", "_winner")
 
     def __init__(
         self,
         first: Relay,
-        run: Callable[[Relay], Awaitable[None]],
         hedge: Callable[[Relay], Awaitable[Relay | None]],
     ) -> None:
-        """`run` lets a relay serve the client; `hedge` begins a second attempt, or gives None."""
+        """`hedge` begins a second attempt, or gives None."""
         self._first = first
-        self._run = run
         self._hedge = hedge
         self._relays = [first]
         self._winner: Relay | None = None
@@ -32,7 +30,7 @@ class Race:
     async def run(self) -> None:
         """Serve the client. Raises as `Relay.run` does, for the last of those that failed."""
         first = self._first
-        tasks = [asyncio.create_task(self._serve(first), name="attempt")]
+        tasks = [asyncio.create_task(first.run(), name="attempt")]
         try:
             late_s = (first.hedge_at_s or 0.0) - time.monotonic()
             done, _ = await asyncio.wait(tasks, timeout=max(0.0, late_s))
@@ -42,7 +40,7 @@ class Race:
                     second.claim = self._claim
                     self._relays.append(second)
                     self._check(second)
-                    tasks.append(asyncio.create_task(self._serve(second), name="hedge"))
+                    tasks.append(asyncio.create_task(second.run(), name="hedge"))
             await self._finish(tasks)
         finally:
             for task in tasks:
@@ -63,9 +61,6 @@ class Race:
                     pass
         if failed is not None and self._winner is None:
             raise failed
-
-    async def _serve(self, relay: Relay) -> None:
-        await self._run(relay)
 
     def _check(self, second: Relay) -> None:
         """While the second was admitted the first may have had its first byte after all."""

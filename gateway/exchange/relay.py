@@ -54,6 +54,7 @@ class Relay:
     __slots__ = (
         "_client_left",
         "_context",
+        "_over",
         "_reply",
         "_request",
         "_superseded",
@@ -63,12 +64,17 @@ class Relay:
         "hedge_at_s",
         "interrupted",
         "on_begun",
+        "probe",
         "settlement",
     )
 
-    def __init__(self, context: RequestContext, reply: Reply, settlement: Settlement) -> None:
+    def __init__(
+        self, context: RequestContext, reply: Reply, settlement: Settlement, over: Callable[[Relay], None]
+    ) -> None:
+        """`over` hears when it has run to its end, whichever that is."""
         assert context.request is not None  # noqa: S101 -- guards a programming error
         self._context = context
+        self._over = over
         self._request: ModelRequest = context.request
         self._reply = reply
         self._client_left = False
@@ -81,6 +87,8 @@ class Relay:
         """Hears that there is something to show."""
         self.flight: Flight | None = None
         """How it counts in its deployment's load; None where nobody asks for that."""
+        self.probe = False
+        """It took a breaker's probe."""
         self.interrupted = False
         """It was ended by the client or by us, which says nothing about the provider."""
         self.attempt = settlement.attempt
@@ -106,6 +114,7 @@ class Relay:
             raise
         finally:
             self.attempt.ended_s = time.monotonic()
+            self._over(self)
 
     async def _serve(self) -> None:
         attempt = self.attempt

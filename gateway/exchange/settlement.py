@@ -8,9 +8,9 @@ import time
 from gateway.admission.permit import Permit
 from gateway.context import RequestContext
 from gateway.ledger.meter import Meter
-from gateway.telemetry.events import ChargePosted
+from gateway.telemetry.events import WELL, ChargePosted
 from gateway.telemetry.recorder import Recorder
-from gateway.upstream.attempt import NOTHING, Attempt, Bill, Kind, ServiceTiers
+from gateway.upstream.attempt import NOTHING, Attempt, Bill, Kind
 from gateway.wire.answers import StreamObserver
 from gateway.wire.requests import ModelRequest
 from routing.money import NanoUsd, Usage
@@ -60,8 +60,8 @@ class Settlement:
 
     def price(self, usage: Usage, service_tier: str | None, *, estimated: bool) -> Bill:
         """What `usage` costs, in the tier that the answer names."""
-        tiers = ServiceTiers(self._request.profile.service_tier, service_tier)
-        return self.attempt.price(usage, tiers, self._context.arrived_at_s, estimated=estimated)
+        asked = self._request.profile.service_tier
+        return self.attempt.price(usage, asked, service_tier, self._context.arrived_at_s, estimated=estimated)
 
     def nothing(self, outcome: str) -> None:
         """Nothing can have been billed."""
@@ -162,6 +162,7 @@ class Settlement:
         attempt, context = self.attempt, self._context
         assert not attempt.settled, "an attempt is settled once"  # noqa: S101 -- guards a programming error
         attempt.settled = True
+        attempt.went_well = outcome in WELL
         bill = self.price(usage, service_tier, estimated=estimated)
         context.cost = NanoUsd(context.cost + bill.cost)
         charge = self._charge(outcome, bill)

@@ -243,14 +243,18 @@ class CredentialsRefused(NamedTuple):
     refused: bool
 
 
+WELL = frozenset(("ok", "shortened"))
+"""Outcomes of charges whose attempts went well."""
+
+
 class AttemptEnded(NamedTuple):
-    """An upstream call ended."""
+    """An upstream call ended, and not well: one that did is told by its charge alone (`WELL`)."""
 
     deployment: str
     kind: str
     """`first`, `fallback`, `retry`, `hedge`."""
     outcome: str
-    """`ok`, `cancelled` (by the client or by us), or a `routing.failures.FailureKind`."""
+    """`cancelled` (by the client or by us), or a `routing.failures.FailureKind`."""
 
 
 class AttemptDenied(NamedTuple):

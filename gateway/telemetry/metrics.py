@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from gateway.config.snapshot import Agent
 from gateway.errors import FareboxError
 from gateway.telemetry.events import (
+    WELL,
     ChargePosted,
     ConfigLoaded,
     Event,
@@ -155,6 +156,8 @@ class Metrics:
         series = self._charge_routes.get(key) or self._charge_series(key)
         series.nano_usd += event.cost_nano_usd
         series.add_usage(event.usage)
+        if event.outcome in WELL:
+            self._upstream.went_well(event)
         if event.estimated:
             series.offer.usage_missing += 1
         if event.unpriced:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from gateway.telemetry.events import AttemptDenied, AttemptEnded, BreakerChanged, CredentialsRefused
+from gateway.telemetry.events import AttemptDenied, AttemptEnded, BreakerChanged, ChargePosted, CredentialsRefused
 from gateway.telemetry.labels import OTHER, Label
 
 if TYPE_CHECKING:
@@ -45,7 +45,14 @@ class UpstreamCounts:
         self._refused = {name: self._refused.get(name, False) for name in providers}
 
     def _ended(self, event: AttemptEnded) -> None:
-        key = (self._labels["deployment"].value(event.deployment), event.kind, event.outcome)
+        self._count(event.deployment, event.kind, event.outcome)
+
+    def went_well(self, charge: ChargePosted) -> None:
+        """Count the attempt of a charge that says that it went well."""
+        self._count(charge.deployment, "first" if charge.purpose == "useful" else charge.purpose, "ok")
+
+    def _count(self, deployment: str, kind: str, outcome: str) -> None:
+        key = (self._labels["deployment"].value(deployment), kind, outcome)
         self._attempts[key] = self._attempts.get(key, 0) + 1
 
     def _not_made(self, event: AttemptDenied) -> None:

@@ -27,16 +27,6 @@ NOTHING = Usage()
 """The usage of a call that cannot have been billed: not even a fee per request is due."""
 
 
-class Name(NamedTuple):
-    """Which attempt of which request it is."""
-
-    id: str
-    """`<request id>.<number>`: of its reservation and its charge too."""
-    number: int
-    """1 for the request's first."""
-    kind: Kind
-
-
 class Bill(NamedTuple):
     """What an attempt cost."""
 
@@ -45,13 +35,6 @@ class Bill(NamedTuple):
     cost: NanoUsd
     price_point: str
     service_tier: str
-
-
-class ServiceTiers(NamedTuple):
-    """The service tier that was asked for, and the one that the answer names (None when it names none)."""
-
-    asked: str
-    served: str | None
 
 
 class Attempt:
@@ -70,10 +53,17 @@ class Attempt:
         "settled",
         "status",
         "target",
+        "went_well",
     )
 
-    def __init__(self, name: Name, deployment: Deployment, target: Target, call: Call) -> None:
-        self.id, self.number, self.kind = name
+    def __init__(  # noqa: PLR0917 -- all of it says which call it is
+        self, id: str, number: int, kind: Kind, deployment: Deployment, target: Target, call: Call
+    ) -> None:
+        self.id = id
+        """`<request id>.<number>`: of its reservation and its charge too."""
+        self.number = number
+        """1 for the request's first."""
+        self.kind: Kind = kind
         self.deployment = deployment
         self.target = target
         self.call = call
@@ -85,21 +75,23 @@ class Attempt:
         self.status: int | None = None
         self.settled = False
         """Set by the one settlement. Whoever finds it set must not settle again."""
+        self.went_well = False
+        """Whether its charge says so."""
 
     def complaint(self, status: int, body: bytes) -> Complaint:
         """What an error status with this body means, in the provider's own words."""
         return self.target.dialect.complaint(status, body)
 
-    def price(self, usage: Usage, tiers: ServiceTiers, now_s: float, *, estimated: bool) -> Bill:
-        """What `usage` costs here, in the tier that the answer names: providers may serve another than was asked for.
+    def price(self, usage: Usage, asked: str, served: str | None, now_s: float, *, estimated: bool) -> Bill:
+        """What `usage` costs here, in the service tier that was `served`: it may be another than was `asked` for.
 
-        An answer that names none may have been served in either: the dearer one counts.
+        An answer that names none (None) may have been served in either: the dearer one counts.
         """
-        tier = tiers.served or tiers.asked
+        tier = served or asked
         if usage is NOTHING:
             return Bill(NOTHING, estimated, NanoUsd(0), "", tier)
         bill = self._price_in(usage, tier, now_s, estimated)
-        if tiers.served is None and tier != "default":
+        if served is None and tier != "default":
             bill = max(bill, self._price_in(usage, "default", now_s, estimated), key=_by_cost)
         return bill
 

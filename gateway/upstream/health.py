@@ -100,6 +100,11 @@ class UpstreamHealth:
 
     # --- who may be called ---
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing holds calls back anywhere: then no candidate need be looked at."""
+        return self.breakers.all_well(time.monotonic())
+
     def view(self, candidates: Sequence[Deployment], now_s: float) -> tuple[Candidate, ...]:
         """The candidates of a route, as `routing.attempts.next_step` wants them."""
         return self.breakers.availability(candidates, now_s)

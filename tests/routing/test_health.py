@@ -12,7 +12,7 @@ from routing.attempts import Candidate
 from routing.breaker import Admits, BreakerSettings, Transition
 from routing.catalog import Deployment
 from routing.failures import FAILURE_KINDS, MEANINGS, Failure, FailureKind
-from routing.health import Health
+from routing.health import LOOK_S, UNKNOWN_PARK_S, Health
 from routing.retry_budget import RetryBudgetSettings
 
 BREAKER = BreakerSettings(jitter=0)
@@ -52,6 +52,26 @@ def admits(health: Health, which: Deployment, now_s: float) -> Admits:
 
 
 # --- one deployment ---
+
+
+def test_all_are_well_until_one_is_not_and_after_it_is_again() -> None:
+    health, _ = make(A, OTHER)
+    assert health.all_well(1.0)
+    fail(health, A, 1.0)
+    assert not health.all_well(1.0)
+    assert health.begin(OTHER, 1.0, "x") == "yes"
+    assert health.begin(A, 1.0, "y") == "no"
+    health.force(A.id, "closed", 2.0)
+    assert not health.all_well(2.0 + LOOK_S), "an operator's word is told of"
+    health.force(A.id, "auto", 3.0)
+    assert health.all_well(3.0 + LOOK_S)
+    fail(health, OTHER, 4.0, "rate_limited", 1)
+    assert not health.all_well(4.0)
+    assert health.begin(OTHER, 4.0, "x") == "no"
+    assert health.all_well(4.0 + UNKNOWN_PARK_S + LOOK_S)
+    fail(health, B, 5.0)
+    health.forget([B.id])
+    assert health.all_well(5.0)
 
 
 def test_who_was_never_called_is_well() -> None:
@@ -384,6 +404,11 @@ class HealthMachine(RuleBasedStateMachine):
             )
             mine = [each for each in fresh if breaker.name in (each.which.id, each.which.provider)]
             assert len([each for each in mine if each.began_s >= since_s]) <= BREAKER.probes
+
+    @invariant()
+    def all_are_well_only_if_every_call_may_begin(self) -> None:
+        if self.health.all_well(self.now_s):
+            assert {admits(self.health, which, self.now_s) for which in KNOWN} == {"yes"}
 
     @invariant()
     def a_call_has_to_get_past_both(self) -> None:

@@ -15,7 +15,7 @@ from gateway.ledger.budgets import NO_LIMITS, Quota, RateLimit
 from gateway.ledger.operations import Claim, Opening, Unit
 from gateway.ledger.scopes import Scope
 from gateway.telemetry.events import ChargePosted
-from gateway.upstream.attempt import Attempt, Kind, Name
+from gateway.upstream.attempt import Attempt, Kind
 from gateway.upstream.call import HttpCall
 from gateway.upstream.launch import target_of
 from gateway.wire.requests import ModelRequest
@@ -44,7 +44,7 @@ async def begin(
     assert permit is not None
     call = HttpCall(asyncio.get_running_loop(), Endpoint("one", "http://localhost", ()), b"", b"")
     target = target_of(call.endpoint, None)
-    attempt = Attempt(Name(f"{context.request_id}.1", 1, kind), permit.deployment, target, call)
+    attempt = Attempt(f"{context.request_id}.1", 1, kind, permit.deployment, target, call)
     return Settlement(context, attempt, permit, stage.recorder)
 
 

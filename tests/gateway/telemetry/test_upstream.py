@@ -6,6 +6,7 @@ import pytest
 
 from gateway.telemetry.events import AttemptDenied, AttemptEnded, BreakerChanged, CredentialsRefused
 from gateway.telemetry.metrics import Metrics
+from tests.gateway.telemetry.samples import charged
 from tests.gateway.telemetry.test_metrics import at, scrape
 
 GPT, MINI = "openai/gpt", "openai/mini"
@@ -21,14 +22,16 @@ async def test_attempts_by_deployment_kind_and_outcome() -> None:
     samples = await scrape(
         metrics(),
         *[AttemptEnded(GPT, "first", "server_error")] * 2,
-        AttemptEnded(MINI, "fallback", "ok"),
-        *(AttemptEnded(f"openai/made-up-{number}", "first", "ok") for number in range(9)),
+        charged(deployment=GPT, outcome="error", purpose="failed"),  # the same one's
+        charged(deployment=MINI, purpose="fallback"),
+        *(charged(deployment=f"openai/made-up-{number}", outcome="shortened") for number in range(9)),
         AttemptDenied("gpt", "retry"),
         AttemptDenied("gpt", "retry"),
     )
     assert at(samples, "attempts_total", deployment=GPT, kind="first", outcome="server_error") == 2
     assert at(samples, "attempts_total", deployment=MINI, kind="fallback", outcome="ok") == 1
     assert at(samples, "attempts_total", deployment="_other", kind="first", outcome="ok") == 9
+    assert at(samples, "attempts_total", deployment=GPT, kind="first", outcome="ok") is None
     assert at(samples, "attempts_denied_total", model="gpt", kind="retry") == 2
 
 
@@ -53,7 +56,7 @@ async def test_a_breaker_that_nobody_configured_has_no_state() -> None:
 async def test_a_reload_keeps_states_and_drops_what_is_gone() -> None:
     counted = metrics(GPT, MINI, cap=3)
     opened = [BreakerChanged(1.0, name, "closed", "open", "tripped") for name in (GPT, MINI)]
-    await scrape(counted, *opened, AttemptEnded(MINI, "first", "ok"))
+    await scrape(counted, *opened, charged(deployment=MINI))
     counted.set_known([], ["gpt"], ["openai"], deployments=(GPT, "openai/new"), max_label_values=3)
     samples = await scrape(counted)
     states = {dict(labels)["breaker"]: value for (name, labels), value in samples.items() if name == "breaker_state"}

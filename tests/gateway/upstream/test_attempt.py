@@ -16,8 +16,6 @@ from gateway.upstream.attempt import (
     NOTHING,
     UNSEEN_TOKENS_MAX,
     Attempt,
-    Name,
-    ServiceTiers,
     client_error,
     outcome_of,
 )
@@ -71,46 +69,46 @@ PROFILE = RequestProfile("chat", "m", 300, 100, None, 1, 1, 0, 0, True, False, "
 
 def attempt(price: Price | None = PRICE, *, since_s: float = 0.0) -> Attempt:
     target = target_of(Endpoint("p", "http://localhost", ()), None)
-    made = Attempt(Name("req.1", 1, "first"), Deployment("p/m", "p", "m", price), target, NoCall())
+    made = Attempt("req.1", 1, "first", Deployment("p/m", "p", "m", price), target, NoCall())
     made.sent_s = time.monotonic() - since_s
     return made
 
 
-DEFAULT = ServiceTiers("default", None)
+DEFAULT = "default", None
 
 
 def test_usage_is_priced_at_its_context_tier() -> None:
-    assert attempt().price(Usage(1000, 10), DEFAULT, 0.0, estimated=False) == (
+    assert attempt().price(Usage(1000, 10), *DEFAULT, 0.0, estimated=False) == (
         Usage(1000, 10),
         False,
         1010,
         "base",
         "default",
     )
-    assert attempt().price(Usage(1001, 10), DEFAULT, 0.0, estimated=True)[1:] == (True, 2022, "long", "default")
+    assert attempt().price(Usage(1001, 10), *DEFAULT, 0.0, estimated=True)[1:] == (True, 2022, "long", "default")
 
 
 def test_the_service_tier_that_was_served_counts() -> None:
-    bill = attempt().price(Usage(10, 10), ServiceTiers("default", "priority"), 0.0, estimated=False)
+    bill = attempt().price(Usage(10, 10), "default", "priority", 0.0, estimated=False)
     assert (bill.cost, bill.price_point, bill.service_tier) == (107, "fast", "priority")
-    bill = attempt().price(Usage(10, 10), ServiceTiers("default", "unheard-of"), 0.0, estimated=False)
+    bill = attempt().price(Usage(10, 10), "default", "unheard-of", 0.0, estimated=False)
     assert (bill.cost, bill.price_point, bill.service_tier) == (20, "base", "unheard-of")
 
 
 def test_an_answer_that_names_no_tier_is_billed_at_the_dearer_one() -> None:
-    assert attempt().price(Usage(10, 10), ServiceTiers("priority", None), 0.0, estimated=False).price_point == "fast"
-    assert attempt().price(Usage(10, 10), ServiceTiers("flex", None), 0.0, estimated=False).price_point == "base"
+    assert attempt().price(Usage(10, 10), "priority", None, 0.0, estimated=False).price_point == "fast"
+    assert attempt().price(Usage(10, 10), "flex", None, 0.0, estimated=False).price_point == "base"
 
 
 def test_nothing_costs_nothing_not_even_a_fee() -> None:
-    bill = attempt(None).price(NOTHING, ServiceTiers("default", "priority"), 0.0, estimated=False)
+    bill = attempt(None).price(NOTHING, "default", "priority", 0.0, estimated=False)
     assert (bill.usage, bill.cost, bill.price_point) == (NOTHING, 0, "")
-    assert attempt().price(Usage(), ServiceTiers("default", "priority"), 0.0, estimated=False).cost == 7
+    assert attempt().price(Usage(), "default", "priority", 0.0, estimated=False).cost == 7
 
 
 def test_a_deployment_without_a_price_is_a_defect() -> None:
     with pytest.raises(AssertionError, match="without a price"):
-        attempt(None).price(Usage(1), DEFAULT, 0.0, estimated=False)
+        attempt(None).price(Usage(1), *DEFAULT, 0.0, estimated=False)
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**8))
