@@ -77,6 +77,8 @@ STOPPED = {
 """By agent: its budget, and its fault."""
 MOST = 1_400_000
 """Nano-USD: 1,900 tokens of output, 1,000 bytes of input."""
+MUCH = 700_000
+"""Nearly a whole budget, or more: some are bounded by the provider when the last of their money is reserved."""
 PACE = f"length;tokens=1400,{PAUSE},slow;first_ms=0;token_ms=1"
 """Ends when the endless ones have generated at least as much."""
 
@@ -112,7 +114,7 @@ async def test_a_gateway_stopped_in_mid_stream_records_all_that_was_generated_me
         for each in billed:
             charge = charges[each.request_id]
             line = lines[f"agent:{charge['agent']}"]
-            assert line.posted == charge["cost_nano_usd"] >= each.cost > 800_000, (charge, each)
+            assert line.posted == charge["cost_nano_usd"] >= each.cost > MUCH, (charge, each)
             assert line.posted <= MOST, "and no more than it can have been"
     finally:
         gateway.signal(signal.SIGCONT)
