@@ -6,13 +6,15 @@ The slices follow the order of the events' fields and of the tables' columns; te
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from types import GenericAlias
+from typing import Any, get_type_hints
 
 import msgspec
 
 from gateway.ledger.budgets import RunLimits
 from gateway.ledger.operations import Run
-from gateway.telemetry.events import Adjusted, ChargePosted, RequestFinished, RunChanged
+from gateway.telemetry.events import Adjusted, ChargePosted, Choice, RequestFinished, RunChanged
+from routing.decision import Considered, Shadow
 from routing.money import Usage
 from routing.profile import RequestProfile
 
@@ -24,8 +26,30 @@ RUN_SEPARATOR = ">"
 """Between the runs of a path, from the root down. No id has it."""
 
 _encode = msgspec.json.encode
-# msgspec writes a NamedTuple as an array; a struct with the same fields is written as an object, which SQL can read.
-_ProfileObject: Any = msgspec.defstruct("_ProfileObject", list(RequestProfile.__annotations__.items()), module=__name__)
+
+
+def _object(values: Any, **other: Any) -> Any:
+    """A struct with the fields of a NamedTuple, some of `other` types.
+
+    msgspec writes a NamedTuple as an array; a struct is written as an object, which SQL can read. What has its default
+    is left out.
+    """
+    defaults = getattr(values, "_field_defaults", {})
+    hints = get_type_hints(values)
+    fields = [
+        (name, other.get(name, hints[name]), defaults[name]) if name in defaults else (name, hints[name])
+        for name in hints
+    ]
+    return msgspec.defstruct(f"_{values.__name__}Object", fields, module=__name__, omit_defaults=True)
+
+
+_ProfileObject = _object(RequestProfile)
+_ConsideredObject = _object(Considered)
+_ShadowObject = _object(Shadow)
+_ChoiceObject = _object(
+    Choice, considered=GenericAlias(tuple, (_ConsideredObject, ...)), shadows=GenericAlias(tuple, (_ShadowObject, ...))
+)
+_UNDECIDED = (None, None)
 _INT64_MAX = 2**63 - 1
 _SECONDS_MAX = 9e12
 """More would not be 64 bits of microseconds."""
@@ -62,7 +86,7 @@ def charge_row(charge: ChargePosted) -> Row:
 def request_row(request: RequestFinished) -> Row:
     """The row of `requests` for an event; its content is a row of its own."""
     tags = request[10]
-    profile = request[15]
+    profile, choice = request[15], request[27]
     return (
         request[0],
         round(request[1] * MICROS),
@@ -71,7 +95,23 @@ def request_row(request: RequestFinished) -> Row:
         *request[11:15],
         None if profile is None else _encode(_ProfileObject(*profile)).decode(),
         *request[16:27],
+        *(_UNDECIDED if choice is None else (choice.policy, choice_json(choice))),
     )
+
+
+def choice_json(choice: Choice) -> str:
+    """A decision as a JSON object, without what has its usual value."""
+    considered = tuple([_ConsideredObject(*each) for each in choice.considered])
+    shadows = tuple([_ShadowObject(*each) for each in choice.shadows])
+    return _encode(_ChoiceObject(*choice._replace(considered=considered, shadows=shadows))).decode()
+
+
+def choice_of(text: str) -> Choice:
+    """The decision that was written as a JSON object. Raises msgspec.DecodeError."""
+    found = msgspec.json.decode(text, type=_ChoiceObject)
+    found.considered = tuple([Considered(*msgspec.structs.astuple(each)) for each in found.considered])
+    found.shadows = tuple([Shadow(*msgspec.structs.astuple(each)) for each in found.shadows])
+    return Choice(*msgspec.structs.astuple(found))
 
 
 def content_row(request: RequestFinished) -> Row:
@@ -142,8 +182,9 @@ def adjustment_of(row: Sequence[Any]) -> Adjusted:
 def request_of(row: Sequence[Any], content: tuple[bytes, bytes] | None = None) -> RequestFinished:
     """The event that a row of `requests` was made from."""
     profile = None if row[15] is None else _profile_of(row[15])
+    choice = None if row[28] is None else choice_of(row[28])
     return RequestFinished._make(
-        (row[0], to_s(row[1]), *row[2:10], _tags_of(row[10]), *row[11:15], profile, *row[16:], content)
+        (row[0], to_s(row[1]), *row[2:10], _tags_of(row[10]), *row[11:15], profile, *row[16:27], choice, content)
     )
 
 

@@ -1,8 +1,8 @@
 """The journal's tables, as SQLAlchemy Core knows them. docs/journal.md explains every column to people.
 
 Units, in every table: times are integer microseconds since 1970-01-01 UTC and end in `_us`; money is integer nano-USD
-and ends in `_nano_usd`; durations are milliseconds and end in `_ms`. `tags`, `profile`, `allowed_models`, `limits`,
-`reserved` and `origin` are JSON text.
+and ends in `_nano_usd`; durations are milliseconds and end in `_ms`. `tags`, `profile`, `decision`, `allowed_models`,
+`limits`, `reserved` and `origin` are JSON text.
 
 A charge is written when it is settled, its request's row when the request ends, so a charge can be there a moment
 before its request. `charges.request_id` is therefore a reference that no constraint enforces.
@@ -31,7 +31,7 @@ from sqlalchemy import (
 
 from routing.money import Usage
 
-HEAD = "0003"
+HEAD = "0004"
 """The migration that the tables below are the result of."""
 
 metadata = MetaData()
@@ -70,6 +70,7 @@ requests = Table(
     Column("overhead_ms", Float, nullable=False),
     Column("streamed", Boolean, nullable=False),
     _integer("cost_nano_usd"),
+    *map(_maybe_text, ("policy", "decision")),
 )
 
 charges = Table(

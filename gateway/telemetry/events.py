@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gateway.ledger.operations import Run
-from routing.money import NanoUsd, Usage
+from routing.decision import Considered, Shadow
+from routing.money import ZERO, NanoUsd, Usage
 from routing.profile import RequestProfile
 
 
@@ -50,10 +51,10 @@ class ChargePosted(NamedTuple):
     """True when a configured ceiling stood in for a missing price."""
     outcome: str
     """`ok`, `shortened` (a metered stream whose money ended), `error` (refused by the upstream), `timeout`,
-    `unreachable`, `cut` (broke mid-answer), `cancelled` (the client left), `malformed`, `drained` (the gateway
-    stopped), `orphaned` (the gateway was lost)."""
+    `unreachable`, `cut` (broke mid-answer), `cancelled` (the client left), `malformed`, `unverified` (whole, but not
+    what its rule's `verify` asks for), `drained` (the gateway stopped), `orphaned` (the gateway was lost)."""
     purpose: str
-    """`useful`, or why money went elsewhere: `cancelled`, `failed`; later `retry`, `fallback`, `hedge`."""
+    """`useful`, or why money went elsewhere: `cancelled`, `failed`, `unverified`, `retry`, `fallback`, `hedge`."""
     upstream_status: int | None
     latency_ms: float
     first_token_ms: float | None
@@ -76,6 +77,54 @@ class ChargePosted(NamedTuple):
     reserved_at_s: float = 0.0
     """When it was reserved itself, where that is not `window_at_s`; 0 where it is. The scopes that the carve is not
     reserved in (user, tag, model, provider, the runs inside it) count it in the windows of this moment."""
+
+
+class Choice(NamedTuple):
+    """What a policy decided for a request, and by what: enough to explain it, and to decide it again."""
+
+    policy: str
+    rule: str
+    reason: str = ""
+    strategy: str = "ordered"
+    model: str = ""
+    """The one to be called first; empty: the gates left none."""
+    tier: str = ""
+    arm: str = ""
+    """Of an experiment: `experiment/arm`."""
+    probability: float = 1.0
+    """That this choice came out."""
+    value_usd: float = 0.0
+    """What a right answer was taken to be worth."""
+    complexity: float | None = None
+    """None: nothing read it."""
+    p_correct: float | None = None
+    money_price: float = 1.0
+    expected_cost_nano_usd: NanoUsd = ZERO
+    runner_up: str = ""
+    strongest: str = ""
+    strongest_cost_nano_usd: NanoUsd = ZERO
+    """What the strongest candidate was expected to cost."""
+    strongest_paid_nano_usd: NanoUsd | None = None
+    """What the strongest candidate would have cost for the tokens of the answer; None: there is no answer."""
+    asked_paid_nano_usd: NanoUsd | None = None
+    """What the model that was asked for would have cost for them; None: it was left to the policy."""
+    priority: str = "normal"
+    run_cost_usd: float = 0.0
+    """Of the request's run before it, as its gateway knew it."""
+    run_steps: int = 0
+    run_depth: int = 0
+    budget_remaining_ratio: float = 1.0
+    budget_burn_ratio: float = 0.0
+    parallel_tools: bool = False
+    in_tool_loop: bool = False
+    downgraded: str = ""
+    """Why it was sent to a weaker model than its rule says: `loop`, `velocity`, `budget`."""
+    considered: tuple[Considered, ...] = ()
+    shadows: tuple[Shadow, ...] = ()
+    failed: tuple[str, ...] = ()
+    """Rules whose condition failed at run time."""
+    skipped: tuple[str, ...] = ()
+    """Rules that matched, and of which the gates left nothing."""
 
 
 class RequestFinished(NamedTuple):
@@ -120,6 +169,8 @@ class RequestFinished(NamedTuple):
     streamed: bool
     cost_nano_usd: NanoUsd
     """The sum of the request's charges."""
+    choice: Choice | None = None
+    """What a policy decided; None where none did."""
     content: tuple[bytes, bytes] | None = None
     """Request and answer bodies, only under `record_content: true`."""
 

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from gateway.ledger.budgets import RunLimits
 from gateway.ledger.operations import Run
-from gateway.telemetry.events import Adjusted, ChargePosted, RequestFinished, RunChanged
+from gateway.telemetry.events import Adjusted, ChargePosted, Choice, RequestFinished, RunChanged
+from routing.decision import Considered, Shadow
 from routing.money import Usage
 from routing.profile import RequestProfile
 
@@ -69,6 +70,42 @@ charges = st.builds(
     reserved_nano_usd=money,
     reserved_at_s=st.just(0.0) | st.integers(1, 4_000_000_000_000_000).map(lambda microseconds: microseconds / 1e6),
 ).map(lambda charge: charge._replace(reserved_at_s=0.0) if charge.reserved_at_s == charge.window_at_s else charge)
+shares = st.floats(0, 1)
+considered = st.builds(
+    Considered,
+    model=text,
+    tier=text,
+    excluded=text,
+    expected_cost=st.none() | money,
+    p_correct=st.none() | shares,
+    score=st.none() | st.floats(-1e9, 1e9),
+)
+choices = st.builds(
+    Choice,
+    policy=text,
+    rule=text,
+    reason=text,
+    model=text,
+    tier=text,
+    arm=text,
+    probability=shares,
+    value_usd=st.floats(0, 1e9),
+    money_price=st.floats(1, 1e6),
+    run_cost_usd=st.floats(0, 1e9),
+    budget_remaining_ratio=shares,
+    budget_burn_ratio=st.floats(0, 1e6),
+    complexity=st.none() | shares,
+    p_correct=st.none() | shares,
+    expected_cost_nano_usd=money,
+    strongest=text,
+    strongest_paid_nano_usd=st.none() | money,
+    asked_paid_nano_usd=st.none() | money,
+    run_steps=counts,
+    in_tool_loop=st.booleans(),
+    considered=st.lists(considered, max_size=3).map(tuple),
+    shadows=st.lists(st.builds(Shadow, rule=text, model=text, expected_cost=money), max_size=3).map(tuple),
+    failed=st.lists(text, max_size=3).map(tuple),
+)
 requests = st.builds(
     RequestFinished,
     request_id=text,
@@ -98,6 +135,7 @@ requests = st.builds(
     overhead_ms=milliseconds,
     streamed=st.booleans(),
     cost_nano_usd=money,
+    choice=st.none() | choices,
     content=st.none(),
 )
 limits = st.builds(

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.journal.tables import metadata
 from gateway.journal.writer import Journal
+from gateway.telemetry.events import Choice
 from tests.documents import ROOT, Block, blocks
 from tests.gateway.telemetry.samples import charged, finished
 
@@ -26,6 +27,13 @@ def documented(table: str) -> list[str]:
 @pytest.mark.parametrize("table", metadata.tables)
 def test_every_column_is_documented_in_its_place(table: str) -> None:
     assert documented(table) == list(metadata.tables[table].columns.keys())
+
+
+def test_every_field_of_a_decision_is_documented_in_its_place() -> None:
+    section = re.search(r"^## decisions\n(.*?)(?=^## )", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    assert section is not None
+    rows = re.findall(r"^\| (`[^|]*`) \|", section[1], re.MULTILINE)
+    assert re.findall(r"`(\w+)`", " ".join(rows)) == list(Choice._fields)
 
 
 @pytest.mark.parametrize("block", blocks("bash", [PAGE]), ids=str)

@@ -29,7 +29,8 @@ from gateway.journal.rows import (
 from gateway.journal.statements import insert_sql
 from gateway.ledger.budgets import RunLimits
 from gateway.ledger.operations import Run
-from gateway.telemetry.events import Adjusted, ChargePosted, RequestFinished, RunChanged
+from gateway.telemetry.events import Adjusted, ChargePosted, Choice, RequestFinished, RunChanged
+from routing.decision import Considered, Shadow
 from routing.money import NanoUsd, Usage
 from routing.profile import RequestProfile
 from tests.gateway.journal import strategies
@@ -108,6 +109,7 @@ def test_columns_stand_in_the_order_of_the_events_fields() -> None:
         "user": ["end_user"],
         "usage": list(Usage._fields),
         "entry_id": ["id"],
+        "choice": ["policy", "decision"],
         "content": [],
     }
     for table, event in (
@@ -138,6 +140,23 @@ def test_tags_and_profile_are_json_objects() -> None:
     assert json.loads(row[10]) == {"team": "ü", "job": "42"}
     assert json.loads(row[15]) == profile._asdict()
     assert request_row(finished())[10] == "{}"
+
+
+def test_a_decision_is_a_json_object_without_what_is_as_usual() -> None:
+    choice = Choice(
+        "main", "cheap", "first match", considered=(Considered("m", "", score=0.5),), shadows=(Shadow("s", "n"),)
+    )
+    row = dict(zip(tables.requests.columns.keys(), request_row(finished(choice=choice)), strict=True))
+    assert row["policy"] == "main"
+    assert json.loads(row["decision"]) == {
+        "policy": "main",
+        "rule": "cheap",
+        "reason": "first match",
+        "considered": [{"model": "m", "tier": "", "score": 0.5}],
+        "shadows": [{"rule": "s", "model": "n"}],
+    }
+    row = dict(zip(tables.requests.columns.keys(), request_row(finished()), strict=True))
+    assert (row["policy"], row["decision"]) == (None, None)
 
 
 def test_content_is_a_row_of_its_own() -> None:
