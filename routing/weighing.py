@@ -130,13 +130,17 @@ class Weighing:
 
     def is_near(self, entry: Entry, times: int) -> bool:
         """Whether one of these budgets may be spent after so many requests like this one."""
-        return any(budget.left < times * self.cost(entry) for budget in self._budgets)
+        return any(self._exceeds(budget, entry, times) for budget in self._budgets)
 
     def short_of(self, entry: Entry) -> str:
         """The budget with `on_exceed: downgrade` that has less left than an admitted entry is expected to cost."""
-        model = self.admitted(entry)
-        assert model is not None  # noqa: S101 -- guards a programming error
         for budget in self._budgets:
-            if self.cost(entry) > budget.left and all(budget.covers(each) for each in model.deployments):
+            if self._exceeds(budget, entry, 1):
                 return budget.id
         return ""
+
+    def _exceeds(self, budget: Budget, entry: Entry, times: int) -> bool:
+        """Whether so many answers cost more than is left, at whichever of the entry's deployments."""
+        model = self.admitted(entry)
+        assert model is not None  # noqa: S101 -- guards a programming error
+        return times * self.cost(entry) > budget.left and all(budget.covers(each) for each in model.deployments)
