@@ -7,6 +7,7 @@ import typer
 from gateway import __version__
 from gateway.cli.breakers import breakers
 from gateway.cli.budgets import budgets
+from gateway.cli.cases import run_cases
 from gateway.cli.check import check
 from gateway.cli.demo import demo
 from gateway.cli.importer import importer
@@ -44,6 +45,7 @@ def _root(
 app.command()(serve)
 app.command()(init)
 app.command()(check)
+app.command("test")(run_cases)
 app.command()(demo)
 app.command()(simulate)
 app.add_typer(keys, name="keys")

@@ -111,6 +111,7 @@ class Compiler:
             keys=keys,
             unpriced_ceiling=None if ceiling is None else f"{ceiling.input}/{ceiling.output}",
             left_out=left_out.lines(),
+            policy_folder=self._folder / raw.policies,
             policies=tuple(policies.written),
             compiled_policies=policies.compiled,
             agent_policies=agent_policies,

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from gateway.config.document import parse
 from gateway.config.models import RawConfig
 from gateway.config.problems import Problem, YamlPath, did_you_mean
@@ -82,7 +84,7 @@ class _Loader:
     def add(self, file: Path) -> None:
         """Read, check and compile one file."""
         policies = self.policies
-        tree = _read(file, policies.problems)
+        tree = read_tree(file, Policy, policies.problems)
         if tree is None:
             policies.names.add("")
             return
@@ -137,7 +139,8 @@ def _files(folder: Path) -> list[Path]:
         return []
 
 
-def _read(file: Path, problems: list[Problem]) -> Tree | None:
+def read_tree(file: Path, root: type[BaseModel], problems: list[Problem]) -> Tree | None:
+    """A YAML file against the model of what it should be; None when it cannot be read. It takes no variables."""
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except OSError as error:
@@ -147,7 +150,7 @@ def _read(file: Path, problems: list[Problem]) -> Tree | None:
         problems.append(Problem(file, 1, 1, "", f"is not UTF-8 text (byte {error.start})"))
         return None
     document = parse(text, file)
-    tree = Tree(document, Policy, document.data)
+    tree = Tree(document, root, document.data)
     if not document.problems or document.data is not None:
         if document.data is None:
             tree.data = {}

@@ -1,6 +1,7 @@
 """JSON Schemas for editors, made from the models. `python -m gateway.config.schema` writes what is generated from them.
 
-Those files are `gateway/config/config.schema.json`, `policies/schema.json`, and the reference in docs/configuration.md.
+Those files are `gateway/config/config.schema.json`, `policies/schema.json`, `policies/cases/schema.json`, and the
+reference in docs/configuration.md.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config.models import RawConfig
+from gateway.config.models.cases import CaseFile
 from routing.policy import Policy
 
 CONFIG_SCHEMA = Path(__file__).with_name("config.schema.json")
@@ -38,6 +40,11 @@ def policy_schema() -> dict[str, Any]:
     for holder in ("Default", "Rule"):  # the short form: checks alone
         parts[holder]["properties"]["verify"]["anyOf"].insert(0, {"$ref": "#/$defs/Verification/properties/checks"})
     return _titled(schema, "Farebox policy")
+
+
+def case_schema() -> dict[str, Any]:
+    """The JSON Schema of a file of cases."""
+    return _titled(CaseFile.model_json_schema(), "Farebox cases")
 
 
 def _titled(schema: dict[str, Any], title: str) -> dict[str, Any]:
@@ -78,6 +85,7 @@ def write() -> list[Path]:
     texts = {
         CONFIG_SCHEMA: render(config_schema()),
         _CHECKOUT / "policies" / "schema.json": render(policy_schema()),
+        _CHECKOUT / "policies" / "cases" / "schema.json": render(case_schema()),
         docs: with_reference(docs.read_text(encoding="utf-8")),
     }
     for path, text in texts.items():

@@ -17,6 +17,7 @@ from gateway.ledger.budgets import NO_LIMITS, Budget, RateLimit, Reserve, RunLim
 from routing.attempts import AttemptRules
 from routing.breaker import BreakerSettings
 from routing.catalog import Catalog, Model
+from routing.money import NanoUsd
 from routing.policy import Policy
 from routing.retry_budget import RetryBudgetSettings
 from routing.rules import CompiledPolicy
@@ -88,6 +89,12 @@ class Agent:
     """Which of `value`, `priority` and `complexity` count when its client sends them."""
     allowed_models: frozenset[str] | None = None
     """Names and `*` patterns; None allows all."""
+    value: NanoUsd | None = None
+    """What a right answer is worth, where its client does not say or is not trusted to."""
+    max_value: NanoUsd | None = None
+    """The most that an answer counts for."""
+    residency: frozenset[str] = frozenset()
+    """Tags that a deployment must have to be called for it."""
     reserve: Reserve = "strict"
     """What budgets that do not say themselves reserve for its requests."""
     max_output_tokens: int | None = None
@@ -254,6 +261,7 @@ class Snapshot:
     unpriced_ceiling: str | None = None
     left_out: tuple[str, ...] = field(default=())
     """One line for each optional provider that is not configured, and for what went with it."""
+    policy_folder: Path = Path("policies")
     policies: tuple[Policy, ...] = ()
     """As written, by file name."""
     compiled_policies: Mapping[str, CompiledPolicy] = field(default_factory=dict)

@@ -12,7 +12,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from gateway.config.reference import settings, with_reference
-from gateway.config.schema import CONFIG_SCHEMA, config_schema, policy_schema, render
+from gateway.config.schema import CONFIG_SCHEMA, case_schema, config_schema, policy_schema, render
 
 ROOT = Path(__file__).parents[3]
 HINT = "run `make schema`"
@@ -24,6 +24,7 @@ def test_the_schema_for_editors_is_current() -> None:
 
 def test_the_schema_of_policies_is_current() -> None:
     assert (ROOT / "policies/schema.json").read_text() == render(policy_schema()), HINT
+    assert (ROOT / "policies/cases/schema.json").read_text() == render(case_schema()), HINT
 
 
 def test_the_reference_in_the_documentation_is_current() -> None:
