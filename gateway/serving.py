@@ -19,6 +19,8 @@ log = logging.getLogger("farebox.serving")
 
 SIMULATOR_START_S = 10.0
 SIMULATOR_STOP_S = 5.0
+_COLLECT_AT = (10_000, 20, 20)
+"""For `gc.set_threshold`."""
 
 
 class Options(NamedTuple):
@@ -53,7 +55,7 @@ async def run(snapshot: Snapshot, options: Options) -> int:
                 print(f"The development key was made all the same; it is shown this once: {app.development_key}")
             await app.stop()
             return 1
-        _keep_start_up_from_the_collector()
+        _spare_the_collector()
         _greet(app, snapshot)
         watching = None if simulator is None else asyncio.create_task(_watch_simulator(simulator))
         await stopping.wait()
@@ -135,10 +137,15 @@ async def _stop_simulator(process: asyncio.subprocess.Process) -> None:
             await process.wait()
 
 
-def _keep_start_up_from_the_collector() -> None:
-    """What was made until now lives as long as the process: no collection has to walk it ever again."""
+def _spare_the_collector() -> None:
+    """What was made until now lives as long as the process: no collection has to walk it ever again.
+
+    What a request makes is freed without the collector, which is to look only now and then: every 700 objects, as it
+    does by default, it would walk all that waits for the journal several times.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*_COLLECT_AT)
 
 
 def _greet(app: App, snapshot: Snapshot) -> None:

@@ -91,6 +91,8 @@ class Connection(HttpToolsProtocol):
         self.lost = False
         self.waiting_since_s: float | None = self.loop.time()
         """Since when a request is owed by the client: None while it has sent one whole."""
+        self.idle_since_s: float | None = None
+        """Since when nothing is owed by anybody."""
         self.unread_since_s: float | None = None
         """Since when the client has read nothing of what waits for it."""
         self.corked: Corked
@@ -113,6 +115,7 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
+        self.idle_since_s = None
         self._head_bytes += len(data)
         if b"h2c" in data and (self.waiting_since_s is None or self.scope is None or not self.headers_done):
             data = _without_h2c(data)
@@ -173,6 +176,17 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """As uvicorn's, but for the timer that ends an idle connection: the sweep does, and a timer costs 4 µs each."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self.idle_since_s = self.loop.time()
+
     def send_400_response(self, msg: str) -> None:
         """Refuse bytes that are no HTTP request, in the shape of every other error."""
         self._refuse(self._refusal or BadRequest(f"{msg} It must be HTTP/1.1."))
@@ -202,12 +216,15 @@ class Connection(HttpToolsProtocol):
         self.unread_since_s = None
 
     def close_if_slow(self, now_s: float) -> None:
-        """End a connection whose client takes too long to send its request, or to read its answer.
+        """End a connection that is idle, or whose client takes too long to send its request or to read its answer.
 
         `now_s` is the loop's time.
         """
         if self.unread_since_s is not None and now_s - self.unread_since_s >= self.settings.write_timeout_s:
             self.transport.abort()  # the exchange hears of it as of any client that leaves
+            return
+        if self.idle_since_s is not None and now_s - self.idle_since_s >= self.settings.keepalive_s:
+            self.transport.close()
             return
         since_s = self.waiting_since_s
         if since_s is None or now_s - since_s < self.settings.header_timeout_s or self.transport is None:

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from gateway.api.answers import answer_error, answer_json
 from gateway.api.asgi import AsgiApp, AsgiCall, AsgiReply, Receive, Scope, Send
 from gateway.api.budgets import budget_object
+from gateway.api.connection import CYCLE_KEY
 from gateway.api.operations import OPERATIONS
 from gateway.api.runs import PATH as RUNS
 from gateway.api.runs import serve_runs
@@ -54,6 +55,10 @@ class OpenAIApi:
                 await self._other(scope, receive, reply)
         except Exception as error:  # noqa: BLE001 -- the outermost edge
             await answer_error(reply, error)
+        finally:
+            scope.pop(
+                CYCLE_KEY, None
+            )  # they know each other: nothing of a request is to wait for the garbage collector
 
     async def _runs(self, scope: Scope, receive: Receive, reply: AsgiReply) -> None:
         services = self._services

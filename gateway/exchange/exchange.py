@@ -108,6 +108,8 @@ class Exchange:
                 if relay.flight is not None:
                     relay.flight.end()
                 relay.measure()
+            self._relays.clear()  # they know us, and what knows each other waits for the garbage collector
+            self._failed = None  # as is the case with an error and who keeps it
 
     def _over(self, relay: Relay) -> None:
         """An attempt has ended: tell how it went."""

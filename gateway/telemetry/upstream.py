@@ -23,6 +23,8 @@ class UpstreamCounts:
         """`labels` are those of the metrics; `breaker` is for deployments and providers alike."""
         self._labels = labels
         self._attempts: _Counts = {}
+        self._well: dict[tuple[str, str], tuple[str, ...]] = {}
+        """What a charge says of its attempt, as the metric says it: the look-up of the usual one."""
         self._transitions: _Counts = {}
         self._denied: _Counts = {}
         self._states: dict[str, int] = {}
@@ -37,6 +39,7 @@ class UpstreamCounts:
     def set_known(self, deployments: Iterable[str], providers: Iterable[str]) -> None:
         """Declare the configured ids. What a wildcard stands for is counted as `_other`."""
         deployments, providers = tuple(deployments), tuple(providers)
+        self._well.clear()
         self._labels["deployment"].set_known(deployments)
         breaker = self._labels["breaker"]
         breaker.set_known((*deployments, *providers))
@@ -45,14 +48,18 @@ class UpstreamCounts:
         self._refused = {name: self._refused.get(name, False) for name in providers}
 
     def _ended(self, event: AttemptEnded) -> None:
-        self._count(event.deployment, event.kind, event.outcome)
+        key = (self._labels["deployment"].value(event.deployment), event.kind, event.outcome)
+        self._attempts[key] = self._attempts.get(key, 0) + 1
 
     def went_well(self, charge: ChargePosted) -> None:
         """Count the attempt of a charge that says that it went well."""
-        self._count(charge.deployment, "first" if charge.purpose == "useful" else charge.purpose, "ok")
-
-    def _count(self, deployment: str, kind: str, outcome: str) -> None:
-        key = (self._labels["deployment"].value(deployment), kind, outcome)
+        place = (charge.deployment, charge.purpose)
+        key = self._well.get(place)
+        if key is None:
+            kind = "first" if charge.purpose == "useful" else charge.purpose
+            key = (self._labels["deployment"].value(charge.deployment), kind, "ok")
+            if key[0] != OTHER:  # clients could make as many as they like
+                self._well[place] = key
         self._attempts[key] = self._attempts.get(key, 0) + 1
 
     def _not_made(self, event: AttemptDenied) -> None:
@@ -72,6 +79,7 @@ class UpstreamCounts:
 
     def forget(self, label: str, value: str) -> None:
         """Drop all series of an id that is no longer configured and whose place is needed."""
+        self._well.clear()
         for name, counts in (("deployment", self._attempts), ("breaker", self._transitions), ("model", self._denied)):
             if name == label:
                 for key in [key for key in counts if key[0] == value]:

@@ -147,6 +147,12 @@ async def test_a_client_that_never_finishes_its_request(
     assert await speak(gateway) == b"", "and one that never says a word is closed"
 
 
+async def test_an_idle_connection_is_closed(simulator: SimulatorServer, start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(f"{simulator.url}/v1", server={"keepalive_s": 0.2})
+    heard = await speak(gateway, b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert heard.startswith(b"HTTP/1.1 200 OK"), "the answer, and then the end"
+
+
 async def test_more_connections_than_allowed(simulator: SimulatorServer, start_gateway: StartGateway) -> None:
     gateway = await start_gateway(f"{simulator.url}/v1", server={"max_connections": 1})
     host, port = gateway.url.removeprefix("http://").split(":")

@@ -96,8 +96,7 @@ class OpenAI:
 
     def body(self, request: ModelRequest, wish: Wish) -> bytes:
         """The body."""
-        return body(
-            request,
+        return request.upstream_body(
             wish.upstream_model,
             max_tokens=wish.max_tokens,
             max_tokens_field=wish.max_tokens_field,
