@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 from gateway.config.models.cases import Case, CaseRequest, Expectation
 from gateway.config.snapshot import Snapshot
 from routing.decision import Budget, Decision, Session, View, Wanted
-from routing.money import parse_usd
+from routing.money import NANO_PER_USD, NanoUsd, parse_usd
 from routing.router import decide
 from routing.rules import CompiledPolicy, Facts
+from routing.value import worth_usd
 
 _SESSION = "session"
 
@@ -41,6 +42,7 @@ def run_case(case: Case, policy: CompiledPolicy | None, snapshot: Snapshot, now_
 
 def _wanted(request: CaseRequest, snapshot: Snapshot) -> Wanted:
     agent = snapshot.agents[request.agent]
+    declared = None if request.value_usd is None else NanoUsd(round(request.value_usd * NANO_PER_USD))
     return Wanted(
         facts=Facts(
             agent=agent.id,
@@ -48,7 +50,7 @@ def _wanted(request: CaseRequest, snapshot: Snapshot) -> Wanted:
             org=agent.org,
             tags=request.tags,
             model=request.model,
-            value_usd=request.value_usd,
+            value_usd=worth_usd(declared, agent.value, agent.max_value),
             priority=request.priority,
             complexity=request.complexity,
             input_tokens=request.input_tokens,
@@ -72,6 +74,7 @@ def _wanted(request: CaseRequest, snapshot: Snapshot) -> Wanted:
         api=request.api,
         parallel_tools=request.parallel_tools,
         in_tool_loop=request.in_tool_loop,
+        residency=agent.residency,
         allowed=() if agent.allowed_models is None else (agent.allowed_models,),
     )
 

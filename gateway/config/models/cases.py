@@ -43,12 +43,12 @@ class CaseSession(Written):
 
 
 class CaseRequest(Written):
-    """A request, as far as routing depends on it. What the client says counts as if it were trusted."""
+    """A request, as far as routing depends on it. What its client declares counts as if the agent trusted it."""
 
     agent: Id = Field(description="One of the configuration's `agents`; its team and org are known.")
     model: Text = Field("auto", description="As asked for.")
     tags: dict[str, str] = Field({}, description="`tags`.")
-    value_usd: Amount = Field(0.0, description="`value_usd`.")
+    value_usd: Amount | None = Field(None, description="What its client declares. Left out: the agent's own value.")
     priority: Literal["low", "normal", "high"] = Field("normal", description="`priority`.")
     complexity: Share = Field(0.0, description="`complexity`.")
     input_tokens: Tokens = Field(1_000, description="`input_tokens`.")
