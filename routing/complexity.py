@@ -33,6 +33,8 @@ _TOKEN = re.compile(rb"[a-z\x80-\xff]{1,12}|0{1,6}|[^\sa-z0\x80-\xff]")
 """Words in pieces of 12 bytes, digits by their number, every other sign for itself. Reads at most 2,000 characters."""
 _FOLD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ123456789", b"abcdefghijklmnopqrstuvwxyz000000000")
 _PAIR = 2_654_435_761
+_SIZE_SCALE, _SIZE_ORIGIN = 1.5, 6.0
+"""Puts the size's logarithm on the scale of the log odds."""
 _CONSTRAINTS = frozenset(
     b"all at both each every exactly except if least less more most must no not only per than then without".split()
 )
@@ -68,7 +70,7 @@ class Complexity(NamedTuple):
     p: tuple[float, float, float]
     """The probability that a model of each tier gets it right; never falls from a weaker tier to a stronger one."""
     signals: tuple[float, float, float, float]
-    """What `routing.quality` corrects an agent's record by: each tier's log odds, and a stronger model's gain."""
+    """What `routing.quality` corrects an agent's record by: each tier's log odds, and the request's size."""
 
 
 class Features(NamedTuple):
@@ -170,8 +172,9 @@ class Scorer:
         if len(seen.buckets):
             raw += self._hashed[seen.buckets & self._mask].sum(axis=0) / len(seen.buckets) ** 0.5
         harder = structure_logit(request)
-        light, medium, strong, gain = raw.tolist()
-        signals = (light - harder, medium - harder, strong - harder / 2, gain)
+        light, medium, strong = raw.tolist()
+        size = _SIZE_SCALE * (log1p(request.text_bytes + request.tools_bytes) - _SIZE_ORIGIN)
+        signals = (light - harder, medium - harder, strong - harder / 2, size)
         p_light = probability(signals[0])
         p_medium = max(p_light, probability(signals[1]))
         p = (p_light, p_medium, max(p_medium, probability(signals[2])))

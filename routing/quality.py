@@ -21,7 +21,7 @@ PRIOR_OUTCOMES: Final = 10.0
 """How many outcomes the expectation counts for, beside a model's record with an agent."""
 PRIOR_AGENT_OUTCOMES: Final = 10.0
 """How many outcomes the assumption counts for that an agent's work is of average difficulty."""
-SLOPE_PRECISION: Final = 60.0
+SLOPE_PRECISION: Final = 80.0
 """Ridge on the slopes: how much evidence it takes to believe the text; by cross validation."""
 _LIMIT = 6.0
 _LOWEST, _HIGHEST = 0.001, 0.999

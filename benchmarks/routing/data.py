@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from gateway.wire.complexity_input import complexity_input
+from gateway.wire.complexity_input import complexity_input, read_messages
 from routing.complexity import ComplexityInput
 
 TABLES: Final = ("pool7", "llmrouter9", "routellm2")
@@ -58,6 +58,11 @@ class Row(msgspec.Struct):
         return f"{self.table}/{self.sub or self.bench}"
 
     @property
+    def input_bytes(self) -> int:
+        """Size of the prompt and the tools."""
+        return len(self.prompt.encode()) + memoryview(self.tools).nbytes
+
+    @property
     def shippable(self) -> bool:
         """Whether weights that are shipped may be learned from it."""
         return self.license in _SHIPPABLE
@@ -90,7 +95,7 @@ def read_tables(folder: Path) -> Tables:
 def request_of(row: Row) -> ComplexityInput:
     """What the gateway would read of the row, sent as a chat request."""
     messages = msgspec.json.encode([{"role": "user", "content": row.prompt}])
-    return complexity_input(msgspec.Raw(messages), row.tools if row.n_tools else None, None)
+    return complexity_input(read_messages(msgspec.Raw(messages)), row.n_tools, memoryview(row.tools).nbytes)
 
 
 def question(prompt: str) -> str:

@@ -1,4 +1,4 @@
-"""From recorded rows to the complexity model's weights: each tier's log odds, and the gain from a stronger model."""
+"""From recorded rows to the complexity model's weights: the log odds that each tier gets a request right."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.routing.data import Row, digest, folds, request_of, training_rows
-from benchmarks.routing.solver import Design, Vector, design, least_squares, logistic
+from benchmarks.routing.solver import Design, Vector, design, logistic
 from routing.complexity import FEATURES, TIERS, features
 from routing.weights import Header, Weights
 
@@ -21,7 +21,6 @@ EXACT: Final = 1e-8
 _ROUGH = 0.05
 _DENSE_PENALTY = 3.0
 _HASHED_PENALTY = 1.0
-_GAIN_PENALTIES = (50.0, 3.0)
 _FREE = 1e-3
 _TIER_OF: Final = {
     "gemma-2-9b-it": 0,
@@ -84,10 +83,9 @@ def learn(taken: Lesson, enough: float = EXACT) -> Weights:
     means, deviations = taken.dense.mean(axis=0), taken.dense.std(axis=0) + 1e-6
     matrix = design((taken.dense - means) / deviations, taken.buckets, BUCKETS)
     heads = [_tier_head(matrix, taken.tiers[:, tier], enough) for tier in range(len(TIERS))]
-    heads.append(_gain_head(matrix, taken, enough))
     table = np.array(heads)
     count = len(FEATURES)
-    header = Header(VERSION, digest(taken.rows), len(taken.rows), FEATURES, (*TIERS, "gain"), BUCKETS)
+    header = Header(VERSION, digest(taken.rows), len(taken.rows), FEATURES, TIERS, BUCKETS)
     hashed = np.ascontiguousarray(table[:, 1 + count :].T).astype(np.float32)
     return Weights(header, means, deviations, table[:, 0], table[:, 1 : 1 + count], hashed)
 
@@ -96,39 +94,22 @@ def _tier_head(matrix: Design, quality: Vector, enough: float) -> Vector:
     known = ~np.isnan(quality)
     part = matrix.take(known)
     part = part.beside(np.ones((len(part.dense), 1)))
-    return logistic(part, quality[known], _penalty(part, 1, _DENSE_PENALTY, _HASHED_PENALTY), enough)
+    return logistic(part, quality[known], _penalty(part), enough)
 
 
-def _gain_head(matrix: Design, taken: Lesson, enough: float) -> Vector:
-    """What a stronger model adds beyond what it adds for the same task on average: tasks have their own intercepts."""
-    strongest = np.where(np.isnan(taken.tiers[:, 2]), taken.tiers[:, 1], taken.tiers[:, 2])
-    gain = strongest - taken.tiers[:, 0]
-    tasks = {agent: column for column, agent in enumerate(sorted({row.agent for row in taken.rows}))}
-    own = np.zeros((len(gain), len(tasks)))
-    own[np.arange(len(gain)), [tasks[row.agent] for row in taken.rows]] = 1.0
-    known = ~np.isnan(gain)
-    part = matrix.beside(own).take(known)
-    weights = least_squares(part, gain[known], _penalty(part, len(tasks), *_GAIN_PENALTIES), enough)
-    return np.concatenate(([0.0], weights[len(tasks) :]))
+def _penalty(part: Design) -> Vector:
+    dense = np.full(part.dense.shape[1], _DENSE_PENALTY)
+    dense[0] = _FREE
+    return np.concatenate((dense, np.full(part.width, _HASHED_PENALTY)))
 
 
-def _penalty(part: Design, free: int, dense: float, hashed: float) -> Vector:
-    own = part.dense.shape[1]
-    return np.concatenate((np.full(free, _FREE), np.full(own - free, dense), np.full(part.width, hashed)))
+def fold_of(rows: Sequence[Row]) -> list[int]:
+    """Which of `learn_folds` never saw each row's question."""
+    return folds(rows, FOLDS)
 
 
-class Held(NamedTuple):
-    """Weights for each fold, learned without it."""
-
-    weights: list[Weights]
-
-    def of(self, rows: Sequence[Row]) -> list[Weights]:
-        """For each row the weights that never saw its question."""
-        return [self.weights[fold] for fold in folds(rows, FOLDS)]
-
-
-def learn_all(rows: Sequence[Row]) -> tuple[Weights, Held]:
-    """The weights from all rows that may be learned from, and those of each fold."""
+def learn_folds(rows: Sequence[Row]) -> list[Weights]:
+    """For each fold weights that were learned without it: what stands in for weights that were there before the rows."""
     taken = lesson(training_rows(rows))
-    fold = np.array(folds(taken.rows, FOLDS))
-    return learn(taken), Held([learn(taken.take(fold != each), _ROUGH) for each in range(FOLDS)])
+    fold = np.array(fold_of(taken.rows))
+    return [learn(taken.take(fold != each), _ROUGH) for each in range(FOLDS)]

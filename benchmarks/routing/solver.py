@@ -82,11 +82,6 @@ def logistic(matrix: Design, target: Vector, penalty: Vector, enough: float) -> 
     return weights
 
 
-def least_squares(matrix: Design, target: Vector, penalty: Vector, enough: float) -> Vector:
-    """Weights of the linear regression of `target`, penalised alike; exact to about `enough` of their size."""
-    return _solved(matrix, np.ones(len(target)), penalty, matrix.transposed_times(target), enough)
-
-
 def _solved(matrix: Design, curvature: Vector, penalty: Vector, right: Vector, precision: float) -> Vector:
     """The solution of (A' diag(curvature) A + diag(penalty)) x = right, by preconditioned conjugate gradients."""
     nearly_inverse = _preconditioner(matrix, curvature, penalty)
