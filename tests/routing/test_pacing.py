@@ -1,0 +1,98 @@
+"""Lambda steers spending to the end of the window, whatever money is worth and however requests come."""
+
+from __future__ import annotations
+
+from math import exp
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from routing.pacing import MAX_PRICE, MIN_MEMORY, RESERVE, Pacer
+from routing.value import net_value, worth_usd
+
+shares = st.floats(0, 2, allow_nan=False)
+
+
+@given(st.lists(st.tuples(shares, st.floats(0, 1)), max_size=300))
+def test_it_is_bounded_whatever_it_sees(seen: list[tuple[float, float]]) -> None:
+    pacer = Pacer()
+    for spent, elapsed in seen:
+        price = pacer.observe(spent, elapsed)
+        assert 1.0 <= price <= MAX_PRICE * (1 + 1e-9)
+
+
+@given(st.floats(0.001, 0.9), st.floats(0.001, 0.9))
+def test_it_moves_smoothly(spent: float, elapsed: float) -> None:
+    """One step is worth a factor of e^1.5 at most, at the least memory."""
+    pacer, price = Pacer(100.0), 100.0
+    for number in range(200):
+        now = pacer.observe(min(1.0, spent * number / 20), elapsed)
+        assert exp(-10 / MIN_MEMORY) * 0.999 < now / price < exp(10 / MIN_MEMORY) * 1.001
+        price = now
+
+
+def spend(pacer: Pacer, scale: float, seed: int, requests: int = 4_000) -> tuple[float, list[float]]:
+    """A window of requests that would cost 1/0.6 of the budget at lambda 1: dearer ones pay where lambda is lower."""
+    chance, spent, prices = Random(seed), 0.0, []
+    for number in range(requests):
+        price = pacer.observe(spent, number / requests)
+        gain_for_a_dollar = scale * chance.lognormvariate(0, 1.5)
+        cost = 1 / (0.6 * requests) if gain_for_a_dollar > price else 0.1 / (0.6 * requests)
+        if spent + cost <= 1.0:
+            spent += cost
+        prices.append(price)
+    return spent, prices
+
+
+@pytest.mark.parametrize("scale", [30.0, 1e3, 1e5])
+def test_the_budget_lasts_and_is_used(scale: float) -> None:
+    spent, prices = spend(Pacer(), scale, 1)
+    assert 0.97 <= spent <= 1.0 - RESERVE / 2
+    settled = prices[1_000:3_500]
+    assert max(settled) / min(settled) < 20
+
+
+def test_money_that_is_not_short_is_spent_as_it_is_worth() -> None:
+    pacer = Pacer()
+    assert {pacer.observe(number / 4_000, number / 2_000) for number in range(2_000)} == {1.0}
+
+
+def test_the_next_window_begins_where_the_last_one_ended() -> None:
+    pacer = Pacer()
+    spend(pacer, 1e3, 1)
+    price = pacer.price
+    assert pacer.observe(0.0, 0.0) == price
+    spent, prices = spend(pacer, 1e3, 2)
+    assert 0.97 <= spent <= 1.0
+    assert min(prices) > price / 20
+
+
+def test_spending_evens_out() -> None:
+    """Each tenth of the window gets its share of the money."""
+    pacer, chance, spent, before = Pacer(), Random(3), 0.0, 0.0
+    for number in range(10_000):
+        price = pacer.observe(spent, number / 10_000)
+        spent += (1.0 if 500 * chance.lognormvariate(0, 1.5) > price else 0.1) / 6_000
+        if number % 1_000 == 999:
+            if number > 1_000:  # it has found lambda by then
+                assert 0.07 < spent - before < 0.13
+            before = spent
+
+
+# --- value ---
+
+
+def test_value_is_what_was_declared_up_to_the_cap() -> None:
+    usd = 1_000_000_000
+    assert worth_usd(None, None, None) == 0.0  # type: ignore[arg-type]  # plain integers will do here and below
+    assert worth_usd(None, 2 * usd, None) == 2.0  # type: ignore[arg-type]
+    assert worth_usd(3 * usd, 2 * usd, None) == 3.0  # type: ignore[arg-type]
+    assert worth_usd(3 * usd, None, usd // 2) == 0.5  # type: ignore[arg-type]
+    assert worth_usd(0, 2 * usd, None) == 0.0  # type: ignore[arg-type]
+    assert worth_usd(-usd, None, usd) == 0.0  # type: ignore[arg-type]
+
+
+def test_net_value() -> None:
+    assert net_value(10.0, 0.5, 1.0, 2.0) == 3.0
