@@ -21,7 +21,7 @@ from routing.decision import Budget, Decision, Session, View, Wanted
 from routing.gates import Gate, demand_of
 from routing.lengths import Lengths
 from routing.money import NanoUsd
-from routing.outcomes import Outcomes, Quality
+from routing.outcomes import DRAWS, Outcomes, Quality
 from routing.recorded import UNKNOWN_COMPLEXITY, Recorded, facts_of
 from routing.replay import Placed, World, priced
 from routing.router import Router
@@ -71,6 +71,8 @@ class Setting:
     """As `View.quality`, of a request."""
     asked_as: str = ""
     """A name that all requests count as having asked for, such as `auto`; empty: each as it was."""
+    draws: int = DRAWS
+    """Of the bootstrap."""
 
 
 class WorldTotal(NamedTuple):
@@ -165,7 +167,7 @@ class Backtest:
         self._setting = setting
         self._worlds = {name: World(name, setting.caps) for name in WORLDS}
         self._sums = {name: _Sum() for name in WORLDS}
-        self._outcomes = Outcomes(WORLDS)
+        self._outcomes = Outcomes(WORLDS, setting.draws)
         self._sessions = Sessions(1_000_000)
         self._routers: dict[str, tuple[Router, tuple[Gate, ...]]] = {}
         self._agents: dict[str, list[int]] = {}

@@ -47,7 +47,8 @@ class Quality(NamedTuple):
 class Outcomes:
     """Collects, request by request, what was judged and which model each world chooses."""
 
-    def __init__(self, worlds: Sequence[str]) -> None:
+    def __init__(self, worlds: Sequence[str], draws: int = DRAWS) -> None:
+        self._draws = draws
         self._cells: dict[tuple[str, str], int] = {}
         self._clusters: dict[str, int] = {}
         self._cluster: list[int] = []
@@ -79,7 +80,9 @@ class Outcomes:
         judged = sum(cell != _NO_CELL for cell in self._used)
         if not judged:
             return dict.fromkeys(self._chosen)
-        return _Estimator(self._cluster, self._used, self._score, self._models).estimates(self._chosen, judged)
+        return _Estimator(self._cluster, self._used, self._score, self._models).estimates(
+            self._chosen, judged, self._draws
+        )
 
 
 class _Estimator:
@@ -99,14 +102,14 @@ class _Estimator:
         self._model_of: _Places = np.asarray([place[name] for name in models], np.int64)
         self._sizes = (len(models), len(names))
 
-    def estimates(self, chosen: dict[str, list[int]], judged: int) -> dict[str, Quality | None]:
+    def estimates(self, chosen: dict[str, list[int]], judged: int, times: int) -> dict[str, Quality | None]:
         np = self._np
         worlds = {name: np.asarray(cells, np.int64) for name, cells in chosen.items()}
         ones = np.ones(len(self._cluster))
         points = {name: self._estimate(cells, ones) for name, cells in worlds.items()}
         draws: dict[str, list[float]] = {name: [] for name in worlds}
         generator = np.random.default_rng(_SEED)
-        for _ in range(DRAWS):
+        for _ in range(times):
             weights = generator.poisson(1.0, self._clusters)[self._cluster].astype(np.float64)
             means = self._means(weights)
             for name, cells in worlds.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from gateway import __version__
+from gateway.cli.backtest import backtest
 from gateway.cli.breakers import breakers
 from gateway.cli.budgets import budgets
 from gateway.cli.cases import run_cases
@@ -13,6 +14,7 @@ from gateway.cli.demo import demo
 from gateway.cli.importer import importer
 from gateway.cli.init import init
 from gateway.cli.keys import keys
+from gateway.cli.profiles import profiles
 from gateway.cli.runs import runs
 from gateway.cli.serve import serve
 from gateway.cli.simulate import simulate
@@ -46,6 +48,8 @@ app.command()(serve)
 app.command()(init)
 app.command()(check)
 app.command("test")(run_cases)
+app.command()(backtest)
+app.add_typer(profiles, name="profiles")
 app.command()(demo)
 app.command()(simulate)
 app.add_typer(keys, name="keys")

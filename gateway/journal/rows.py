@@ -158,7 +158,7 @@ def charge_of(row: Sequence[Any]) -> ChargePosted:
             *tail[:10],
             run_path,
             user,
-            _tags_of(tags),
+            tags_of(tags),
             to_s(window_at_us),
             *tail[15:17],
             0.0 if tail[17] is None else to_s(tail[17]),
@@ -181,18 +181,20 @@ def adjustment_of(row: Sequence[Any]) -> Adjusted:
 
 def request_of(row: Sequence[Any], content: tuple[bytes, bytes] | None = None) -> RequestFinished:
     """The event that a row of `requests` was made from."""
-    profile = None if row[15] is None else _profile_of(row[15])
+    profile = None if row[15] is None else profile_of(row[15])
     choice = None if row[28] is None else choice_of(row[28])
     return RequestFinished._make(
-        (row[0], to_s(row[1]), *row[2:10], _tags_of(row[10]), *row[11:15], profile, *row[16:27], choice, content)
+        (row[0], to_s(row[1]), *row[2:10], tags_of(row[10]), *row[11:15], profile, *row[16:27], choice, content)
     )
 
 
-def _tags_of(text: str) -> tuple[tuple[str, str], ...]:
+def tags_of(text: str) -> tuple[tuple[str, str], ...]:
+    """Tags from their JSON object."""
     return tuple(msgspec.json.decode(text, type=dict[str, str]).items()) if text != NO_TAGS else ()
 
 
-def _profile_of(text: str) -> RequestProfile:
+def profile_of(text: str) -> RequestProfile:
+    """A profile from its JSON object."""
     return RequestProfile(*msgspec.structs.astuple(msgspec.json.decode(text, type=_ProfileObject)))
 
 

@@ -31,7 +31,7 @@ from sqlalchemy import (
 
 from routing.money import Usage
 
-HEAD = "0004"
+HEAD = "0005"
 """The migration that the tables below are the result of."""
 
 metadata = MetaData()
@@ -165,6 +165,16 @@ learned = Table(
     *(Column(name, Text, primary_key=True, nullable=False) for name in ("kind", "agent", "model")),
     Column("state", LargeBinary, nullable=False),
     _integer("updated_at_us"),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("request_id", Text, primary_key=True, nullable=False),
+    _integer("at_us"),
+    *map(_text, ("agent", "model")),
+    Column("score", Float, nullable=False),
+    _maybe_text("comment"),
 )
 
 gateways = Table(

@@ -36,7 +36,7 @@ def day_cap(limit: int, **fields: Any) -> Cap:
 
 def run(rows: Iterable[Recorded], by: CompiledPolicy | None, **fields: Any) -> Report:
     agents = dict.fromkeys(("tester", "writer"), AgentRules(by))
-    backtest = Backtest(Setting(THREE, agents, **{"lengths": Lengths(rows), **fields}))
+    backtest = Backtest(Setting(THREE, agents, **{"lengths": Lengths(rows), "draws": 3, **fields}))
     for row in rows:
         backtest.add(row)
     return backtest.report()
@@ -55,7 +55,9 @@ POLICIES = (
 @given(recordings(), st.sampled_from(POLICIES), st.none() | st.integers(0, 10**9))
 def test_totals_are_the_sums_of_the_rows(rows: list[Recorded], by: CompiledPolicy, limit: int | None) -> None:
     caps = () if limit is None else (day_cap(limit),)
-    backtest = Backtest(Setting(THREE, {"tester": AgentRules(by), "writer": AgentRules(by)}, caps, Lengths(rows)))
+    backtest = Backtest(
+        Setting(THREE, {"tester": AgentRules(by), "writer": AgentRules(by)}, caps, Lengths(rows), draws=3)
+    )
     placed = [backtest.add(row) for row in rows]
     report = backtest.report()
     for name in WORLDS:

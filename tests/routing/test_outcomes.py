@@ -11,9 +11,9 @@ from routing.recorded import Recorded
 from tests.routing.recordings import recorded, recordings
 
 
-def outcomes(rows: list[Recorded], **chosen: str) -> Outcomes:
+def outcomes(rows: list[Recorded], draws: int = 200, **chosen: str) -> Outcomes:
     """Every world sends every request to one model; `asked`: to the recorded one."""
-    found = Outcomes(list(chosen))
+    found = Outcomes(list(chosen), draws)
     for row in rows:
         found.add(row, {world: row.model if model == "asked" else model for world, model in chosen.items()})
     return found
@@ -73,7 +73,7 @@ def test_runs_widen_the_interval() -> None:
 
 @given(recordings(), st.sampled_from(("small", "large", "asked", "")))
 def test_estimates_are_scores_within_their_intervals(rows: list[Recorded], model: str) -> None:
-    quality = outcomes(rows, world=model).estimates()["world"]
+    quality = outcomes(rows, 5, world=model).estimates()["world"]
     if quality is not None:
         assert 0 <= quality.low <= quality.mean <= quality.high <= 1 + 1e-9
         assert 0 < quality.covered <= 1
