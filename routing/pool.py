@@ -51,7 +51,7 @@ class Pool:
 
     def __init__(self, policy: CompiledPolicy, catalog: Catalog) -> None:
         self._policy = policy
-        self._gates: dict[str, Gate | None] = {}
+        self._gates: dict[str, Gate] = {}
         self._catalog = catalog
         self._ranks = {tier.name: rank for rank, tier in enumerate(policy.tiers)}
         self._tiers = tuple(
@@ -62,6 +62,15 @@ class Pool:
         """By the model's name, in the strongest tier that lists it."""
         self._bounds: dict[str, Bounds] = {}
         self._groups: dict[tuple[tuple[str, ...], tuple[int, ...], Bounds], tuple[Group, ...]] = {}
+
+    def gate(self, name: str) -> Gate | None:
+        """The gate of a model by its name or alias; None when there is no such model."""
+        gate = self._gates.get(name)
+        if gate is None:
+            model = self._catalog.find(name)
+            if model is not None:
+                gate = self._gates[name] = Gate(model, self._catalog.aliases)
+        return gate
 
     def bounds(self, agent: str) -> Bounds:
         """Between which tiers an agent is routed."""
@@ -133,10 +142,7 @@ class Pool:
         return any(_names(rule, model) for rule in (*policy.rules, policy.default))
 
     def _entry(self, name: str, tier: str, rank: int) -> Entry:
-        if name not in self._gates:
-            model = self._catalog.find(name)
-            self._gates[name] = None if model is None else Gate(model, self._catalog.aliases)
-        gate = self._gates[name]
+        gate = self.gate(name)
         return Entry(name if gate is None else gate.model.name, gate, tier, rank)
 
 

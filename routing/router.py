@@ -71,29 +71,33 @@ def obey(wanted: Wanted, model: Model | None) -> Decision:
 
     A context window that looks too short does not count: the sizes are estimates, and nothing else was asked for.
     """
-    if model is None:
+    return _obey(wanted, None if model is None else Gate(model, {wanted.facts.model: model.name}))
+
+
+def _obey(wanted: Wanted, gate: Gate | None) -> Decision:
+    if gate is None:
         return Decision((), ASKED, "unknown_model", strongest=wanted.facts.model)
-    admitted, reason = Gate(model, {wanted.facts.model: model.name}).admit(demand_of(wanted, context=False))
+    admitted, reason = gate.admit(demand_of(wanted, context=False))
+    name = gate.model.name
     if admitted is None:
-        return Decision((), ASKED, reason, considered=(Considered(model.name, "", reason),))
-    return Decision((admitted,), ASKED, "as asked", strongest=model.name)
+        return Decision((), ASKED, reason, considered=(Considered(name, "", reason),))
+    return Decision((admitted,), ASKED, "as asked", strongest=name)
 
 
 class Router:
-    """Decides by one policy over one catalog. `catalog` is asked for models by name, once for each."""
+    """Decides by one policy over one catalog, and works both out only once."""
 
-    __slots__ = ("_catalog", "_pool", "policy")
+    __slots__ = ("_pool", "policy")
 
     def __init__(self, policy: CompiledPolicy, catalog: Catalog) -> None:
         self.policy = policy
-        self._catalog = catalog
         self._pool = Pool(policy, catalog)
 
     def decide(self, wanted: Wanted, view: View = _NOTHING_KNOWN, draw: float = 0.0) -> Decision:
         """The ordered candidates for a request, and why. `draw`: a number of [0, 1) by chance."""
         policy = self.policy
         if wanted.facts.model not in policy.claims:
-            return obey(wanted, self._catalog.find(wanted.facts.model))
+            return _obey(wanted, self._pool.gate(wanted.facts.model))
         weighing, bounds = Weighing(wanted, view), self._pool.bounds(wanted.facts.agent)
         tried = _Tried([], [], [])
         chosen = self._first(weighing, bounds, draw, tried)
@@ -203,10 +207,11 @@ def _considered(choice: Choice, weighing: Weighing) -> tuple[Considered, ...]:
 
 
 def _nothing(policy: CompiledPolicy, weighing: Weighing, tried: _Tried) -> Decision:
-    """No candidate at all: every one of them fails at a gate, and the most frequent one names the reason."""
+    """No candidate at all: every one of them fails at a gate, and the most frequent failure is the reason."""
     considered = tuple([Considered(name, "", reason) for name, reason in weighing.exclusions()])
     reasons = [reason for each in considered for reason in each.excluded.split(",")]
-    reason = max(dict.fromkeys(reasons), key=reasons.count) if reasons else "no models"
+    told = [reason for reason in reasons if reason != "unknown_model"] or reasons
+    reason = max(dict.fromkeys(told), key=told.count) if told else "no models"
     return Decision(
         (),
         policy.default.name,

@@ -136,7 +136,7 @@ def test_the_complexity_is_asked_for_once_and_only_if_something_reads_it() -> No
 
 
 def test_floors_and_ceilings_move_a_rule_to_the_nearest_tier() -> None:
-    bounds = {"floors": {"tester": "good"}, "ceilings": {"tester": "good", "other": "cheap"}}
+    bounds: dict[str, Any] = {"floors": {"tester": "good"}, "ceilings": {"tester": "good", "other": "cheap"}}
     for use in ("cheap", "small", "good", "best", "large"):
         rules = policy(Rule("r", None, (use,)), **bounds)
         assert names(decide(wanted(), rules, THREE)) == ["middle"]
@@ -180,7 +180,7 @@ def test_fastest_by_first_byte() -> None:
 
 def test_weighted_is_drawn_as_often_as_its_weights_say() -> None:
     router = Router(by("weighted", weights=(1, 3, 0)), THREE)
-    firsts = Counter()
+    firsts = Counter[str]()
     for place in range(100):
         decision = router.decide(wanted(), draw=(place + 0.5) / 100)
         first = names(decision)[0]
@@ -249,7 +249,7 @@ ARMS = (Arm("old", 75, ("good",)), Arm("new", 25, ("cheap",)))
 
 def test_an_experiment_is_sticky_by_run_and_splits_as_it_says() -> None:
     router = Router(policy(Rule("trial", None, (), arms=ARMS)), THREE)
-    arms = Counter()
+    arms = Counter[str]()
     for run in range(2_000):
         decision = router.decide(wanted(run=f"run-{run}", request_id="a"))
         assert decision.arm == router.decide(wanted(run=f"run-{run}", request_id="b"), draw=0.9).arm

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from routing.money import NANO_PER_USD, NanoUsd
 from routing.pacing import MAX_PRICE, MIN_MEMORY, RESERVE, Pacer
 from routing.value import net_value, worth_usd
 
@@ -85,13 +86,13 @@ def test_spending_evens_out() -> None:
 
 
 def test_value_is_what_was_declared_up_to_the_cap() -> None:
-    usd = 1_000_000_000
-    assert worth_usd(None, None, None) == 0.0  # type: ignore[arg-type]  # plain integers will do here and below
-    assert worth_usd(None, 2 * usd, None) == 2.0  # type: ignore[arg-type]
-    assert worth_usd(3 * usd, 2 * usd, None) == 3.0  # type: ignore[arg-type]
-    assert worth_usd(3 * usd, None, usd // 2) == 0.5  # type: ignore[arg-type]
-    assert worth_usd(0, 2 * usd, None) == 0.0  # type: ignore[arg-type]
-    assert worth_usd(-usd, None, usd) == 0.0  # type: ignore[arg-type]
+    half, two, three = (NanoUsd(int(usd * NANO_PER_USD)) for usd in (0.5, 2, 3))
+    assert worth_usd(None, None, None) == 0.0
+    assert worth_usd(None, two, None) == 2.0
+    assert worth_usd(three, two, None) == 3.0
+    assert worth_usd(three, None, half) == 0.5
+    assert worth_usd(NanoUsd(0), two, None) == 0.0
+    assert worth_usd(NanoUsd(-1), None, half) == 0.0
 
 
 def test_net_value() -> None:

@@ -1,4 +1,4 @@
-"""Sessions: no other model inside a tool loop, a tier that rises at once and falls at the start, a cache that counts."""
+"""Sessions: no other model in a tool loop, a tier that rises at once and falls at the start, a cache that counts."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ def to(*use: str, strategy: Any = "ordered", **fields: Any) -> CompiledPolicy:
 
 @pytest.mark.parametrize("use", ["cheap", "twin", "best"])
 def test_inside_a_tool_loop_the_model_stays(use: str) -> None:
-    for session, request in (
+    cases: tuple[tuple[Session, dict[str, Any]], ...] = (
         (Session("middle", "good"), {"in_tool_loop": True}),
         (Session("middle", "good", called_tools=True), {}),
-    ):
+    )
+    for session, request in cases:
         decision = after(session, to(use), **request)
         assert (first(decision), decision.reason, decision.tier) == ("middle", "tool loop", "good")
         assert decision.runner_up  # there is somebody to fall back on
