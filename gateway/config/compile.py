@@ -21,7 +21,6 @@ from gateway.config.prices import Prices, load_table
 from gateway.config.problems import ConfigError, YamlPath, dotted
 from gateway.config.references import check_references
 from gateway.config.resilience import build_resilience
-from gateway.config.rules import Surroundings
 from gateway.config.snapshot import (
     AdminSettings,
     MetricsSettings,
@@ -34,6 +33,7 @@ from gateway.config.snapshot import (
 )
 from gateway.config.sources import Sources
 from gateway.config.storage import build_storage
+from gateway.config.surroundings import Surroundings
 from gateway.config.validate import Tree, report_types, what_is_left
 from gateway.config.warnings import find_warnings
 from gateway.identity.keys import KeyRecord, key_digest

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from gateway.config.document import parse
+from gateway.config.document import Document, parse
 from gateway.config.models import RawConfig
 from gateway.config.problems import Problem, YamlPath, did_you_mean
 from gateway.config.references import IMPLICIT
-from gateway.config.rules import DEFAULT, Names, Surroundings, compile_policy
+from gateway.config.snapshot import PolicyFile
+from gateway.config.surroundings import DEFAULT, Names, Surroundings
 from gateway.config.validate import Tree, report_types, what_is_left
-from routing.policy import Policy
 from routing.rules import CompiledPolicy
 
 
@@ -22,7 +22,7 @@ from routing.rules import CompiledPolicy
 class Policies:
     """The policies of a configuration."""
 
-    written: list[Policy] = field(default_factory=list)
+    written: list[PolicyFile] = field(default_factory=list)
     """By file name."""
     compiled: dict[str, CompiledPolicy] = field(default_factory=dict)
     """Those that choose models, by their name."""
@@ -83,26 +83,50 @@ class _Loader:
 
     def add(self, file: Path) -> None:
         """Read, check and compile one file."""
-        policies = self.policies
-        tree = read_tree(file, Policy, policies.problems)
-        if tree is None:
-            policies.names.add("")
-            return
+        document = read_document(file, self.policies.problems)
+        if document is None:
+            self.policies.names.add("")
+        elif (name := _only_name(document)) is not None:
+            self._keep(name, document, file)
+        else:
+            self._compile(document, file)
+
+    def _compile(self, document: Document, file: Path) -> None:
+        from gateway.config.rules import compile_policy  # 1 MB, which a gateway without policies does without
+        from routing.policy import Policy
+
+        tree = typed(document, Policy)
         policy = what_is_left(tree, Policy)
         name = getattr(policy, "name", "")  # a file whose name is wrong has none
-        if name in self.replaced:
-            return
-        if (first := self._named.get(name)) is not None:
-            tree.complain(("name",), f"{name!r} is already the name of the policy in {first}")
         compiled = compile_policy(policy, tree, self._around) if name else None
+        if self._keep(name, document, file) and compiled is not None:
+            self.policies.compiled[name] = compiled
+
+    def _keep(self, name: str, document: Document, file: Path) -> bool:
+        """Note a policy, and what is wrong with it. Whether nothing is."""
+        policies = self.policies
+        if name in self.replaced:
+            return False
+        if (first := self._named.get(name)) is not None:
+            document.complain(("name",), f"{name!r} is already the name of the policy in {first}")
         policies.names.add(name)
-        policies.problems += tree.document.problems
-        policies.warnings += tree.document.warnings
-        if not tree.document.problems:
+        policies.problems += document.problems
+        policies.warnings += document.warnings
+        if not document.problems:
             self._named[name] = file
-            policies.written.append(policy)
-            if compiled is not None:
-                policies.compiled[name] = compiled
+            policies.written.append(PolicyFile(name, file))
+        return not document.problems
+
+
+def _only_name(document: Document) -> str | None:
+    """The name of a policy that obviously chooses nothing, as the one that `farebox init` writes."""
+    data = document.data
+    if document.problems or not isinstance(data, dict) or not data.keys() <= {"name", "description", "strategy"}:
+        return None
+    name, plain = data.get("name"), data.get("strategy", "ordered") == "ordered"
+    short = isinstance(name, str) and name.isascii() and name.isalnum() and len(name) <= 64
+    about = isinstance(data.get("description", ""), str) and len(data.get("description", "")) <= 4096
+    return name if plain and short and about else None
 
 
 def assign(raw: RawConfig, tree: Tree, policies: Policies) -> dict[str, CompiledPolicy]:
@@ -141,6 +165,12 @@ def _files(folder: Path) -> list[Path]:
 
 def read_tree(file: Path, root: type[BaseModel], problems: list[Problem]) -> Tree | None:
     """A YAML file against the model of what it should be; None when it cannot be read. It takes no variables."""
+    document = read_document(file, problems)
+    return None if document is None else typed(document, root)
+
+
+def read_document(file: Path, problems: list[Problem]) -> Document | None:
+    """A YAML file; None, and a problem, when it cannot be read."""
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except OSError as error:
@@ -149,7 +179,11 @@ def read_tree(file: Path, root: type[BaseModel], problems: list[Problem]) -> Tre
     except UnicodeDecodeError as error:
         problems.append(Problem(file, 1, 1, "", f"is not UTF-8 text (byte {error.start})"))
         return None
-    document = parse(text, file)
+    return parse(text, file)
+
+
+def typed(document: Document, root: type[BaseModel]) -> Tree:
+    """A document against the model of what it should be: wrong types and keys are reported."""
     tree = Tree(document, root, document.data)
     if not document.problems or document.data is not None:
         if document.data is None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from gateway.config.problems import YamlPath, did_you_mean
-from gateway.config.snapshot import WildcardResolver
+from gateway.config.surroundings import DEFAULT, Surroundings
 from gateway.config.validate import Tree
 from gateway.config.wildcards import matches_any
-from routing.catalog import Catalog, Model
 from routing.policy import Action, Policy, Verification
 from routing.policy import Rule as WrittenRule
 from routing.rules import Arm, CompiledPolicy, Rule, Tier, Verify
@@ -18,30 +16,7 @@ from routing.rules import Arm, CompiledPolicy, Rule, Tier, Verify
 if TYPE_CHECKING:
     from routing.conditions import CompiledCondition, ConditionError
 
-DEFAULT = "default"
-"""What routes, metrics and the journal call what is done when no rule matches."""
 _PRIORITIES = frozenset(("low", "normal", "high"))
-
-
-class Names(NamedTuple):
-    """What a policy may refer to: everything written, whether it is left out for want of a variable or not."""
-
-    models: Mapping[str, str]
-    """A model's own name by every name that it has; patterns such as `openai/*` too."""
-    agents: frozenset[str]
-    teams: frozenset[str]
-    orgs: frozenset[str]
-
-
-@dataclass
-class Surroundings:
-    """What a configuration's policies are checked against."""
-
-    names: Names
-    catalog: Catalog
-    wildcards: WildcardResolver | None = None
-    resolved: dict[str, Model] = field(default_factory=dict)
-    """Models behind wildcards that policies name: they belong into the catalog."""
 
 
 def compile_policy(policy: Policy, tree: Tree, around: Surroundings) -> CompiledPolicy | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from gateway.guard.settings import DEFAULT_LOOPS, LoopRule, VelocityRule
 from gateway.identity.keys import KeyRecord
@@ -18,7 +18,6 @@ from routing.attempts import AttemptRules
 from routing.breaker import BreakerSettings
 from routing.catalog import Catalog, Model
 from routing.money import NanoUsd
-from routing.policy import Policy
 from routing.retry_budget import RetryBudgetSettings
 from routing.rules import CompiledPolicy
 
@@ -229,6 +228,13 @@ class MetricsSettings:
     """Distinct values per label; the rest are counted as `_other`."""
 
 
+class PolicyFile(NamedTuple):
+    """A policy, and where it is written."""
+
+    name: str
+    file: Path
+
+
 class WildcardResolver(Protocol):
     """Finds the models that the configuration's patterns stand for."""
 
@@ -262,8 +268,8 @@ class Snapshot:
     left_out: tuple[str, ...] = field(default=())
     """One line for each optional provider that is not configured, and for what went with it."""
     policy_folder: Path = Path("policies")
-    policies: tuple[Policy, ...] = ()
-    """As written, by file name."""
+    policies: tuple[PolicyFile, ...] = ()
+    """All of them, by file name; one that was put in the place of another comes first."""
     compiled_policies: Mapping[str, CompiledPolicy] = field(default_factory=dict)
     """Those that choose models, by name."""
     agent_policies: Mapping[str, CompiledPolicy] = field(default_factory=dict)

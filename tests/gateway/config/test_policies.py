@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,3 +49,44 @@ def test_policies_are_read_strictly(problems: Problems, folder: Path) -> None:
         "policies/d.yaml:1:1: should be a mapping of settings, not a list",
         "policies/e.yaml:1:7: name: 'default' is already the name of the policy in policies/default.yaml",
     ]
+
+
+LOADS = """
+import sys
+from pathlib import Path
+from gateway.config.loader import load
+load(Path("config.yaml"), {})
+print(*[name for name in ("routing.policy", "routing.conditions", "cel_expr_python") if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize(
+    ("policy", "modules"),
+    [
+        ("name: default\nstrategy: ordered\n", ""),
+        ("name: default\nrules: [{name: r, use: m}]\ndefault: m\n", "routing.policy"),
+        (
+            "name: default\nrules: [{name: r, when: stream, use: m}]\ndefault: m\n",
+            "routing.policy routing.conditions cel_expr_python",
+        ),
+    ],
+)
+def test_what_a_policy_does_not_need_is_not_loaded(folder: Path, policy: str, modules: str) -> None:
+    (folder / "default.yaml").write_text(policy)
+    (folder.parent / "config.yaml").write_text(
+        "providers: {p: {base_url: http://127.0.0.1:9/v1}}\n"
+        'models: {m: {provider: p, price: {input: "1", output: "1"}}}\n'
+    )
+
+    done = subprocess.run([sys.executable, "-c", LOADS], capture_output=True, text=True, check=True, cwd=folder.parent)
+
+    assert done.stdout.strip() == modules
+
+
+def test_an_idle_policy_with_an_unusual_name_is_one_too(load_text: Load, folder: Path) -> None:
+    (folder / "other.yaml").write_text("name: my-own.policy_2\ndescription: none\n")
+
+    snapshot = load_text("")
+
+    assert [policy.name for policy in snapshot.policies] == ["default", "my-own.policy_2"]
+    assert snapshot.compiled_policies == {}
