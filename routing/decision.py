@@ -56,6 +56,8 @@ class Budget(NamedTuple):
     """It covers this model only; empty: all."""
     provider: str = ""
     """It covers this provider only; empty: all."""
+    key: str = ""
+    """Its counter, where a budget has one for each value (`user:*`); empty: the id tells."""
 
     def covers(self, deployment: Deployment) -> bool:
         """Whether a call of the deployment counts in it."""

@@ -17,8 +17,11 @@ Each process counts its own requests and sees everybody's spending: its share of
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import exp, log
 from typing import Final
+
+from routing.decision import Budget
 
 MAX_PRICE: Final = 1e7
 GAIN: Final = 2.0
@@ -102,3 +105,31 @@ class Pacer:
         if not before:
             return max(so_far, _ASSUMED_REQUESTS) if elapsed < _REST else so_far
         return elapsed * so_far + (1.0 - elapsed) * before
+
+
+class Pacers:
+    """The lambdas of all budgets of a process. Bounded: what was not asked for longest is forgotten."""
+
+    __slots__ = ("_most", "_pacers")
+
+    def __init__(self, most: int = 4_096) -> None:
+        self._most = most
+        self._pacers: dict[str, Pacer] = {}
+        """In the order in which they were last asked for."""
+
+    def observe(self, budgets: Iterable[Budget]) -> float:
+        """Count a request that these budgets cover, and tell lambda for it: that of the budget that is shortest.
+
+        Budgets whose window does not end, and those of one model or provider only, steer nothing.
+        """
+        price, pacers = 1.0, self._pacers
+        for budget in budgets:
+            if budget.elapsed_share <= 0.0 or budget.model or budget.provider:
+                continue
+            key = budget.key or budget.id
+            pacer = pacers.pop(key, None) or Pacer()
+            pacers[key] = pacer
+            price = max(price, pacer.observe(budget.spent_share, budget.elapsed_share))
+        while len(pacers) > self._most:
+            del pacers[next(iter(pacers))]
+        return price

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from routing.decision import Budget
 from routing.money import NANO_PER_USD, NanoUsd
-from routing.pacing import MAX_PRICE, MIN_MEMORY, RESERVE, Pacer
+from routing.pacing import MAX_PRICE, MIN_MEMORY, RESERVE, Pacer, Pacers
 from routing.value import net_value, worth_usd
 
 shares = st.floats(0, 2, allow_nan=False)
@@ -80,6 +81,37 @@ def test_spending_evens_out() -> None:
             if number > 1_000:  # it has found lambda by then
                 assert 0.07 < spent - before < 0.13
             before = spent
+
+
+# --- several budgets ---
+
+
+def test_the_shortest_budget_decides_and_each_counter_has_its_own() -> None:
+    pacers = Pacers()
+    ample = Budget("ample", NanoUsd(1), 0.0, 0.5)
+    for number in range(200):
+        short = Budget("users", NanoUsd(1), min(1.0, number / 100), 0.1 + number / 10_000, key="users|ann")
+        price = pacers.observe((ample, short))
+    assert price > 1.0
+    assert pacers.observe((ample,)) == 1.0
+    assert pacers.observe((Budget("users", NanoUsd(1), 0.1, 0.5, key="users|bob"),)) == 1.0
+
+
+def test_budgets_without_an_end_and_of_one_model_steer_nothing() -> None:
+    pacers = Pacers()
+    for _ in range(200):
+        assert pacers.observe((Budget("total", NanoUsd(0), 1.0), Budget("m", NanoUsd(0), 1.0, 0.5, model="m"))) == 1.0
+
+
+def test_the_number_of_counters_is_bounded() -> None:
+    pacers = Pacers(most=2)
+    for number in range(400):
+        pacers.observe((Budget("b", NanoUsd(1), min(1.0, number / 100), 0.1),))
+    dear = pacers.observe((Budget("b", NanoUsd(1), 1.0, 0.1),))
+    assert dear > 1.0
+    for name in "cd":
+        pacers.observe((Budget(name, NanoUsd(1), 0.1, 0.5),))
+    assert pacers.observe((Budget("b", NanoUsd(1), 1.0, 0.1),)) == 1.0  # forgotten
 
 
 # --- value ---
