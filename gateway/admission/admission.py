@@ -37,26 +37,25 @@ WINDOWS: Final = 3
 class _Demand:
     """One request's wish: its offers, made anew when a window ends while it waits."""
 
-    __slots__ = ("_make", "bounded", "offers", "ticket", "until_s", "wait_s")
+    __slots__ = ("_make", "bounded", "metered", "offers", "ticket", "wait_s")
 
-    def __init__(self, make: Callable[[], tuple[list[Offer], Ticket, float]], wait_s: float) -> None:
+    def __init__(self, make: Callable[[], tuple[list[Offer], Ticket]], wait_s: float) -> None:
         self._make = make
         self.wait_s = wait_s
         """How long it may wait for money that others have reserved."""
-        self.offers, self.ticket, self.until_s = make()
+        self.offers, self.ticket = make()
+        self.metered = any(found.metered for found in self.offers)
+        """Whether a stream of any candidate is counted while it runs: by the deployments, so it stays so."""
         self.bounded = False
         """Whether a metered stream that was granted less than it expects is to be bounded by the provider."""
 
-    def at(self, now_s: float, takes: _Takes = "least") -> Ticket:
-        """The ticket for this moment. `takes`: what a metered bid is content with."""
-        return self.again(takes) if now_s >= self.until_s else self._taking(takes)
-
     def again(self, takes: _Takes = "least") -> Ticket:
-        """The ticket, made anew."""
-        self.offers, self.ticket, self.until_s = self._make()
-        return self._taking(takes)
+        """The ticket, made anew for the windows of this moment."""
+        self.offers, self.ticket = self._make()
+        return self.taking(takes)
 
-    def _taking(self, takes: _Takes) -> Ticket:
+    def taking(self, takes: _Takes = "least") -> Ticket:
+        """The ticket as it was made. `takes`: what a metered bid is content with."""
         if takes == "least":
             return self.ticket
         bids = []
@@ -194,7 +193,7 @@ class Admission:
         if not runs and not self._shared and self.rulebook(context.snapshot).is_empty:
             return None
 
-        def make() -> tuple[list[Offer], Ticket, float]:
+        def make() -> tuple[list[Offer], Ticket]:
             return self._offers(context, runs, turn)
 
         demand = _Demand(make, context.snapshot.queue.wait_s if turn.patient else 0.0)
@@ -205,7 +204,7 @@ class Admission:
                 return demand
         return None
 
-    def _offers(self, context: RequestContext, runs: tuple[Run, ...], turn: Turn) -> tuple[list[Offer], Ticket, float]:
+    def _offers(self, context: RequestContext, runs: tuple[Run, ...], turn: Turn) -> tuple[list[Offer], Ticket]:
         snapshot, principal, request = context.snapshot, context.principal, context.request
         assert principal is not None  # noqa: S101 -- guards a programming error
         assert request is not None  # noqa: S101 -- as above
@@ -214,11 +213,8 @@ class Admission:
         asked, model = None, ""
         rules = self.rulebook(snapshot)
         attribution = context.attribution
-        path = tuple(run.id for run in runs)
-        whose = (agent.org, agent.team, agent.id)
-        says = (path, attribution.user, attribution.tags)
+        path = tuple([run.id for run in runs])
         offers: list[Offer] = []
-        until_s = float("inf")
         unbounded: CostUnbounded | None = None
         for deployment in turn.candidates:
             if deployment.price is None:
@@ -227,9 +223,20 @@ class Admission:
             if asked is None or deployment.model != model:  # a route may mix models
                 model = deployment.model
                 asked = Asked(request, agent, self._learned.expect(agent.id, model), now_s)
-            labels = Labels(*whose, model, deployment.provider, *says, deployment.id)
-            coverage = rules.coverage(agent, labels, runs, metered=metered, now_s=now_s)
-            until_s = min(until_s, coverage.until_s)
+            coverage = None if runs else rules.usual(agent, deployment, metered=metered, now_s=now_s)
+            if coverage is None:
+                labels = Labels(
+                    agent.org,
+                    agent.team,
+                    agent.id,
+                    model,
+                    deployment.provider,
+                    path,
+                    attribution.user,
+                    attribution.tags,
+                    deployment.id,
+                )
+                coverage = rules.coverage(agent, labels, runs, metered=metered, now_s=now_s)
             try:
                 offers.append(
                     offer(asked, deployment, coverage, _origin(context, agent, deployment, path, turn.number))
@@ -241,11 +248,11 @@ class Admission:
         carved = next((run.id for run in runs if run.carve), None) if runs else None
         ticket = Ticket(
             f"{context.request_id}.{turn.number}",
-            tuple(found.bid for found in offers),
+            tuple([found.bid for found in offers]),
             path,
             None if carved is None else carve_id(carved),
         )
-        return offers, ticket, until_s
+        return offers, ticket
 
     async def _enter(self, context: RequestContext, demand: _Demand, reply: Reply) -> Granted:
         """Ask the store; wait where only money under way is missing, behind those who wait already."""
@@ -297,7 +304,7 @@ class Admission:
         part: it would only be cut short. Where posted money has left less than that for good, a part will do; and where
         hardly anything is still to come back, or no time is left, one that the provider bounds, which needs no margin.
         """
-        if not any(found.metered for found in demand.offers):
+        if not demand.metered:
             return await self._ask_store(demand, only)
         demand.bounded = False
         answer = await self._ask_store(demand, only, "opening" if last else "whole")
@@ -312,7 +319,7 @@ class Admission:
         self, demand: _Demand, only: Sequence[int] | None, takes: _Takes = "least"
     ) -> Granted | Refused:
         """Ask the store once. `takes`: what a metered bid is content with."""
-        ticket = demand.at(self._store.now_s(), takes)
+        ticket = demand.taking(takes)
         try:
             for _ in range(WINDOWS):
                 try:

@@ -107,8 +107,9 @@ def offer(asked: Asked, deployment: Deployment, coverage: Coverage, origin: Orig
     least = opening = strict
     shortest = agent.clamp_min_output_tokens
     if shortest is not None and limits.answers:
-        least = _least(limits, shortest, tokens_per_byte, coverage.claims)
-        opening = _least(limits, shortest + margin, tokens_per_byte, coverage.claims)
+        least = opening = _least(limits, shortest, tokens_per_byte, coverage.claims)
+        if margin:
+            opening = _least(limits, shortest + margin, tokens_per_byte, coverage.claims)
     rate_tokens = request.profile.input_tokens + limits.answers * min(limits.output_tokens, expected.output_tokens)
     bid = Bid(coverage.claims, coverage.rates, strict, calibrated, least, rate_tokens, origin)
     learns = metered or agent.reserve == "calibrated"

@@ -48,9 +48,8 @@ class Coverage(NamedTuple):
 class _Fixed(NamedTuple):
     """What agent, model and deployment decide, and which rules are left to the request."""
 
-    claims: tuple[Claim, ...]
-    rates: tuple[Rate, ...]
-    calibrated: bool
+    coverage: Coverage
+    """All there is for a request that names no run, where no rule is left."""
     from_s: float
     until_s: float
     budgets: tuple[Budget, ...]
@@ -69,6 +68,8 @@ class Rulebook:
         self.has_shadow_rates = any(not limit.enforce for limit in snapshot.rate_limits)
         """Whether a request may pass that a rate in shadow mode would have refused."""
         self._fixed: dict[tuple[str, str, str, str, bool, bool], _Fixed] = {}
+        self._usual: dict[tuple[str, str, str, bool], _Fixed] = {}
+        """Those of `_fixed` that leave nothing to the request, by agent, model, deployment and `metered`."""
         self._followed: dict[str, bool] = {}
         self.is_empty = not self._budgets and not self._limits
         """Whether there is no budget, no rate limit and no capacity: then only runs are counted."""
@@ -91,16 +92,22 @@ class Rulebook:
             followed = self._followed[agent.id] = self._by_run or _depends_on_runs(agent)
         return followed
 
+    def usual(self, agent: Agent, deployment: Deployment, *, metered: bool, now_s: float) -> Coverage | None:
+        """The coverage of a request that names no run, where it is known and nothing else of the request matters."""
+        fixed = self._usual.get((agent.id, deployment.model, deployment.id, metered))
+        return fixed.coverage if fixed is not None and fixed.from_s <= now_s < fixed.until_s else None
+
     def coverage(self, agent: Agent, labels: Labels, runs: Sequence[Run], *, metered: bool, now_s: float) -> Coverage:
         """What an attempt counts in. `runs`: its run and the ancestors, the nearest first.
 
         `metered`: its stream can be counted, so that calibrated reservations are possible. Raises LabelMissing.
         """
-        carved = next((at for at, run in enumerate(runs) if run.carve), None)
+        carved = next((at for at, run in enumerate(runs) if run.carve), None) if runs else None
         fixed = self._fixed_for(agent, labels, metered, carved is not None, now_s)
         if not runs and not fixed.budgets and not fixed.limits:
-            return Coverage(fixed.claims, fixed.rates, fixed.calibrated, fixed.until_s)
-        claims, rates = list(fixed.claims), list(fixed.rates)
+            self._usual[agent.id, labels.model, labels.deployment, metered] = fixed
+            return fixed.coverage
+        claims, rates = list(fixed.coverage.claims), list(fixed.coverage.rates)
         spends = runs if carved is None else runs[: carved + 1]
         within = labels._replace(runs=tuple(run.id for run in spends))
         for budget in fixed.budgets:
@@ -150,6 +157,7 @@ class Rulebook:
         if fixed is None or not fixed.from_s <= now_s < fixed.until_s:
             if len(self._fixed) >= _KEPT:
                 self._fixed.clear()
+                self._usual.clear()
             fixed = self._fixed[key] = self._work_out(agent, labels, metered, carved, now_s)
         return fixed
 
@@ -169,12 +177,11 @@ class Rulebook:
             if limit.scope.kind not in _BY_REQUEST:
                 for value in limit.scope.values(labels) or ():
                     self._add_limit(limit, value, claims, rates)
+        until_s = min((claim.end_s for claim in claims), default=FOREVER_S)
         return _Fixed(
-            tuple(claims),
-            tuple(rates),
-            any(claim.calibrated for claim in claims),
+            Coverage(tuple(claims), tuple(rates), any(claim.calibrated for claim in claims), until_s),
             max((claim.start_s for claim in claims), default=0.0),
-            min((claim.end_s for claim in claims), default=FOREVER_S),
+            until_s,
             tuple(budget for budget in self._budgets if budget.scope.kind in _BY_REQUEST),
             tuple(limit for limit in self._limits if limit.scope.kind in _BY_REQUEST),
         )

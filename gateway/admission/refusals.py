@@ -206,15 +206,16 @@ def rate_headers(states: Sequence[RateState]) -> tuple[tuple[bytes, bytes], ...]
     """
     tightest: dict[Unit, RateState] = {}
     for state in states:
-        rate = state.rate
-        if rate.key.startswith(_CAPACITY):
-            continue
-        if rate.enforced and (rate.unit not in tightest or state.remaining < tightest[rate.unit].remaining):
-            tightest[rate.unit] = state
+        key, unit, _, _, _, _, enforced = state.rate
+        if enforced and not key.startswith(_CAPACITY):
+            other = tightest.get(unit)
+            if other is None or state.remaining < other.remaining:
+                tightest[unit] = state
     headers: list[tuple[bytes, bytes]] = []
     for unit, (limit, remaining, reset) in _RATE_HEADERS:
-        if unit in tightest:
-            rate, left, reset_s = tightest[unit]
+        found = tightest.get(unit)
+        if found is not None:
+            rate, left, reset_s = found
             headers += (
                 (limit, b"%d" % rate.limit),
                 (remaining, b"%d" % (left if left > 0 else 0)),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
-from typing import NamedTuple
 
 from gateway.ledger.admission import Squeezed, Standing, squeeze
 from gateway.ledger.carves import Carves
@@ -38,16 +37,9 @@ _NO_RATES: _Asked = ((), [])
 _NOT_THERE = Settled("none")
 
 
-class _Plan(NamedTuple):
-    """What granting a bid writes."""
-
-    counters: list[Counter]
-    amounts: list[int]
-    adopted: list[tuple[Counter, Claim]]
-    """New counters, and those whose limit has a newer version."""
-    calibrated: bool
-    tightest: tuple[str, int] | None
-    over: tuple[str, ...]
+_Plan = tuple[list[Counter], list[int], list[tuple[Counter, Claim]], bool, tuple[str, int] | None, tuple[str, ...]]
+"""What granting a bid writes: its counters and their amounts; counters that are new, or whose limit has a newer
+version, with their claims; whether any claim is calibrated; the tightest scope; shadow claims without room."""
 
 
 class Attempts:
@@ -79,9 +71,8 @@ class Attempts:
             asked = self._ask_rates(bid, now_s) if bid.rates else _NO_RATES
             plan = self._plan(bid, bid.strict, bid.calibrated, now_s) if asked is not None else None
             if plan is not None and asked is not None:
-                states, tats = asked
-                granted = Granted(index, now_s, bid.strict, bid.calibrated, plan.tightest, plan.over, states)
-                return self._write(ticket, granted, plan, tats)
+                granted = Granted(index, now_s, bid.strict, bid.calibrated, plan[4], plan[5], asked[0])
+                return self._write(ticket, granted, plan, asked[1])
             found = self._squeeze(bid, now_s)
             if isinstance(found, Squeezed):
                 return self._grant_squeezed(ticket, index, found, now_s)
@@ -107,7 +98,7 @@ class Attempts:
         asked = self._ask_rates(bid, now_s)
         assert plan is not None  # noqa: S101 -- it was squeezed into the room there is
         assert asked is not None  # noqa: S101 -- rates were looked at too
-        granted = Granted(index, now_s, found.strict, found.calibrated, plan.tightest, found.over, asked[0])
+        granted = Granted(index, now_s, found.strict, found.calibrated, plan[4], found.over, asked[0])
         return self._write(ticket, granted, plan, asked[1])
 
     def _plan(self, bid: Bid, strict: Amounts, calibrated: Amounts, now_s: float) -> _Plan | None:
@@ -149,7 +140,7 @@ class Attempts:
                 over += (key,)
             counters.append(counter)
             amounts.append(want)
-        return _Plan(counters, amounts, adopted, metered, None if least == inf else (tightest, int(least)), over)
+        return counters, amounts, adopted, metered, None if least == inf else (tightest, int(least)), over
 
     def _ask_rates(self, bid: Bid, now_s: float) -> _Asked | None:
         """How all rates would stand after a bid; None when one refuses it."""
@@ -195,8 +186,9 @@ class Attempts:
         for counter, amount in zip(counters, amounts, strict=True):
             counter.reserved += amount
         held = Held(ticket, granted, counters, amounts)
-        for rate, tat_s in zip(held.bid.rates, tats, strict=True):
-            self._cells[rate.key] = tat_s
+        if tats:
+            for rate, tat_s in zip(held.bid.rates, tats, strict=True):
+                self._cells[rate.key] = tat_s
         if metered:
             held.calibrated = granted.calibrated
         if ticket.via is not None:
@@ -274,8 +266,12 @@ class Attempts:
         if held.bid.rates:
             self._correct_rates(held.bid, spent.tokens, now_s)
         self._finished.add(id, True)
-        reserved = held.charge().money if governed else 0
-        overrun = max(0, spent.money - reserved) if governed else 0
+        reserved = overrun = 0
+        if governed:
+            reserved = held.charge().money
+            overrun = max(0, spent.money - reserved)
+        if held.carve is None:
+            return Settled("settled", spent, reserved, overrun, held.granted.at_s)
         return Settled("settled", spent, reserved, overrun, held.at_s(), held.own_at_s())
 
     def release(self, id: str, now_s: float) -> Settled:

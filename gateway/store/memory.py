@@ -152,8 +152,8 @@ class MemoryStore:
         answer = self._book.admit(ticket, now_s)
         if isinstance(answer, Refused):
             return answer
-        held = self._book.held(ticket.id)
         if ticket.id not in self._log:  # else it is asked again
+            held = self._book.held(ticket.id)
             if force.late_until_s > now_s:
                 force.cover_late(held)
             try:

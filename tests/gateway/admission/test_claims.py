@@ -271,3 +271,15 @@ def test_a_capacity_governs_its_own_deployment_only() -> None:
     assert rules.has_capacity((other, azure))
     assert not rules.has_capacity((other,))
     assert not rulebook().has_capacity((azure,))
+
+
+def test_what_depends_on_no_request_is_known_the_second_time_until_its_window_ends() -> None:
+    rules = rulebook(budget("all", Scope("global"), window=Window("hour")))
+    first = rules.coverage(AGENT, LABELS, (), metered=False, now_s=NOW_S)
+    where = Deployment(LABELS.deployment, LABELS.provider, "m", None, model=LABELS.model)
+    assert rules.usual(AGENT, where, metered=False, now_s=NOW_S) is first
+    assert rules.usual(AGENT, where, metered=True, now_s=NOW_S) is None
+    assert rules.usual(AGENT, where, metered=False, now_s=first.until_s) is None
+    by_user = rulebook(budget("u", Scope("user", "*")))
+    by_user.coverage(AGENT, LABELS._replace(user="ann"), (), metered=False, now_s=NOW_S)
+    assert by_user.usual(AGENT, where, metered=False, now_s=NOW_S) is None, "it counts in another counter for bob"
