@@ -56,22 +56,25 @@ class WholeAnswer(NamedTuple):
 
 
 class MalformedAnswer(ValueError):
-    """A 2xx answer that is no JSON object."""
+    """A 2xx answer that is no JSON object, or one that has nothing of an answer."""
 
 
 _answer_decoder = msgspec.json.Decoder(_Answer)
 
 
 def read_answer(body: bytes) -> WholeAnswer:
-    """Read a whole answer. Raises MalformedAnswer when it is no JSON object."""
+    """Read a whole answer. Raises MalformedAnswer when it is none."""
     try:
         answer = _answer_decoder.decode(body)
     except msgspec.ValidationError:
         return _read_odd_answer(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedAnswer(str(error)) from None
-    choices = answer.choices
-    return WholeAnswer(normalise(answer.usage), answer.service_tier, len(memoryview(choices)), answer.failed, choices)
+    choices, usage = answer.choices, normalise(answer.usage)
+    text_bytes = len(memoryview(choices))
+    if not text_bytes and usage is None and not (bytes(answer.data) or bytes(answer.error)):
+        raise MalformedAnswer("it has neither choices nor data")
+    return WholeAnswer(usage, answer.service_tier, text_bytes, answer.failed, choices)
 
 
 def _read_odd_answer(body: bytes) -> WholeAnswer:
