@@ -85,9 +85,13 @@ class RequestContext:
         """When nothing new is begun any more, in `time.monotonic()`: as its client says, no later than configured."""
         route, snapshot, wanted_s = self.route, self.snapshot, self.attribution.timeout_s
         assert route is not None, "only a routed request has one"  # noqa: S101 -- guards a programming error
-        first = route.candidates[0]
-        timeouts = snapshot.timeouts.get(first.id) or snapshot.endpoints[first.provider].timeouts
-        return self.arrived_s + (timeouts.total_s if wanted_s is None else min(wanted_s, timeouts.total_s))
+        longest_s = max(
+            [
+                (snapshot.timeouts.get(each.id) or snapshot.endpoints[each.provider].timeouts).total_s
+                for each in route.candidates
+            ]
+        )
+        return self.arrived_s + (longest_s if wanted_s is None else min(wanted_s, longest_s))
 
     def finished(self) -> RequestFinished:
         """The request's row. Only for identified requests."""

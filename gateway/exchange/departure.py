@@ -35,8 +35,9 @@ def depart(
         permit is not None and permit.running_usage,
     )
     timeouts = target.timeouts
-    if context.attribution.timeout_s is not None:
-        timeouts = _within(timeouts, context.deadline_s - time.monotonic())
+    wanted_s = context.attribution.timeout_s
+    if wanted_s is not None:  # the client's own, not its deadline: what ends by ours counts for the breaker
+        timeouts = _within(timeouts, context.arrived_s + wanted_s - time.monotonic())
     call = launch(transport, target, request, wish, timeouts)
     context.deployment = deployment
     return call, target

@@ -7,6 +7,7 @@ the process drains), every attempt that was begun is settled by its own `Settlem
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from functools import lru_cache
 from typing import NamedTuple
@@ -288,6 +289,8 @@ class Exchange:
             raise next(iter(unable.values()), None) or nothing_may_be_called(step, self._route)
         answer = self._failed.answer
         if not isinstance(answer, Refusal):
+            if step.retry_after_s is not None and answer.retry_after_s is None:
+                answer.retry_after_s = max(1, math.ceil(step.retry_after_s))
             raise answer
         context = self._context
         context.outcome, context.status, context.error_code = "upstream_error", answer.status, "upstream_status"

@@ -110,7 +110,7 @@ class Relay:
                 raise
             raise AttemptFailed(failure, error) from None
         except AttemptFailed as error:
-            self.attempt.failure = error.failure
+            self.attempt.failure = error.failure._replace(billable=self.attempt.billed)
             raise
         finally:
             self.attempt.ended_s = time.monotonic()
@@ -170,14 +170,12 @@ class Relay:
         attempt, provider = self.attempt, self.attempt.deployment.provider
         body = await response.read()
         attempt.first_byte_s = time.monotonic()
-        billable = may_be_billed(response.status)
-        if billable:
+        if may_be_billed(response.status):
             self.settlement.unseen("timeout")
         else:
             self.settlement.nothing("error")
         said = response.original if isinstance(response, TranslatedResponse) else body
         failure = failure_of_status(attempt.complaint(response.status, said), response.headers, time.time())
-        failure = failure._replace(billable=billable)
         body = mask(body, attempt.target.endpoint.headers)
         error = refusal(provider, response.status, failure.kind)
         if error is not None:
@@ -196,7 +194,7 @@ class Relay:
         except MalformedAnswer:
             settlement.size("malformed", 1, len(body))
             error = UpstreamFailure(
-                f"The provider `{attempt.deployment.provider}` sent an answer that is not valid JSON.",
+                f"The provider `{attempt.deployment.provider}` sent an answer that is none: no JSON, or nothing in it.",
                 upstream_status=response.status,
                 reason="malformed",
             )

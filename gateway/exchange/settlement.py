@@ -163,6 +163,7 @@ class Settlement:
         assert not attempt.settled, "an attempt is settled once"  # noqa: S101 -- guards a programming error
         attempt.settled = True
         attempt.went_well = outcome in WELL
+        attempt.billed = usage is not NOTHING
         bill = self.price(usage, service_tier, estimated=estimated)
         context.cost = NanoUsd(context.cost + bill.cost)
         charge = self._charge(outcome, bill)

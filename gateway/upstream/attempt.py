@@ -41,6 +41,7 @@ class Attempt:
     """One call to one deployment."""
 
     __slots__ = (
+        "billed",
         "call",
         "deployment",
         "ended_s",
@@ -75,6 +76,8 @@ class Attempt:
         self.status: int | None = None
         self.settled = False
         """Set by the one settlement. Whoever finds it set must not settle again."""
+        self.billed = False
+        """Whether its charge is for anything: then the same again may be paid for twice."""
         self.went_well = False
         """Whether its charge says so."""
 

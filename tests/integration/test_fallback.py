@@ -152,6 +152,54 @@ async def test_a_client_may_wait_less_long(simulator: SimulatorServer, start_gat
     assert [charge["deployment"] for charge in await gateway.rows("charges")] == ["sim/sim-small+fault-stall"] * 2
 
 
+async def test_a_time_out_of_ours_counts_though_the_client_would_wait_longer(
+    simulator: SimulatorServer, start_gateway: StartGateway
+) -> None:
+    written = group("stall", retries={"max": 0}, breaker={"consecutive_failures": 1, "open_s": 60})
+    written["models"]["group"]["deployments"][0]["timeouts"] = {"total_s": 0.2}
+    del written["models"]["group"]["deployments"][1]
+    gateway = await start_gateway(f"{simulator.url}/v1", **written)
+    for status in (504, 503):
+        with pytest.raises(sdk.InternalServerError) as caught:
+            await ask(gateway, stream=False, extra_headers={"x-farebox-timeout-s": "30"})
+        assert caught.value.status_code == status
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-farebox-timeout-s": "30"}], ids=["ours", "the clients"])
+async def test_a_deployment_that_takes_all_its_time_leaves_the_next_ones(
+    simulator: SimulatorServer, start_gateway: StartGateway, headers: dict[str, str]
+) -> None:
+    written = group("stall")
+    written["models"]["group"]["deployments"][0]["timeouts"] = {"total_s": 0.2}
+    gateway = await start_gateway(f"{simulator.url}/v1", **written)
+    assert (await ask(gateway, stream=True, extra_headers=headers))[0]
+    assert [charge["purpose"] for charge in await gateway.rows("charges")] == ["failed", "fallback"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "stream"), [("bad-json;after=0", False), ("error-event;after=0", True), ("no-done;after=0", True)]
+)
+async def test_what_was_charged_is_not_tried_again(
+    simulator: SimulatorServer, start_gateway: StartGateway, fault: str, stream: bool
+) -> None:
+    written = group(fault, retries={"max": 2, "backoff_s": 0.01})
+    del written["models"]["group"]["deployments"][1]
+    gateway = await start_gateway(f"{simulator.url}/v1", **written)
+    with pytest.raises(sdk.InternalServerError):
+        await ask(gateway, stream=stream)
+    (charge,) = await gateway.rows("charges")
+    assert charge["cost_nano_usd"] > 0
+
+
+async def test_a_wait_that_is_too_long_is_the_clients(simulator: SimulatorServer, start_gateway: StartGateway) -> None:
+    written = group("503;retry_after=300")
+    del written["models"]["group"]["deployments"][1]
+    gateway = await start_gateway(f"{simulator.url}/v1", **written)
+    with pytest.raises(sdk.InternalServerError) as caught:
+        await ask(gateway, stream=False)
+    assert caught.value.response.headers["retry-after"] == "30"
+
+
 async def test_every_attempt_needs_room_in_its_own_deployments_budget(
     simulator: SimulatorServer, start_gateway: StartGateway
 ) -> None:
