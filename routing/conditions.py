@@ -90,7 +90,7 @@ class _Lookup(NamedTuple):
 class _Program:
     """A checked expression of some named tuple's values."""
 
-    __slots__ = ("_ask", "_doubles", "_variables", "reads", "tree")
+    __slots__ = ("_ask", "_variables", "reads", "tree")
 
     def __init__(self, text: str, of: Subject) -> None:
         variables = variables_of(of)
@@ -99,13 +99,10 @@ class _Program:
         self.tree: Expression = read(expression.serialize())
         self.reads = frozenset(variables) & self.tree.names
         self._variables = [(name, each.place) for name, each in variables.items() if name in self.reads]
-        self._doubles = [name for name, _ in self._variables if variables[name].type == "double"]
 
     def result(self, values: Facts | Answer) -> bool | None:
         data: dict[str, Any] = {name: values[place] for name, place in self._variables}
         try:
-            for name in self._doubles:
-                data[name] = float(data[name])  # CEL calls a whole number in a double's place a mismatch, silently
             result = self._ask(data=data).value()
         except (RuntimeError, TypeError, ValueError, OverflowError):  # a value that CEL cannot hold
             return None
@@ -220,7 +217,7 @@ def _texts(function: str, right: Node) -> frozenset[str] | None:
 
 def _tag(node: Node) -> str | None:
     """The tag that `tags.name` or `tags["name"]` reads."""
-    if isinstance(node, Select) and node.operand == Ident("tags") and not node.test:
+    if isinstance(node, Select) and node.operand == Ident("tags"):
         return node.field
     if isinstance(node, Call) and node.function == "_[_]" and node.args[0] == Ident("tags"):
         key = node.args[1]

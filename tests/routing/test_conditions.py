@@ -58,6 +58,7 @@ def faults(text: str) -> list[Fault]:
         ("agent != 'writer'", True),
         ("agent in ['writer', 'coder']", True),
         ("agent in []", False),
+        ("agent in ['writer', 'co' + 'der']", True),
         ("team == 'engineering' && value_usd > 1.0", True),
         ("team == 'engineering' && value_usd > 10.0", False),
         ("agent == 'writer' || stream", True),
@@ -176,7 +177,7 @@ def test_a_value_that_cel_cannot_hold_is_a_failure(text: str, values: dict[str, 
 
 
 def test_a_whole_number_counts_as_a_double() -> None:
-    assert CompiledCondition("value_usd > 3.0").matches(FACTS._replace(value_usd=4)) is True
+    assert CompiledCondition("value_usd * 2.0 > 7.5").matches(FACTS._replace(value_usd=4)) is True
 
 
 @pytest.mark.parametrize(("text", "expected"), [("tags.a == 'b'", False), ("stream && tags['a'] in ['b']", False)])

@@ -326,3 +326,20 @@ def test_a_rule_that_is_never_reached_is_warned_of(loaded: Loaded) -> None:
     assert [line.partition("tiers.yaml:")[2] for line in lines] == [
         "5:33: rules[1]: never reached: the rule 'all' before it always matches"
     ]
+
+
+def test_a_shadow_rule_hides_no_other(loaded: Loaded) -> None:
+    rules = "[{name: all, use: weak, shadow: true}, {name: some, when: stream, use: strong}, {name: last, use: weak}]"
+
+    assert loaded(f"{TIERS}rules: {rules}\n").warnings == ()
+
+
+def test_a_rule_that_names_a_wrong_tier_is_right_itself(wrong: Wrong) -> None:
+    policy = "name: tiers\ntiers: {weak: nano, strong: [large]}\nrules: [{name: r, use: weak}]\nfloors: {coder: weak}\n"
+
+    assert wrong(policy) == ["2:15: tiers.weak: should be a list, not text"]
+
+
+def test_a_broken_file_is_the_only_thing_told(wrong: Wrong) -> None:
+    """That the team's policy is not known is no mistake of the configuration then."""
+    assert wrong("name: [tiers\n") == ["2:1: not YAML: did not find expected ',' or ']'"]
