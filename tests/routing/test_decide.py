@@ -291,6 +291,8 @@ def test_a_budget_that_downgrades_takes_the_dearest_that_fits() -> None:
         {"large": "budget:b"},
     )
     assert names(decide(wanted(), best, THREE, money(0.001))) == ["small"]
+    gapped = policy(default=("best", "cheap"))
+    assert names(decide(wanted(), gapped, THREE, money(0.02))) == ["middle", "small"]
 
 
 def test_near_the_end_of_the_money_cheaper_ones_stand_behind() -> None:
