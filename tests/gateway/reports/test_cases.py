@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +14,11 @@ from gateway.config.models.cases import Case, CaseRequest, Expectation
 from gateway.config.snapshot import Snapshot
 from gateway.pricing.table import PriceTable
 from gateway.reports.cases import Difference, run_case
+from routing.money import parse_usd
 from routing.rules import Facts
 
+NOW_S = 1_800_000_000.0
+Decided = Callable[..., list[Difference]]
 CONFIG = """\
 providers: {p: {base_url: "http://127.0.0.1:1/v1"}}
 models:
@@ -70,22 +76,27 @@ REQUEST: dict[str, Any] = {
 }
 
 
+def loaded(folder: Path, table: PriceTable, rules: str) -> Snapshot:
+    """A configuration with a policy of these rules."""
+    (folder / "config.yaml").write_text(CONFIG)
+    (folder / "policies").mkdir(exist_ok=True)
+    (folder / "policies/default.yaml").write_text(POLICY.replace("[]", rules))
+    return load(folder / "config.yaml", {}, table=lambda folder: table)
+
+
+def case(request: dict[str, Any], **expect: Any) -> Case:
+    asked = CaseRequest.model_validate({"agent": "dev", **request})
+    return Case(name="c", request=asked, expect=Expectation.model_validate(expect))
+
+
 @pytest.fixture
-def decided(tmp_path: Any, table: PriceTable) -> Any:
+def decided(tmp_path: Path, table: PriceTable) -> Decided:
     """The differences of a case, by a policy of these rules."""
 
     def run(rules: str, request: dict[str, Any], **expect: Any) -> list[Difference]:
-        (tmp_path / "config.yaml").write_text(CONFIG)
-        (tmp_path / "policies").mkdir(exist_ok=True)
-        (tmp_path / "policies/default.yaml").write_text(POLICY.replace("[]", rules))
-        snapshot: Snapshot = load(tmp_path / "config.yaml", {}, table=lambda folder: table)
-        case = Case(
-            name="c",
-            request=CaseRequest.model_validate({"agent": "dev", **request}),
-            expect=Expectation.model_validate(expect),
-        )
-        policy = snapshot.agent_policies[case.request.agent]
-        return list(run_case(case, policy, snapshot, 1_800_000_000.0).differences)
+        snapshot, asked = loaded(tmp_path, table, rules), case(request, **expect)
+        policy = snapshot.agent_policies[asked.request.agent]
+        return list(run_case(asked, policy, snapshot, NOW_S).differences)
 
     return run
 
@@ -95,7 +106,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> PriceTable:
     return PriceTable.load(tmp_path_factory.mktemp("prices"))
 
 
-def test_a_case_can_set_every_fact(decided: Any) -> None:
+def test_a_case_can_set_every_fact(decided: Decided) -> None:
     assert set(CONDITIONS) == set(Facts._fields)
     condition = " && ".join(CONDITIONS.values())
 
@@ -103,7 +114,7 @@ def test_a_case_can_set_every_fact(decided: Any) -> None:
 
 
 @pytest.mark.parametrize("fact", sorted(set(REQUEST) - {"run", "budget"}))
-def test_a_fact_that_is_left_out_has_another_value(decided: Any, fact: str) -> None:
+def test_a_fact_that_is_left_out_has_another_value(decided: Decided, fact: str) -> None:
     request = {key: value for key, value in REQUEST.items() if key != fact}
 
     assert decided(f"[{{name: r, when: '{CONDITIONS[fact]}', use: weak}}]", request, rule="default") == []
@@ -156,11 +167,43 @@ def test_a_fact_that_is_left_out_has_another_value(decided: Any, fact: str) -> N
         ),
     ],
 )
-def test_what_a_case_can_set_and_expect(decided: Any, rules: str, asked: dict[str, Any], expect: Any) -> None:
+def test_what_a_case_can_set_and_expect(decided: Decided, rules: str, asked: dict[str, Any], expect: Any) -> None:
     assert decided(rules, asked, **expect) == []
 
 
-def test_only_what_is_expected_is_compared(decided: Any) -> None:
+@pytest.mark.parametrize(
+    ("asked", "rule"),
+    [({}, "two"), ({"value_usd": 0.5}, "default"), ({"value_usd": 2}, "two"), ({"value_usd": 50}, "ten")],
+)
+def test_an_agents_own_value_counts_and_its_cap_holds(
+    tmp_path: Path, table: PriceTable, asked: dict[str, Any], rule: str
+) -> None:
+    snapshot = loaded(
+        tmp_path,
+        table,
+        "[{name: ten, when: value_usd == 10.0, use: weak}, {name: two, when: value_usd == 2.0, use: weak}]",
+    )
+    dev = replace(snapshot.agents["dev"], value=parse_usd("2"), max_value=parse_usd("10"))
+
+    outcome = run_case(
+        case(asked, rule=rule), snapshot.agent_policies["dev"], replace(snapshot, agents={"dev": dev}), NOW_S
+    )
+
+    assert outcome.differences == ()
+
+
+def test_an_agents_residency_holds(tmp_path: Path, table: PriceTable) -> None:
+    snapshot = loaded(tmp_path, table, "[]")
+    dev = replace(snapshot.agents["dev"], residency=frozenset(("eu",)))
+
+    outcome = run_case(
+        case({}, refused="residency"), snapshot.agent_policies["dev"], replace(snapshot, agents={"dev": dev}), NOW_S
+    )
+
+    assert outcome.differences == ()
+
+
+def test_only_what_is_expected_is_compared(decided: Decided) -> None:
     assert decided("[]", {}, model="small", verify=True, shadows={"r": "small"}, refused="context") == [
         Difference("model", "small", "large"),
         Difference("verify", "yes", "no"),
