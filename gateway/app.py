@@ -21,6 +21,7 @@ from gateway.api.server import Listener
 from gateway.config.problems import ConfigError
 from gateway.config.reload import SnapshotHolder
 from gateway.config.snapshot import Snapshot
+from gateway.deciding.deciding import Deciding, Knowledge
 from gateway.exchange import Upstreams
 from gateway.governance import Governance
 from gateway.identity.keyring import KeyRing
@@ -137,6 +138,7 @@ class App:
             self._door,
             watch=Watch(store, admission.runs, recorder),
             upstreams=Upstreams(admission, intents, self._health, self._transport, recorder, self._loads),
+            deciding=Deciding(Knowledge(store, self._health, self._loads, self._learned.expect)),
         )
         books = Books(store, lambda: journal.database, recorder.record, self.flush)
         runs = RunService(

@@ -7,6 +7,7 @@ import random
 import time
 
 from gateway.config.snapshot import Snapshot
+from gateway.deciding.decided import Decided
 from gateway.identity.attribution import Attribution, Headers
 from gateway.identity.keys import Principal
 from gateway.telemetry.events import RequestFinished
@@ -35,6 +36,7 @@ class RequestContext:
         "attribution",
         "body",
         "cost",
+        "decided",
         "deployment",
         "error_code",
         "first_byte_s",
@@ -68,6 +70,8 @@ class RequestContext:
         self.loop: str | None = None
         """The kind of loop that was found in it, and that its client is told of."""
         self.route: Route | None = None
+        self.decided: Decided | None = None
+        """What a policy decided; None where none rules the request."""
         self.deployment: Deployment | None = None
         """Where the latest attempt went."""
         self.outcome = "error"
@@ -128,5 +132,6 @@ class RequestContext:
             max(0.0, latency_s - self.upstream_s) * 1000,
             request.stream if request is not None else False,
             self.cost,
+            None if self.decided is None else self.decided.choice,
             None if self.recorded_answer is None else (self.body, b"".join(self.recorded_answer)),
         )

@@ -7,6 +7,8 @@
     │   ├── InvalidField            400 invalid_value
     │   ├── MissingField            400 missing_required_parameter
     │   ├── CostUnbounded           400 cost_unbounded
+    │   ├── ContextTooLong          400 context_length_exceeded
+    │   ├── NoModelFits             400 no_model_fits, reason names the gates
     │   └── BodyTooLarge            413 request_too_large
     ├── InvalidKey                  401 invalid_api_key
     ├── ModelNotAllowed             403 model_not_found, reason model_not_allowed
@@ -93,6 +95,18 @@ class CostUnbounded(BadRequest):
     """Nothing bounds what the request may cost, and an enforced budget needs a bound."""
 
     code = "cost_unbounded"
+
+
+class ContextTooLong(BadRequest):
+    """Every candidate's context window is too short for the request."""
+
+    code = "context_length_exceeded"
+
+
+class NoModelFits(BadRequest):
+    """No candidate of the policy can do what the request needs."""
+
+    code = "no_model_fits"
 
 
 class BodyTooLarge(BadRequest):

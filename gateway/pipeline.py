@@ -4,7 +4,7 @@ authenticate   key -> Principal
 read           body -> ModelRequest with its RequestProfile
 attribute      headers, body -> Attribution, headers for the provider
 guard          messages, the run's latest prompts -> a loop is noted, told or stopped
-route          model -> Route: ordered candidates
+route          model -> Route: ordered candidates; the model's own, or those that the agent's policy decides for
 exchange       attempt by attempt: admitted (budgets, rates and runs reserve the first candidate that fits, or the
                request waits or ends), called, relayed and settled, until the client has its answer
 record         one RequestFinished for every identified request, refused ones too
@@ -23,7 +23,10 @@ from gateway.admission.labels import check_labels, in_run_of
 from gateway.admission.watch import Watch
 from gateway.config.snapshot import Snapshot
 from gateway.context import RequestContext
+from gateway.deciding.deciding import Deciding
 from gateway.errors import (
+    BudgetExceeded,
+    BudgetReserved,
     FareboxError,
     InvalidKey,
     ModelNotAllowed,
@@ -39,9 +42,11 @@ from gateway.telemetry.events import KeyRefused, RequestStarted
 from gateway.wire.requests import ModelRequest, read_request
 from routing.catalog import Model
 from routing.router import Route, route
+from routing.rules import CompiledPolicy
 
 log = logging.getLogger("farebox.pipeline")
 
+_AUTO = "auto"
 _WORDS = re.compile(r"[^\s,]+")
 
 
@@ -84,12 +89,14 @@ class Pipeline:
         *,
         watch: Watch,
         upstreams: Upstreams,
+        deciding: Deciding,
     ) -> None:
         self._authenticator = authenticator
         self._models = models
         self._admittance = admittance
         self._watch = watch
         self._upstreams = upstreams
+        self._deciding = deciding
         self._recorder = upstreams.recorder
 
     async def serve(self, snapshot: Snapshot, call: IncomingCall, reply: Reply) -> None:
@@ -117,6 +124,8 @@ class Pipeline:
             if context.principal is not None:
                 if context.prompt is not None:
                     self._watch.over(context)
+                if context.decided is not None:
+                    self._deciding.over(context)
                 self._recorder.record(context.finished())
 
     async def _serve(self, context: RequestContext, call: IncomingCall, reply: Reply) -> None:
@@ -135,8 +144,27 @@ class Pipeline:
             check_labels(agent, context.attribution)
         if self._watch.concerns(context, request):
             await self._watch.look(context, request, call.headers)
-        context.route = self._route(snapshot, principal, request)
-        await Exchange(context, reply, self._upstreams).run()
+        policy = snapshot.agent_policies.get(principal.agent) if snapshot.agent_policies else None
+        if policy is not None and request.model in policy.claims:
+            await self._by_policy(context, reply, policy)
+        else:
+            context.route = self._route(snapshot, principal, request)
+            await Exchange(context, reply, self._upstreams).run()
+
+    async def _by_policy(self, context: RequestContext, reply: Reply, policy: CompiledPolicy) -> None:
+        """Serve a request whose model its agent's policy chooses."""
+        await self._deciding.route(context, policy)
+        try:
+            await Exchange(context, reply, self._upstreams).run()
+        except (BudgetExceeded, BudgetReserved) as error:
+            decided = context.decided
+            if decided is None or not decided.may_downgrade:
+                raise
+            if not self._deciding.cheaper(context, policy, error) and isinstance(error, BudgetExceeded):
+                raise
+        else:
+            return
+        await Exchange(context, reply, self._upstreams).run()  # with cheaper candidates, or with time to wait
 
     async def authenticate(self, snapshot: Snapshot, headers: Headers) -> Principal:
         """Who is calling. Raises InvalidKey."""
@@ -168,6 +196,8 @@ class Pipeline:
         if model is None:
             nearest = self._models.suggest(snapshot, name)
             hint = f" Did you mean `{nearest}`?" if nearest else ""
+            if name == _AUTO:
+                hint = f" No policy chooses models for the agent `{principal.agent}`: `policy:` gives it one."
             if any(name in _WORDS.findall(line) for line in snapshot.left_out):
                 hint = " It is configured, but its provider is not yet: the gateway's log says what is missing."
             raise ModelNotFound(
@@ -195,6 +225,12 @@ def may_use(snapshot: Snapshot, principal: Principal, model: str) -> bool:
         if allowed is not None and not any(_allows(allowed, name) for name in names):
             return False
     return True
+
+
+def claimed_names(snapshot: Snapshot, principal: Principal) -> list[str]:
+    """The names that the agent's policy routes: `auto`, and aliases of its own."""
+    policy = snapshot.agent_policies.get(principal.agent)
+    return [] if policy is None else sorted(policy.claims)
 
 
 @lru_cache(maxsize=4096)

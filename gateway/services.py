@@ -22,7 +22,7 @@ from gateway.journal.queries import AgentTotal, RequestCost, request_cost, total
 from gateway.journal.writer import Journal
 from gateway.ledger.budgets import Quota, RateLimit
 from gateway.ledger.scopes import Labels
-from gateway.pipeline import Pipeline, may_use
+from gateway.pipeline import Pipeline, claimed_names, may_use
 from gateway.reports.availability import Available, upstream_state
 from gateway.telemetry.events import ChargePosted
 from gateway.telemetry.metrics import Metrics
@@ -131,7 +131,11 @@ class Services:
             "agent": principal.agent,
             "run": principal.run,
             "key": None if record is None else key_object(record),
-            "models": [name for name in names if may_use(snapshot, principal, name)],
+            "models": list(
+                dict.fromkeys(
+                    [name for name in names if may_use(snapshot, principal, name)] + claimed_names(snapshot, principal)
+                )
+            ),
             "limits": {
                 "max_body_bytes": snapshot.server.max_body_bytes,
                 "rates": [rate_object(limit) for limit in snapshot.rate_limits if limit.scope.values(labels)],

@@ -40,6 +40,8 @@ LEVELS = {
     "gateway.telemetry": 3,
     "gateway.upstream": 3,
     "gateway.context": 3.5,
+    "gateway.deciding": 3.8,
+    "gateway.deciding.decided": 3.4,
     "gateway.admission": 3.7,
     "gateway.admission.bids": 3.3,
     "gateway.admission.claims": 3.25,

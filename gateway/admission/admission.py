@@ -169,6 +169,8 @@ class Admission:
         velocity = context.snapshot.agents[origin.agent].velocity
         if velocity is not None and velocity.action != "observe" and any(key.startswith("v|") for key in over):
             permit.headers += ((b"x-farebox-velocity", b"exceeded"),)
+            if velocity.action == "downgrade" and context.decided is not None:
+                context.decided.too_quick = True
 
     def _notice(
         self, context: RequestContext, agent: str, kind: str, key: str, reason: str, *, waited_s: float = 0.0

@@ -99,6 +99,7 @@ def _reserved_error(denial: Denial, claim: Claim) -> BudgetReserved:
         f"({_spent_of(denial)}), and none ended in time. This is no rate limit of a provider: try again in a moment.",
         reason="budget_reserved",
         **_figures(denial),
+        budget=_budget_of(claim),
         reset_at=_reset_at(claim),
     )
     error.retry_after_s = 2

@@ -19,7 +19,7 @@ from gateway.api.runs import PATH as RUNS
 from gateway.api.runs import serve_runs
 from gateway.errors import MethodNotAllowed, ModelNotFound, NotFound
 from gateway.identity.keys import Principal
-from gateway.pipeline import may_use
+from gateway.pipeline import claimed_names, may_use
 from gateway.services import Services
 from gateway.wire.requests import CHAT, COMPLETIONS, EMBEDDINGS
 from routing.catalog import Model
@@ -99,12 +99,17 @@ async def _models(services: Services, scope: Scope, reply: AsgiReply) -> None:
     models = snapshot.catalog.models
     names = [*models.items(), *((alias, models[name]) for alias, name in snapshot.catalog.aliases.items())]
     found = [_model_object(name, model) for name, model in names if may_use(snapshot, principal, name)]
+    known = {each["id"] for each in found}
+    found += [_claimed_object(name) for name in claimed_names(snapshot, principal) if name not in known]
     await answer_json(reply, 200, {"object": "list", "data": found})
 
 
 async def _model(services: Services, scope: Scope, reply: AsgiReply) -> None:
     principal = await _principal(services, scope)
     name = unquote(scope["path"].removeprefix("/v1/models/"))
+    if name in claimed_names(services.snapshot, principal):
+        await answer_json(reply, 200, _claimed_object(name))
+        return
     model = services.find_model(name) if may_use(services.snapshot, principal, name) else None
     if model is None:
         raise ModelNotFound(
@@ -116,6 +121,11 @@ async def _model(services: Services, scope: Scope, reply: AsgiReply) -> None:
 
 def _model_object(name: str, model: Model) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": model.created_s, "owned_by": model.owner}
+
+
+def _claimed_object(name: str) -> dict[str, Any]:
+    """A name behind which a policy chooses."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": "farebox"}
 
 
 async def _me(services: Services, scope: Scope, reply: AsgiReply) -> None:

@@ -35,6 +35,8 @@ def declared(spec: Deployment, provider: Provider) -> dict[str, Any]:
         "metering": _metering(spec),
         "max_tokens_field": spec.max_tokens_field or usual,
         "image_tokens": spec.image_tokens,
+        "tags": frozenset(spec.tags or ()),
+        **dict.fromkeys(spec.cannot or (), False),
     }
 
 

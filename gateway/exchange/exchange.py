@@ -195,7 +195,9 @@ class Exchange:
         permit = None
         if admission.governs(context):
             candidates = tuple([all_candidates[place] for place in places])
-            turn = Turn(number, candidates, patient=self._failed is None and kind != "hedge")
+            turn = Turn(
+                number, candidates, patient=self._failed is None and kind != "hedge" and not self._may_downgrade
+            )
             permit = await admission.admit(context, self._reply, turn)
         deployment = all_candidates[places[0]] if permit is None else permit.deployment
         attempt_id = f"{context.request_id}.{number}"
@@ -225,13 +227,18 @@ class Exchange:
         if admits == "probe":
             relay.probe = True
             relay.on_begun = lambda: health.answered(deployment, attempt_id, attempt.sent_s)
-        if deployment.watched:
+        if deployment.watched or (context.decided is not None and context.decided.decision.strategy == "fastest"):
             self._watch(relay)
         model = self._route.model
         if model.hedge is not None and kind == "first":
             relay.hedge_at_s = health.expect_first_byte(model, deployment, attempt.sent_s)
         self._reply.on_disconnect(self._leave)
         return relay
+
+    @property
+    def _may_downgrade(self) -> bool:
+        """Whether cheaper candidates are asked next if there is no money for these."""
+        return self._context.decided is not None and self._context.decided.may_downgrade
 
     def _watch(self, relay: Relay) -> None:
         """Let the load know of an attempt: until it ends it is in flight, until it answers it waits."""

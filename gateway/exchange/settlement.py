@@ -166,6 +166,8 @@ class Settlement:
         attempt.billed = usage is not NOTHING
         bill = self.price(usage, service_tier, estimated=estimated)
         context.cost = NanoUsd(context.cost + bill.cost)
+        if context.decided is not None and attempt.went_well:
+            context.decided.usage = usage
         charge = self._charge(outcome, bill)
         permit = self.permit
         if permit is not None:

@@ -69,6 +69,11 @@ class Loads:
         found = [known.get(each.id) for each in deployments]
         return [IDLE if each is None else each.load(now_s, stream) for each in found]
 
+    def latency_s(self, deployment: str, *, stream: bool) -> float | None:
+        """What a call has to expect until its first byte; None: nothing is known."""
+        traffic = self._known.get(deployment)
+        return None if traffic is None else traffic.load(self._now_s(), stream=stream).latency_s
+
     def begin(self, deployment: Deployment, *, stream: bool) -> Flight:
         """An attempt begins; it has to be ended."""
         traffic = self._known.get(deployment.id)

@@ -30,6 +30,8 @@ CONTRACT: dict[type[FareboxError], tuple[int, str, str, str]] = {
     errors.InvalidField: (400, INVALID, "invalid_value", INVALID),
     errors.MissingField: (400, INVALID, "missing_required_parameter", INVALID),
     errors.CostUnbounded: (400, INVALID, "cost_unbounded", INVALID),
+    errors.ContextTooLong: (400, INVALID, "context_length_exceeded", INVALID),
+    errors.NoModelFits: (400, INVALID, "no_model_fits", INVALID),
     errors.RunNotAllowed: (403, INVALID, "run_not_allowed", "permission_error"),
     errors.BudgetExceeded: (402, "insufficient_quota", "budget_exceeded", "billing_error"),
     errors.LimitReached: (429, "rate_limit_error", "rate_limit_exceeded", "rate_limit_error"),
@@ -133,7 +135,7 @@ def _texts(call: ast.Call) -> str:
 
 
 def _messages() -> Iterator[tuple[str, str]]:
-    names = {cls.__name__ for cls in CONTRACT if cls.status != 429}
+    names = {cls.__name__ for cls in CONTRACT if cls.status != 429 and cls is not errors.ContextTooLong}
     for path in sorted(SOURCE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):

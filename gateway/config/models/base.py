@@ -111,6 +111,8 @@ Text = Annotated[str, Field(min_length=1, max_length=4096)]
 PathText = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00-\x1f]+$")]
 """A file or folder, relative to the configuration's folder."""
 
+TraitName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""What an operator says of a deployment: `eu`."""
 UsdPerMillion = Annotated[
     str,
     _money(_MONEY),

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from gateway.config.models.base import Count, Flag, Id, ModelName, Secret, Text, Written
+from gateway.config.models.base import Count, Flag, Id, ModelName, Secret, Text, TraitName, Usd, Written
 from gateway.config.models.governance import AgentRuns, Clamp, ClampRule, Loops, Requirement, Velocity
 
 PolicyName = Annotated[str | None, Field(min_length=1, max_length=64)]
@@ -37,6 +37,13 @@ class Agent(Written):
     )
     allowed_models: list[ModelName] | None = Field(
         None, description="Models it may use, by name or pattern (`openai/*`). Left out, it may use all."
+    )
+    value_usd: Usd | None = Field(
+        None, description="What a right answer is worth, USD, where its client does not say or is not trusted to."
+    )
+    max_value_usd: Usd | None = Field(None, description="The most that an answer counts for, whatever its client says.")
+    residency: list[TraitName] = Field(
+        [], description="Tags that a deployment must have, all of them, to be called for it: `[eu]`."
     )
     reserve: Literal["strict", "calibrated"] = Field(
         "strict",

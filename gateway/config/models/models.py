@@ -8,13 +8,14 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gateway.config.models.balancing import Capacity
-from gateway.config.models.base import Count, Flag, ModelName, ProviderId, Text, Whole, Written
+from gateway.config.models.base import Count, Flag, ModelName, ProviderId, Text, TraitName, Whole, Written
 from gateway.config.models.governance import Metering
 from gateway.config.models.prices import Price
 from gateway.config.models.providers import ProviderTimeouts
 from gateway.config.models.resilience import Hedge
 from routing.balance import StrategyName
 
+Ability = Literal["tools", "parallel_tools", "vision", "json_schema"]
 MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
 
 
@@ -46,6 +47,12 @@ class Deployment(Written):
     image_tokens: Count | None = Field(
         None, description="The most that one image counts for. Default: as its model's family documents."
     )
+    cannot: list[Ability] | None = Field(
+        None,
+        description="What it does not do: `tools`, `parallel_tools`, `vision`, `json_schema`. A policy sends it no "
+        "request that needs it.",
+    )
+    tags: list[TraitName] | None = Field(None, description="What an agent's `residency` asks for: `[eu]`.")
     timeouts: ProviderTimeouts | None = Field(None, description="Instead of its provider's.")
     capacity: Capacity | None = Field(
         None, description="What it can take; while it is full, the next deployment is called. Default: anything."
@@ -82,6 +89,8 @@ class Model(Written):
         None, description="For a single deployment: the field that bounds an answer where the client names none."
     )
     image_tokens: Count | None = Field(None, description="For a single deployment: the most that one image counts for.")
+    cannot: list[Ability] | None = Field(None, description="For a single deployment: what it does not do.")
+    tags: list[TraitName] | None = Field(None, description="For a single deployment: what `residency` asks for.")
     timeouts: ProviderTimeouts | None = Field(None, description="For a single deployment: instead of its provider's.")
     capacity: Capacity | None = Field(None, description="For a single deployment: what it can take.")
     strategy: StrategyName = Field(
