@@ -155,7 +155,7 @@ def _print_tables(config: Path, snapshot: Snapshot) -> None:
     for line in snapshot.warnings:
         console.print(f"warning: {line}", markup=False)
     tables = [_providers(snapshot), _models(snapshot), _agents(snapshot)]
-    tables += [_budgets(snapshot), _limits(snapshot)]
+    tables += [_budgets(snapshot), _limits(snapshot), _policies(snapshot)]
     for table in tables:
         if table.row_count:
             console.print()
@@ -205,6 +205,16 @@ def _limits(snapshot: Snapshot) -> Any:
     table = _table("limit", "scope", "requests", "tokens", "at a time", "mode")
     for limit in snapshot.rate_limits:
         table.add_row(limit.id, *_limit(limit).values())
+    return table
+
+
+def _policies(snapshot: Snapshot) -> Any:
+    """Those that choose models."""
+    table = _table("policy", "tiers", "rules", "claims", "agents")
+    for name, policy in snapshot.compiled_policies.items():
+        agents = [agent for agent, own in snapshot.agent_policies.items() if own is policy]
+        tiers = " < ".join(tier.name for tier in policy.tiers)
+        table.add_row(name, tiers, str(len(policy.rules)), ", ".join(sorted(policy.claims)), ", ".join(agents))
     return table
 
 

@@ -42,6 +42,20 @@ def run(*arguments: str | Path) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
+def test_policies_that_choose_models_are_summed_up(config: Path) -> None:
+    (config.parent / "policies").mkdir()
+    (config.parent / "policies/default.yaml").write_text(
+        "name: default\ntiers: {weak: [n], strong: [m]}\nrules: [{name: r, use: weak}]\nclaims: [smart, auto]\n"
+    )
+    (config.parent / "policies/idle.yaml").write_text("name: idle\n")
+
+    _, out, _ = run("--config", config)
+
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert "default weak < strong 1 auto, smart dev" in lines
+    assert not any(line.startswith("idle") for line in lines)
+
+
 def test_a_good_configuration_is_summed_up(config: Path) -> None:
     code, out, _ = run("--config", config)
 
