@@ -20,17 +20,16 @@ if TYPE_CHECKING:
 
     from routing.weights import Weights
 
-HEAD_CHARS: Final = 1_500
+HEAD_CHARS: Final = 1_000
 """How much of the last user message's beginning is read."""
-TAIL_CHARS: Final = 500
+TAIL_CHARS: Final = 400
 """How much of its end, where people put the question."""
 TIERS: Final = ("light", "medium", "strong")
 """What a model counts for: about 10 billion parameters and less; the small ones of the big houses; the best."""
 
-_MAX_TOKENS = 640
-_MAX_COUNT = 4_000
+_MAX_TOKENS = 480
 _TOKEN = re.compile(rb"[a-z\x80-\xff]{1,12}|0{1,6}|[^\sa-z0\x80-\xff]")
-"""Words in pieces of 12 bytes, digits by their number, every other sign for itself. Reads at most 2,000 characters."""
+"""Words in pieces of 12 bytes, digits by their number, every other sign for itself. Reads at most 1,400 bytes."""
 _FOLD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ123456789", b"abcdefghijklmnopqrstuvwxyz000000000")
 _PAIR = 2_654_435_761
 _SIZE_SCALE, _SIZE_ORIGIN = 1.5, 6.0
@@ -83,7 +82,7 @@ class Features(NamedTuple):
 
 
 FEATURES: Final = (
-    *("chars", "words", "word_length", "distinct_words", "non_ascii", "upper"),
+    *("chars", "tokens", "token_length", "distinct_tokens", "non_ascii", "upper"),
     *("digits", "digit_share", "questions", "question_words", "constraints", "lines"),
     *("math_signs", "latex", "dollars", "brackets", "commas", "stops", "code", "quotes", "percent"),
 )
@@ -94,10 +93,12 @@ def features(request: ComplexityInput) -> Features:
     """Turn a request into numbers. About 60 µs for a text at its cap, whatever the request's size."""
     import numpy as np
 
-    text = request.text_head[:HEAD_CHARS]
-    if request.text_tail:
-        text = f"{text}\n{request.text_tail[-TAIL_CHARS:]}"
-    data = text.encode("utf-8", "replace")[: HEAD_CHARS + TAIL_CHARS].translate(_FOLD)
+    head, tail = request.text_head[:HEAD_CHARS], request.text_tail[-TAIL_CHARS:]
+    text = f"{head}\n{tail}" if tail else head
+    data = head.encode("utf-8", "replace")[:HEAD_CHARS]
+    if tail:
+        data += b"\n" + tail.encode("utf-8", "replace")[-TAIL_CHARS:]
+    data = data.translate(_FOLD)
     tokens = _TOKEN.findall(data)[:_MAX_TOKENS]
     words = np.fromiter(map(crc32, tokens), np.uint32, len(tokens))
     pairs = (words[:-1] * np.uint32(_PAIR)) ^ words[1:]
@@ -107,17 +108,16 @@ def features(request: ComplexityInput) -> Features:
 def _dense(request: ComplexityInput, text: str, data: bytes, tokens: list[bytes]) -> list[float]:
     chars = len(text) or 1
     count = text.count
-    words = [token for token in tokens if token[0] >= 97]
-    distinct = set(words)
+    distinct = set(tokens)
     digits = data.count(b"0")
     code = sum(map(count, _CODE))
     return [
         log1p(max(request.text_bytes, chars)),
-        log1p(len(words)),
-        sum(map(len, words)) / (len(words) or 1),
-        len(distinct) / (len(words) or 1),
+        log1p(len(tokens)),
+        len(data) / (len(tokens) or 1),
+        len(distinct) / (len(tokens) or 1),
         (len(data) - chars) / chars,
-        sum(map(str.isupper, text[:400])) / min(chars, 400),
+        sum(map(str.isupper, text[:200])) / min(chars, 200),
         log1p(digits),
         digits / chars,
         float(min(count("?"), 5)),
@@ -170,7 +170,8 @@ class Scorer:
         seen = features(request)
         raw = self._dense @ np.array(seen.dense) + self._bias
         if len(seen.buckets):
-            raw += self._hashed[seen.buckets & self._mask].sum(axis=0) / len(seen.buckets) ** 0.5
+            rows = self._hashed[seen.buckets & self._mask]
+            raw += np.ones(len(rows), np.float32) @ rows / len(rows) ** 0.5
         harder = structure_logit(request)
         light, medium, strong = raw.tolist()
         size = _SIZE_SCALE * (log1p(request.text_bytes + request.tools_bytes) - _SIZE_ORIGIN)

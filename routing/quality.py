@@ -43,9 +43,10 @@ class Record:
     __slots__ = ("_slopes", "count", "cross", "products", "scores", "signals")
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = 0.0
+        """Outcomes, each by its weight."""
         self.scores = 0.0
-        """Sum of the scores."""
+        """Sum of the scores, and so with all sums: each by its outcome's weight."""
         self.signals = [0.0] * SIGNALS
         self.products = [0.0] * (SIGNALS * (SIGNALS + 1) // 2)
         """Sums of the products of two signals: the lower triangle, row by row."""
@@ -53,19 +54,39 @@ class Record:
         """Sums of the products of a signal and the score."""
         self._slopes: list[float] | None = None
 
-    def add(self, signals: Signals, score: float) -> None:
-        """Learn from one outcome: `score` is 0..1."""
+    def add(self, signals: Signals, score: float, weight: float = 1.0) -> None:
+        """Learn from one outcome: `score` is 0..1; it counts as `weight` outcomes."""
         bounded = _bounded(signals)
-        self.count += 1
-        self.scores += score
+        self.count += weight
+        self.scores += weight * score
         place = 0
         for row, value in enumerate(bounded):
-            self.signals[row] += value
-            self.cross[row] += value * score
+            weighed = weight * value
+            self.signals[row] += weighed
+            self.cross[row] += weighed * score
             for other in bounded[: row + 1]:
-                self.products[place] += value * other
+                self.products[place] += weighed * other
                 place += 1
         self._slopes = None
+
+    def amend(self, signals: Signals, change: float) -> None:
+        """An outcome's score turned out `change` higher than it was learned."""
+        self.scores = min(self.count, max(0.0, self.scores + change))
+        self.cross = [total + value * change for total, value in zip(self.cross, _bounded(signals), strict=True)]
+        self._slopes = None
+
+    def fade(self, share: float) -> None:
+        """Forget: all outcomes so far count `share` of what they did."""
+        self.count *= share
+        self.scores *= share
+        for sums in (self.signals, self.products, self.cross):
+            sums[:] = [total * share for total in sums]
+        self._slopes = None
+
+    @property
+    def usual(self) -> Signals:
+        """The mean of the signals; zeros without outcomes."""
+        return [total / self.count for total in self.signals] if self.count else [0.0] * SIGNALS
 
     def merge(self, other: Record) -> None:
         """Learn what another process learned."""
@@ -112,10 +133,10 @@ class Quality:
 
     def __init__(self) -> None:
         self._records: dict[tuple[str, str], Record] = {}
-        self._of_model: dict[str, tuple[int, float]] = {}
+        self._of_model: dict[str, tuple[float, float]] = {}
         self._of_agent: dict[str, dict[str, Record]] = {}
 
-    def learn(self, agent: str, model: str, signals: Signals, score: float) -> None:
+    def learn(self, agent: str, model: str, signals: Signals, score: float, weight: float = 1.0) -> None:
         """Add an outcome: 0 wrong, 1 right, or between. Raises ValueError for another score."""
         if not 0.0 <= score <= 1.0:
             raise ValueError(f"a score is 0..1, not {score}")
@@ -123,14 +144,49 @@ class Quality:
         if record is None:
             record = self._records[agent, model] = Record()
             self._of_agent.setdefault(agent, {})[model] = record
-        record.add(signals, score)
-        count, scores = self._of_model.get(model, (0, 0.0))
-        self._of_model[model] = (count + 1, scores + score)
+        record.add(signals, score, weight)
+        self._count(model, weight, weight * score)
 
-    def outcomes(self, agent: str, model: str) -> int:
-        """How many outcomes there are."""
+    def _count(self, model: str, outcomes: float, score: float) -> None:
+        count, scores = self._of_model.get(model, (0.0, 0.0))
+        self._of_model[model] = (max(0.0, count + outcomes), max(0.0, scores + score))
+
+    def amend(self, agent: str, model: str, signals: Signals, change: float) -> None:
+        """An outcome that was learned turned out `change` better. Nothing, where it is forgotten."""
         record = self._records.get((agent, model))
-        return record.count if record is not None else 0
+        if record is not None:
+            before = record.scores
+            record.amend(signals, change)
+            self._count(model, 0.0, record.scores - before)
+
+    def fade(self, agent: str, model: str, share: float) -> None:
+        """Forget a part of a model's record with an agent: what was learned counts `share` of what it did."""
+        record = self._records[agent, model]
+        self._count(model, -(1 - share) * record.count, -(1 - share) * record.scores)
+        record.fade(share)
+
+    def record(self, agent: str, model: str) -> Record | None:
+        """A model's record with an agent."""
+        return self._records.get((agent, model))
+
+    def restore(self, agent: str, model: str, record: Record) -> None:
+        """Take over a record that was kept, in place of what there is."""
+        self.forget(agent, model)
+        self._records[agent, model] = record
+        self._of_agent.setdefault(agent, {})[model] = record
+        self._count(model, record.count, record.scores)
+
+    def forget(self, agent: str, model: str) -> None:
+        """Forget a model's record with an agent."""
+        record = self._records.pop((agent, model), None)
+        if record is not None:
+            del self._of_agent[agent][model]
+            self._count(model, -record.count, -record.scores)
+
+    def outcomes(self, agent: str, model: str) -> float:
+        """How many outcomes there are, each by its weight."""
+        record = self._records.get((agent, model))
+        return record.count if record is not None else 0.0
 
     def p(self, agent: str, model: str, signals: Signals) -> float:
         """The probability that `model` gets this request of `agent` right; without any outcome of the model, 0.5."""
@@ -151,7 +207,7 @@ class Quality:
         return min(_HIGHEST, max(_LOWEST, overall + easier / (count + PRIOR_AGENT_OUTCOMES)))
 
     def _mean_of(self, model: str) -> float:
-        count, scores = self._of_model.get(model, (0, 0.0))
+        count, scores = self._of_model.get(model, (0.0, 0.0))
         return (scores + 1.0) / (count + 2.0)
 
     def choose(

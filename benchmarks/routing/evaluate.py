@@ -66,14 +66,10 @@ def _choices(known: Routed, rows: Sequence[Row], signals: Signals) -> dict[int, 
 def _figures(pool: Pool, real: Truth, choices: Mapping[int, Choice]) -> Json:
     figures: Json = {}
     for target, chosen in choices.items():
-        shares = _shares(pool, real, chosen)
-        figures |= {
-            f"{name}_at_{target}{rest}": shares[f"{name}{rest}"] for name in ("saved", "quality") for rest in _RESTS
-        }
+        for name, value in _shares(pool, real, chosen).items():
+            measure, _, interval = name.partition("_")
+            figures["_".join(filter(None, (measure, "at", str(target), interval)))] = value
     return figures
-
-
-_RESTS = ("", "_interval")
 
 
 def _shares(pool: Pool, real: Truth, chosen: Choice) -> Json:
@@ -107,7 +103,7 @@ def _oracle(pool: Pool, real: Truth) -> Choice:
 
 
 def _random_mix(pool: Pool, train: Truth, test: Truth) -> Json:
-    """Cheap or strong by lot, the share of each set on the training rows: what it is expected to save and keep on test."""
+    """Cheap or strong by lot, in shares set on the training rows: what it is expected to save and keep on test."""
     cheap = pool.models.index(pool.cheap)
     loss = 1 - kept(pool, train, _only(train, cheap))[1]
     saved, quality = kept(pool, test, _only(test, cheap))
@@ -152,7 +148,7 @@ def _apgr(gains: Matrix, believed: Matrix) -> tuple[float, list[float]]:
 
 
 def unseen_figures(pools: Mapping[str, tuple[Pool, Known]]) -> Json:
-    """Each task left out of the records in turn, then routed at 99%: of thin evidence the strong model is the answer."""
+    """Each task left out of the records in turn, then routed at 99%: thin evidence means the strong model."""
     names = [("", True), ("without_abstaining", False)]
     totals: dict[str, Matrix] = {name: np.zeros(4) for name, _ in names}
     for pool, known in pools.values():
@@ -160,20 +156,19 @@ def unseen_figures(pools: Mapping[str, tuple[Pool, Known]]) -> Json:
         for agent in sorted({row.agent for row in known.test}):
             for name, abstains in names:
                 totals[name] += _left_out(pool, known, agent, weight, abstains=abstains)
-    shares = {
-        name: {"quality": round(q / qs, 4), "saved": round(1 - c / cs, 4)} for name, (q, qs, c, cs) in totals.items()
-    }
+    shares = {}
+    for name, (quality, strong_quality, usd, strong_usd) in totals.items():
+        shares[name] = {"quality": round(quality / strong_quality, 4), "saved": round(1 - usd / strong_usd, 4)}
     figures: Json = shares.pop("")
     return figures | shares
 
 
 def _left_out(pool: Pool, known: Known, agent: str, weight: float, *, abstains: bool) -> Matrix:
-    """Quality and cost of a task's test rows, the router's and the strong model's, by one that never heard of the task."""
+    """Quality and cost of a task's test rows: a router's that never heard of the task, and the strong model's."""
     others = [index for index, row in enumerate(known.train) if row.agent != agent]
     own = [index for index, row in enumerate(known.test) if row.agent == agent]
-    router = Router.learned(
-        pool, [known.train[each] for each in others], [known.train_signals[each] for each in others]
-    )
+    signals = [known.train_signals[each] for each in others]
+    router = Router.learned(pool, [known.train[each] for each in others], signals)
     rows = [known.test[each] for each in own]
     belief = router.belief(rows, [known.test_signals[each] for each in own])
     if not abstains:

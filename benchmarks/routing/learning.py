@@ -109,7 +109,7 @@ def fold_of(rows: Sequence[Row]) -> list[int]:
 
 
 def learn_folds(rows: Sequence[Row]) -> list[Weights]:
-    """For each fold weights that were learned without it: what stands in for weights that were there before the rows."""
+    """For each fold weights that were learned without it: they stand in for weights that were there before the rows."""
     taken = lesson(training_rows(rows))
     fold = np.array(fold_of(taken.rows))
     return [learn(taken.take(fold != each), _ROUGH) for each in range(FOLDS)]

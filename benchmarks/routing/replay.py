@@ -1,4 +1,4 @@
-"""Replay recorded answers: what a router would have chosen, what it would have cost, and how right it would have been."""
+"""Replay recorded answers: what a router would have chosen, what that costs, and how right it is."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """What the weight on cost has to be for a target: the share of the strong model's quality that is to be kept.
 
-The weight is found on the training rows alone, by cross validation: the router that routes a row has not learned from it.
-Of the weights whose quality is above the target even when `CAUTION` standard errors are taken off, the one that saves
-most is taken. When there is none, every request goes to the strong model.
+The weight is found on the training rows alone, by cross validation: the router that routes a row has not learned from
+it. Of the weights whose quality is above the target even when `CAUTION` standard errors are taken off, the one that
+saves most is taken. When there is none, every request goes to the strong model.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from benchmarks.routing.replay import Belief, Choice, Pool, Router, Truth, truth
 
 TARGETS: Final = (95, 99, 100)
 """Percent of the strong model's quality."""
-CAUTION: Final = 0.75
+CAUTION: Final = 0.9
 """Standard errors between the quality that is promised and the one that was seen in training."""
 _FOLDS: Final = 5
 _REPEATS: Final = 4
@@ -80,9 +80,9 @@ def _point(pool: Pool, real: Truth, beliefs: Sequence[Belief], usd_weight: float
 
 
 def weight_for(points: Sequence[Point], target: float, caution: float = CAUTION) -> float:
-    """The weight on cost that saves most while it keeps `target` (a share) with caution; 0 <= weight, inf: none does.
+    """The weight on cost that saves most while it keeps `target`, a share, with caution; below zero when none does.
 
-    `-inf` stands for "always the strong model".
+    Below zero means: always the strong model.
     """
     enough = [point for point in points if point.quality - caution * point.error >= target and point.saved > 0]
-    return max(enough, key=lambda point: point.saved).usd_weight if enough else float("-inf")
+    return max(enough, key=lambda point: point.saved).usd_weight if enough else -1.0
