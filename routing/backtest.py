@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from routing.caps import Cap, denied, let_in
 from routing.catalog import Catalog, Model
-from routing.decision import Budget, Decision, Session, View, Wanted
+from routing.decision import Decision, Session, View, Wanted
 from routing.gates import Gate, demand_of
 from routing.lengths import Lengths
 from routing.money import NanoUsd
@@ -27,6 +27,7 @@ from routing.replay import Placed, World, priced
 from routing.router import Router
 from routing.rules import CompiledPolicy
 from routing.sessions import Sessions
+from routing.strength import strong_first
 
 TODAY: Final = "today"
 CANDIDATE: Final = "candidate"
@@ -48,14 +49,6 @@ class AgentRules(NamedTuple):
     residency: frozenset[str] = frozenset()
 
 
-def _no_price(_budgets: tuple[Budget, ...]) -> float:
-    return 1.0
-
-
-def _no_quality(_row: Recorded) -> Callable[[str, str], float | None] | None:
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class Setting:
     """What a backtest goes by."""
@@ -65,10 +58,8 @@ class Setting:
     """Requests of agents that are not in it go where they went."""
     caps: Sequence[Cap] = ()
     lengths: Lengths = field(default_factory=Lengths)
-    money_price: Callable[[tuple[Budget, ...]], float] = _no_price
-    """Lambda, by the budgets' state."""
-    quality: Callable[[Recorded], Callable[[str, str], float | None] | None] = _no_quality
-    """As `View.quality`, of a request."""
+    judged: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """By agent and model, the mean score where enough answers were judged: it stands in where nothing is recorded."""
     asked_as: str = ""
     """A name that all requests count as having asked for, such as `auto`; empty: each as it was."""
     draws: int = DRAWS
@@ -230,7 +221,7 @@ class Backtest:
         found = self._routers.get(policy.name)
         if found is None:
             catalog = self._setting.catalog
-            found = self._routers[policy.name] = (Router(policy, catalog), _strong_first(policy, catalog))
+            found = self._routers[policy.name] = (Router(policy, catalog), strong_first(policy, catalog))
         return found
 
     def _view(self, row: Recorded, world: World) -> View:
@@ -241,10 +232,10 @@ class Backtest:
             row.at_s,
             output_tokens=lengths.usual,
             budgets=budgets,
-            money_price=setting.money_price(budgets),
+            money_price=world.spending.money_price(budgets),
             memory=self._sessions,
             complexity=lambda: score,
-            quality=setting.quality(row),
+            quality=lambda model, _tier: row.p_correct.get(model, setting.judged.get((row.agent, model))),
         )
 
     def _remember(self, row: Recorded, decision: Decision) -> None:
@@ -355,23 +346,3 @@ def _baselines(row: Recorded, wanted: Wanted, choices: Sequence[Gate], lengths: 
 
     at = zlib.crc32(b"mix " + row.request_id.encode()) % len(models)
     return {CHEAPEST: [min(models, key=cost_nano_usd)], STRONGEST: models[:1], RANDOM: models[at : at + 1]}
-
-
-def _strong_first(policy: CompiledPolicy, catalog: Catalog) -> tuple[Gate, ...]:
-    """The models of a policy's tiers, strong to weak; without tiers those that its rules name, the dearest first."""
-    names = [name for tier in reversed(policy.tiers) for name in tier.models]
-    if not names:
-        rules = (*policy.rules, policy.default)
-        names = [name for rule in rules for use in (rule.use, *(arm.use for arm in rule.arms)) for name in use]
-    found = {model.name: model for name in names if (model := catalog.find(name)) is not None}
-    models = list(found.values())
-    if not policy.tiers:
-        models.sort(key=_dearness, reverse=True)
-    return tuple(Gate(model, catalog.aliases) for model in models)
-
-
-def _dearness(model: Model) -> int:
-    """Pico-USD of a token in and a token out, now and then."""
-    price = model.deployments[0].price if model.deployments else None
-    point = None if price is None else price.at(0, 0.0)
-    return 0 if point is None else point.input + point.output

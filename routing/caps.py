@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from routing.decision import Budget
 from routing.money import NanoUsd
+from routing.pacing import Pacers
 from routing.recorded import Recorded
 
 Key = tuple[str, str, str]
@@ -48,6 +49,7 @@ class Spending:
     def __init__(self, caps: Sequence[Cap]) -> None:
         self._caps = caps
         self._spent: dict[Key, int] = {}
+        self._pacers = Pacers(1_000_000)
 
     def keys(self, row: Recorded, model: str, provider: str) -> list[tuple[Cap, Key]]:
         """The counters that a call counts in."""
@@ -83,9 +85,14 @@ class Spending:
                         cap.downgrade,
                         cap.model,
                         cap.provider,
+                        f"{cap.id}|{counter}",
                     )
                 )
         return tuple(found)
+
+    def money_price(self, budgets: Sequence[Budget]) -> float:
+        """Lambda for a request that is about to be decided and that `budgets` cover."""
+        return self._pacers.observe(budgets)
 
 
 def denied(keys: Sequence[tuple[Cap, Key]], cost: int, here: Spending, today: Spending) -> bool:

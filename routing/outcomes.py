@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from routing.recorded import Recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -42,6 +42,16 @@ class Quality(NamedTuple):
     """Share of the answered requests that the mean is of: the others went to a model that nobody judged."""
     judged: int
     """Recorded answers that it rests on."""
+
+
+def means(rows: Iterable[Recorded], least: int) -> dict[tuple[str, str], float]:
+    """The mean score by agent and model, of those with at least `least` judged answers."""
+    sums: dict[tuple[str, str], tuple[int, float]] = {}
+    for row in rows:
+        if row.score is not None and row.model:
+            count, score = sums.get((row.agent, row.model), (0, 0.0))
+            sums[row.agent, row.model] = (count + 1, score + row.score)
+    return {pair: score / count for pair, (count, score) in sums.items() if count >= least}
 
 
 class Outcomes:

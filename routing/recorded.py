@@ -15,6 +15,7 @@ from routing.rules import Facts
 
 _DAY_S = 86_400
 _NO_TAGS: Mapping[str, str] = {}
+_NO_CHANCES: Mapping[str, float] = {}
 
 
 class Recorded(NamedTuple):
@@ -57,6 +58,8 @@ class Recorded(NamedTuple):
     """Of its run, below the root."""
     score: float | None = None
     """How good the answer was, 0 to 1; None: nobody told."""
+    p_correct: Mapping[str, float] = _NO_CHANCES
+    """By model, the probability of a right answer as it was known when it was routed."""
 
     @property
     def answered(self) -> bool:

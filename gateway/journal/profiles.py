@@ -26,6 +26,11 @@ _ASKED = (
 _USAGE = tuple(charges.c[name] for name in Usage._fields)
 
 
+class _Weighed(msgspec.Struct):
+    model: str = ""
+    p_correct: float | None = None
+
+
 class _Decided(msgspec.Struct):
     """What of a decision belongs to the request rather than to the policy."""
 
@@ -35,6 +40,7 @@ class _Decided(msgspec.Struct):
     run_depth: int = 0
     parallel_tools: bool = False
     in_tool_loop: bool = False
+    considered: list[_Weighed] = []
 
 
 class _Charged(NamedTuple):
@@ -143,4 +149,5 @@ def _recorded(row: Row[Any], charged: _Charged, scores: Mapping[str, float]) -> 
         parallel_tools=decided.parallel_tools,
         run_depth=decided.run_depth,
         score=scores.get(row.request_id),
+        p_correct={each.model: each.p_correct for each in decided.considered if each.p_correct is not None},
     )

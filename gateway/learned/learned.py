@@ -13,14 +13,14 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy import bindparam, delete, insert, or_, select
 
 from gateway.journal.database import JournalError
 from gateway.journal.engine import AsyncEngine
 from gateway.journal.rows import to_us
 from gateway.journal.sessions import reading, writing
 from gateway.journal.tables import learned
-from gateway.learned.expectations import Expectation, Expectations
+from gateway.learned.expectations import SCALES, Expectation, Expectations
 from routing.money import Usage
 
 log = logging.getLogger("farebox.learned")
@@ -54,7 +54,9 @@ class Learned:
 
     async def load(self) -> None:
         """Take over what earlier processes learned. Raises JournalError."""
-        rows = select(learned.c.kind, learned.c.agent, learned.c.model, learned.c.state)
+        rows = select(learned.c.kind, learned.c.agent, learned.c.model, learned.c.state).where(
+            learned.c.kind.in_(SCALES)
+        )
         async with reading(self._engine) as connection:
             found = (await connection.execute(rows.order_by(learned.c.updated_at_us))).all()
         self._expectations.restore((kind, (agent, model), state) for kind, agent, model, state in found)
@@ -80,7 +82,8 @@ class Learned:
             for kind, (agent, model), state in changed
         ]
         stale = {pair for _, pair, _ in changed} | set(forgotten)
-        of_pair = delete(learned).where(learned.c.agent == bindparam("a"), learned.c.model == bindparam("m"))
+        is_ours = or_(*(learned.c.kind == kind for kind in SCALES))
+        of_pair = delete(learned).where(is_ours, learned.c.agent == bindparam("a"), learned.c.model == bindparam("m"))
         try:
             async with writing(self._engine) as connection:
                 await connection.execute(of_pair, [{"a": agent, "m": model} for agent, model in sorted(stale)])

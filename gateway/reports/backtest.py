@@ -11,8 +11,11 @@ from gateway.ledger.windows import FOREVER_S, Window
 from routing.backtest import AgentRules, Setting
 from routing.caps import Cap, Moment
 from routing.lengths import Lengths
+from routing.outcomes import means
+from routing.quality import MIN_OUTCOMES
 from routing.recorded import Recorded
 from routing.rules import CompiledPolicy
+from routing.value import worth_usd
 
 
 def setting(
@@ -30,12 +33,12 @@ def setting(
         for name, agent in snapshot.agents.items()
     }
     caps = tuple(_cap(budget) for budget in snapshot.budgets if budget.enforce)
-    return Setting(snapshot.catalog, agents, caps, Lengths(rows), asked_as=asked_as)
+    return Setting(snapshot.catalog, agents, caps, Lengths(rows), means(rows, MIN_OUTCOMES), asked_as)
 
 
 def _rules(agent: Agent, policy: CompiledPolicy | None) -> AgentRules:
     allowed = () if agent.allowed_models is None else (agent.allowed_models,)
-    return AgentRules(policy, allowed=allowed)
+    return AgentRules(policy, worth_usd(None, agent.value, agent.max_value), allowed, agent.residency)
 
 
 def _cap(budget: Budget) -> Cap:

@@ -72,6 +72,7 @@ class _Line(msgspec.Struct, omit_defaults=True):
     parallel_tools: bool = False
     run_depth: _Count = 0
     score: _Share | None = None
+    p_correct: dict[str, _Share] = {}
 
 
 _encoder = msgspec.json.Encoder()
@@ -104,6 +105,7 @@ def encode(row: Recorded) -> bytes:
         row.parallel_tools,
         row.run_depth,
         row.score,
+        dict(row.p_correct),
     )
     return _encoder.encode(line)
 
@@ -136,6 +138,7 @@ def decode(line: bytes) -> Recorded:
         found.parallel_tools,
         found.run_depth,
         found.score,
+        found.p_correct,
     )
 
 
