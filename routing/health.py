@@ -51,7 +51,7 @@ class _Watched:
 class Health:
     """Whom to call. `report` hears every breaker's transitions."""
 
-    __slots__ = ("_deployments", "_looked_s", "_providers", "_report", "_retry_budget", "_settings", "_troubled")
+    __slots__ = ("_deployments", "_looked_s", "_providers", "_report", "_retry_budget", "_settings", "troubled")
 
     def __init__(
         self,
@@ -64,7 +64,8 @@ class Health:
         self._report = report
         self._deployments: dict[str, _Watched] = {}
         self._providers: dict[str, _Provider] = {}
-        self._troubled: set[Breaker] = set()
+        self.troubled: set[Breaker] = set()
+        """Breakers that may be holding calls back; `all_well` takes out those that no longer do."""
         self._looked_s = -float("inf")
 
     # --- what is watched ---
@@ -93,9 +94,9 @@ class Health:
             self.forget([name for name in made_up if self._deployments[name].breaker.state == "closed"])
         provider = self._providers.get(deployment.provider)
         if provider is None:
-            provider = _Provider(Breaker(deployment.provider, self._settings, self._report, self._troubled))
+            provider = _Provider(Breaker(deployment.provider, self._settings, self._report, self.troubled))
             self._providers[deployment.provider] = provider
-        breaker = Breaker(deployment.id, self._settings, self._report, self._troubled)
+        breaker = Breaker(deployment.id, self._settings, self._report, self.troubled)
         provider.deployments[deployment.id] = breaker
         watched = _Watched(breaker, provider, RetryBudget(self._retry_budget), _well(deployment))
         self._deployments[deployment.id] = watched
@@ -108,10 +109,10 @@ class Health:
             if watched is None:
                 continue
             provider = watched.provider
-            self._troubled.discard(watched.breaker)
+            self.troubled.discard(watched.breaker)
             del provider.deployments[name]
             if not provider.deployments:
-                self._troubled.discard(provider.breaker)
+                self.troubled.discard(provider.breaker)
                 del self._providers[provider.breaker.name]
 
     def breakers(self) -> list[Breaker]:
@@ -135,7 +136,7 @@ class Health:
 
     def all_well(self, now_s: float) -> bool:
         """Whether every breaker is closed and none is parked. May say so a moment late, and never too soon."""
-        troubled = self._troubled
+        troubled = self.troubled
         if troubled and not self._looked_s <= now_s < self._looked_s + LOOK_S:
             self._looked_s = now_s
             troubled.difference_update([each for each in troubled if not each.troubled(now_s)])
@@ -171,7 +172,7 @@ class Health:
         watched = self._deployments.get(deployment.id)
         if watched is None:
             watched = self._add(deployment)
-        if not self._troubled and not retry:
+        if not self.troubled and not retry:
             watched.retries.began(now_s)
             return "yes"
         mine, above = watched.breaker, watched.provider.breaker
@@ -214,7 +215,7 @@ class Health:
         if watched is None:  # forgotten meanwhile
             return
         mine, provider = watched.breaker, watched.provider
-        if failure is None and not self._troubled:
+        if failure is None and not self.troubled:
             provider.credentials_refused = False
             mine.record("ok", now_s, draw, began_s)
             return

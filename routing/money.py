@@ -111,9 +111,14 @@ def cost(usage: Usage, point: PricePoint) -> NanoUsd:
     Parts that exceed their total (a provider's mistake) are charged in full at their own rates: never less than said.
     """
     if usage[_FIRST_PART:_REASONING] == _NO_PARTS:  # the usual request: plain text in, plain text out
-        pico = usage.input_tokens * point.input + usage.output_tokens * point.output
-    else:
-        pico = _input_pico_usd(usage, point) + _output_pico_usd(usage, point)
+        return cost_of_text(usage.input_tokens, usage.output_tokens, point)
+    pico = _input_pico_usd(usage, point) + _output_pico_usd(usage, point)
+    return NanoUsd(-(-pico // PICO_PER_NANO) + point.request_nano_usd)
+
+
+def cost_of_text(input_tokens: int, output_tokens: int, point: PricePoint) -> NanoUsd:
+    """As `cost`, of so much plain text."""
+    pico = input_tokens * point.input + output_tokens * point.output
     return NanoUsd(-(-pico // PICO_PER_NANO) + point.request_nano_usd)
 
 

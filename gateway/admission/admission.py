@@ -9,23 +9,23 @@ from typing import Final, Literal, TypeGuard
 
 from gateway.admission.bids import Asked, Offer, is_meterable, offer
 from gateway.admission.claims import LabelMissing, Rulebook
-from gateway.admission.labels import describe, header_of, label_of
+from gateway.admission.labels import describe, header_of
+from gateway.admission.origins import origin_of
 from gateway.admission.permit import Keepers, Learner, Permit
 from gateway.admission.queue import FairQueue, QueueFull
 from gateway.admission.refusals import error_for, is_too_quick, rate_headers, shadow_refusals, soonest, waits
 from gateway.admission.runs import Runs
 from gateway.admission.turn import Turn
-from gateway.config.snapshot import Agent, Snapshot
+from gateway.config.snapshot import Snapshot
 from gateway.context import RequestContext
 from gateway.errors import BudgetStoreUnavailable, CostUnbounded, MissingField
 from gateway.ledger.claiming import carve_id
-from gateway.ledger.operations import Amounts, Denial, Granted, Origin, OutsideWindow, Refused, Run, Ticket, Unit
+from gateway.ledger.operations import Amounts, Denial, Granted, OutsideWindow, Refused, Run, Ticket, Unit
 from gateway.ledger.scopes import Labels
 from gateway.reply import ClientGone, Reply
 from gateway.store.protocol import Store, StoreUnavailable
 from gateway.telemetry.events import LimitNoticed
 from gateway.telemetry.recorder import Recorder
-from routing.catalog import Deployment
 from routing.money import NanoUsd, format_usd
 
 _Takes = Literal["whole", "opening", "least"]
@@ -241,7 +241,7 @@ class Admission:
                 coverage = rules.coverage(agent, labels, runs, metered=metered, now_s=now_s)
             try:
                 offers.append(
-                    offer(asked, deployment, coverage, _origin(context, agent, deployment, path, turn.number))
+                    offer(asked, deployment, coverage, origin_of(context, agent, deployment, path, turn.number))
                 )
             except CostUnbounded as error:
                 unbounded = error
@@ -392,24 +392,6 @@ def _is_cancelled() -> bool:
     """Whether the running task itself is being cancelled, and not only what it waits for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def _origin(context: RequestContext, agent: Agent, deployment: Deployment, path: Sequence[str], number: int) -> Origin:
-    return Origin(
-        context.request_id,
-        number,
-        agent.org,
-        agent.team,
-        agent.id,
-        ">".join(reversed(path)) if path else label_of(agent, context.attribution),
-        context.attribution.user,
-        context.attribution.tags,
-        deployment.model,
-        deployment.id,
-        deployment.provider,
-        deployment.upstream_model,
-        deployment.unpriced,
-    )
 
 
 def _label_error(missing: LabelMissing) -> MissingField:

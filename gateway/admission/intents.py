@@ -6,14 +6,15 @@ from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from gateway.admission.bids import UNBOUNDED_OUTPUT_TOKENS
-from gateway.admission.labels import label_of
+from gateway.admission.origins import origin_of
+from gateway.config.snapshot import Agent
 from gateway.context import RequestContext
 from gateway.errors import BudgetStoreUnavailable
 from gateway.ledger.operations import Amounts, Origin
 from gateway.store.protocol import StoreUnavailable
 from gateway.telemetry.events import ChargePosted, Event
 from routing.catalog import Deployment
-from routing.money import Price, Usage, cost
+from routing.money import Price, cost_of_text
 
 
 class IntentLog(Protocol):
@@ -46,11 +47,12 @@ class Intents:
 
         Raises BudgetStoreUnavailable when it cannot be noted: then it must not be sent.
         """
-        amounts = _amounts(context, deployment)
+        principal = context.principal
+        assert principal is not None  # noqa: S101 -- guards a programming error
+        agent = context.snapshot.agents[principal.agent]
+        amounts, origin = _amounts(context, agent, deployment), origin_of(context, agent, deployment, (), number)
         try:
-            return self._log.intend(
-                f"{context.request_id}.{number}", context.arrived_at_s, amounts, _origin(context, deployment, number)
-            )
+            return self._log.intend(f"{context.request_id}.{number}", context.arrived_at_s, amounts, origin)
         except StoreUnavailable as error:
             raise BudgetStoreUnavailable(
                 f"What this request may spend cannot be noted now ({error}), so it is not sent. Try again.",
@@ -66,37 +68,16 @@ class Intents:
         self._log.forget_intents([event.charge_id for event in events if type(event) is ChargePosted])
 
 
-def _amounts(context: RequestContext, deployment: Deployment) -> Amounts:
+def _amounts(context: RequestContext, agent: Agent, deployment: Deployment) -> Amounts:
     """What it may have cost: its input as estimated, its answers as long as they may become."""
-    principal, request, price = context.principal, context.request, deployment.price
+    request, price = context.request, deployment.price
     assert request is not None  # noqa: S101 -- guards a programming error
     profile = request.profile
-    assert principal is not None  # noqa: S101 -- guards a programming error
     assert isinstance(price, Price), "a deployment without a price is never called"  # noqa: S101 -- the pipeline refuses it
     longest = profile.max_output_tokens
-    for most in (context.snapshot.agents[principal.agent].max_output_tokens, deployment.max_output_tokens):
+    for most in (agent.max_output_tokens, deployment.max_output_tokens):
         if most is not None and (longest is None or most < longest):
             longest = most
     output = (UNBOUNDED_OUTPUT_TOKENS if longest is None else longest) * profile.answers
     point = price.at(profile.input_tokens, context.arrived_at_s, profile.service_tier)
-    return Amounts(cost(Usage(profile.input_tokens, output), point), profile.input_tokens + output)
-
-
-def _origin(context: RequestContext, deployment: Deployment, number: int) -> Origin:
-    principal, attribution = context.principal, context.attribution
-    assert principal is not None  # noqa: S101 -- guards a programming error
-    return Origin(
-        context.request_id,
-        number,
-        principal.org,
-        principal.team,
-        principal.agent,
-        label_of(context.snapshot.agents[principal.agent], attribution) if attribution.run else "",
-        attribution.user,
-        attribution.tags,
-        deployment.model,
-        deployment.id,
-        deployment.provider,
-        deployment.upstream_model,
-        deployment.unpriced,
-    )
+    return Amounts(cost_of_text(profile.input_tokens, output, point), profile.input_tokens + output)

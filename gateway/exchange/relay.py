@@ -100,34 +100,31 @@ class Relay:
         Raises AttemptFailed as long as the client has seen nothing, FareboxError when the answer failed after that,
         Superseded when another attempt has answered.
         """
+        attempt = self.attempt
         try:
-            await self._serve()
+            response = await attempt.call.response()
+            attempt.status = status = response.status
+            if not 200 <= status < 300:
+                await self._refused(response)
+            elif not (self._request.stream or self.settlement.meter is not None) or not is_event_stream(response):
+                await self._relay_whole(response)
+            elif self.settlement.meter is None:
+                await self._relay_stream(response)
+            else:
+                await (self._relay_metered(response) if self._request.stream else self._assemble(response))
         except TransportError as error:
             self._broken(error)
         except UpstreamCredentials as error:  # told in the stream
-            self.attempt.failure = failure = Failure("credentials")
+            attempt.failure = failure = Failure("credentials")
             if self._reply.started:
                 raise
             raise AttemptFailed(failure, error) from None
         except AttemptFailed as error:
-            self.attempt.failure = error.failure._replace(billable=self.attempt.billed)
+            attempt.failure = error.failure._replace(billable=attempt.billed)
             raise
         finally:
-            self.attempt.ended_s = time.monotonic()
+            attempt.ended_s = time.monotonic()
             self._over(self)
-
-    async def _serve(self) -> None:
-        attempt = self.attempt
-        response = await attempt.call.response()
-        attempt.status = response.status
-        if not 200 <= response.status < 300:
-            await self._refused(response)
-        elif self.settlement.meter is not None and is_event_stream(response):
-            await (self._relay_metered(response) if self._request.stream else self._assemble(response))
-        elif self._request.stream and is_event_stream(response):
-            await self._relay_stream(response)
-        else:
-            await self._relay_whole(response)
 
     # --- what the client gets ---
 

@@ -103,7 +103,7 @@ class UpstreamHealth:
     @property
     def is_quiet(self) -> bool:
         """Whether nothing holds calls back anywhere: then no candidate need be looked at."""
-        return self.breakers.all_well(time.monotonic())
+        return not self.breakers.troubled or self.breakers.all_well(time.monotonic())
 
     def view(self, candidates: Sequence[Deployment], now_s: float) -> tuple[Candidate, ...]:
         """The candidates of a route, as `routing.attempts.next_step` wants them."""
@@ -157,7 +157,8 @@ class UpstreamHealth:
 
     def ended(self, deployment: Deployment, attempt_id: str, began_s: float, failure: Failure | None) -> None:
         """Learn how an attempt ended; None: well."""
-        self.breakers.record(deployment.id, failure, attempt_id, began_s, time.monotonic(), self._draw())
+        draw = 0.0 if failure is None else self._draw()
+        self.breakers.record(deployment.id, failure, attempt_id, began_s, time.monotonic(), draw)
         if self._places:
             self._give_back(attempt_id)
         if failure is None:
