@@ -19,7 +19,7 @@ from gateway.admission.turn import Turn
 from gateway.context import RequestContext
 from gateway.errors import BadRequest, FareboxError
 from gateway.exchange.departure import depart
-from gateway.exchange.failures import AttemptFailed, Refusal, nothing_may_be_called
+from gateway.exchange.failures import AttemptFailed, Refusal, asking_to_wait, nothing_may_be_called
 from gateway.exchange.hedging import Race
 from gateway.exchange.relay import Relay
 from gateway.exchange.settlement import Settlement
@@ -127,7 +127,9 @@ class Exchange:
         if relay.flight is not None:
             relay.flight.end(answered=failure is None and not relay.interrupted)
         if self._route.model.hedge is not None and failure is None:
-            until_s = attempt.ended_s if attempt.first_byte_s is None else attempt.first_byte_s
+            until_s = attempt.first_byte_s
+            if until_s is None and relay.superseded:  # as late as it was; of a client's leaving nothing can be learned
+                until_s = attempt.ended_s
             if until_s is not None:
                 health.first_byte(attempt.deployment, until_s - attempt.sent_s)
 
@@ -299,9 +301,11 @@ class Exchange:
             if step.retry_after_s is not None and answer.retry_after_s is None:
                 answer.retry_after_s = max(1, math.ceil(step.retry_after_s))
             raise answer
-        context = self._context
+        context, headers = self._context, answer.headers
         context.outcome, context.status, context.error_code = "upstream_error", answer.status, "upstream_status"
-        await self._reply.whole(answer.status, answer.headers, answer.body)
+        if answer.status == 429 and step.retry_after_s is not None and len(self._route.candidates) > 1:
+            headers = asking_to_wait(headers, step.retry_after_s, time.time())
+        await self._reply.whole(answer.status, headers, answer.body)
 
     def _leave(self) -> None:
         """The client is gone."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from gateway.errors import FareboxError, ServiceUnavailable, UpstreamTimeout
 from gateway.reply import Headers
+from gateway.upstream.verdict import retry_after_s
 from routing.attempts import RETRY_AFTER_MAX_S, GiveUp
 from routing.failures import Failure
 from routing.router import Route
@@ -32,6 +33,15 @@ class AttemptFailed(Exception):
 
 class Superseded(Exception):
     """Another attempt was quicker: the client has its answer."""
+
+
+def asking_to_wait(headers: Headers, wait_s: float, now_s: float) -> Headers:
+    """A refusal's headers when another candidate may be called in `wait_s`: that is told. `now_s` is Unix time."""
+    told_s = retry_after_s(headers, now_s)
+    if told_s is not None and told_s <= wait_s:
+        return headers
+    others = [each for each in headers if each[0] not in (b"retry-after", b"retry-after-ms")]
+    return [*others, (b"retry-after", b"%d" % max(1, math.ceil(wait_s)))]
 
 
 def nothing_may_be_called(given_up: GiveUp, route: Route) -> FareboxError:

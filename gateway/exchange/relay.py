@@ -417,6 +417,11 @@ class Relay:
 
     # --- from outside ---
 
+    @property
+    def superseded(self) -> bool:
+        """Whether another attempt has answered in its place."""
+        return self._superseded
+
     def leave(self) -> None:
         """The client is gone: tell the upstream at once, unless its stream has ended and only late usage may follow."""
         self._client_left = True

@@ -200,6 +200,31 @@ async def test_a_wait_that_is_too_long_is_the_clients(simulator: SimulatorServer
     assert caught.value.response.headers["retry-after"] == "30"
 
 
+async def test_the_soonest_of_all_that_are_rate_limited_is_told(
+    simulator: SimulatorServer, start_gateway: StartGateway
+) -> None:
+    written = group("429;retry_after=12", retries={"max": 0})
+    written["models"]["group"]["deployments"][1]["model"] = "sim-small+fault-429;retry_after=3600"
+    gateway = await start_gateway(f"{simulator.url}/v1", **written)
+    with pytest.raises(sdk.RateLimitError) as caught:
+        await ask(gateway, stream=False)
+    assert 10 <= int(caught.value.response.headers["retry-after"]) <= 12
+
+
+async def test_a_client_that_leaves_does_not_make_first_bytes_look_quick(
+    simulator: SimulatorServer, start_gateway: StartGateway
+) -> None:
+    written = group("stall")
+    written["models"]["group"]["deployments"][0]["timeouts"] = {"first_byte_s": 60}
+    written["models"]["group"]["hedge"] = {"min_calls": 1, "ratio": 1}
+    gateway = await start_gateway(f"{simulator.url}/v1", **written)
+    for wait_s in (0.1, 0.7):  # had the first one's leaving been taken for a first byte, the second would be hedged
+        with pytest.raises(sdk.APITimeoutError):
+            await ask(gateway, stream=True, timeout=wait_s)
+    charges = await gateway.eventually("charges", 2)
+    assert [(charge["purpose"], charge["attempt"]) for charge in charges] == [("cancelled", 1)] * 2
+
+
 async def test_every_attempt_needs_room_in_its_own_deployments_budget(
     simulator: SimulatorServer, start_gateway: StartGateway
 ) -> None:
