@@ -117,7 +117,7 @@ class Purses:
                 elapsed = 0.0
                 if claim.end_s < FOREVER_S:
                     elapsed = min(1.0, max(0.0, (store_s - claim.start_s) / (claim.end_s - claim.start_s)))
-                seen.append(_seen(budget, limit, taken, elapsed))
+                seen.append(_seen(budget, limit, taken, elapsed)._replace(key=claim.key))
             purse = _purse(tuple(seen))
         if len(self._kept) >= KEPT:
             self._kept.clear()

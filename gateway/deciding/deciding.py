@@ -13,12 +13,14 @@ from gateway.deciding.budgets import NO_BUDGETS, Counters, Purse, Purses
 from gateway.deciding.choices import choice_of
 from gateway.deciding.decided import Decided
 from gateway.deciding.desk import Desk, Desks
+from gateway.deciding.labels import WeakLabels
 from gateway.deciding.lengths import Lengths
 from gateway.deciding.refusals import nothing_left
 from gateway.deciding.runs import Run, Runs
 from gateway.deciding.subject import Judge, Subject
 from gateway.errors import FareboxError
 from gateway.learned.expectations import Expectation
+from gateway.learned.quality import LearnedQuality
 from gateway.ledger.scopes import Labels
 from gateway.upstream.health import UpstreamHealth
 from gateway.upstream.load import Loads
@@ -26,6 +28,7 @@ from routing.catalog import Deployment
 from routing.decision import Budget, Decision, Session, View, Wanted
 from routing.group import candidates
 from routing.money import NanoUsd
+from routing.pacing import Pacers
 from routing.router import Route
 from routing.rules import CompiledPolicy, Facts
 from routing.sessions import Sessions
@@ -47,6 +50,7 @@ class Knowledge(NamedTuple):
     loads: Loads
     expect: Callable[[str, str], Expectation]
     """By agent and model."""
+    quality: LearnedQuality
 
 
 class Unwell:
@@ -71,11 +75,13 @@ class Deciding:
         self._health = known.health
         self._loads = known.loads
         self._purses = Purses(known.store)
+        self._pacers = Pacers()
         self._desks = Desks()
         self.sessions = Sessions()
         self.runs = Runs()
         self.lengths = Lengths(known.expect)
-        self.judge = Judge()
+        self.judge = Judge(known.quality.quality)
+        self._labels = WeakLabels(known.quality)
 
     # --- before ---
 
@@ -90,12 +96,15 @@ class Deciding:
         subject = self._subject(context, desk)
         wanted = self._wanted(context, desk, purse, subject, (own, run))
         slowed = _slowed(context, desk.agent, run)
+        if purse.budgets:
+            purse = purse._replace(money_price=self._pacers.observe(purse.budgets))
         view = self._view(context, subject, purse)
         if slowed:
             decision = desk.weakest.decide(wanted, view._replace(memory=None), self._loads.draw())
         else:
             decision = desk.router.decide(wanted, view, self._loads.draw())
         decided = context.decided = Decided(decision, wanted, own)
+        decided.signals = subject.signals
         decided.downgraded = slowed or ("budget" if decision.reason.startswith("budget ") else "")
         if not decision.models:
             assert context.request is not None  # noqa: S101 -- as above
@@ -230,6 +239,7 @@ class Deciding:
                 cached = usage.cache_read_tokens + usage.cache_write_tokens + usage.cache_write_1h_tokens
                 tier = tiers.get(deployment.model, "")
                 self.sessions.note(session, Session(deployment.model, tier, cached, decided.called_tools, now_s))
+        self._labels.over(context, now_s)
         decided.choice = choice_of(decided, context)
 
 
