@@ -29,6 +29,7 @@ def violations(found: Evidence) -> list[str]:
         *every_attempt_is_charged_once(found),
         *charges_are_the_bills(found),
         *counters_are_the_charges(found),
+        *what_was_charged_is_not_repeated(found),
         *resilience_violations(found.log, snapshot.resilience, hedges=snapshot.catalog.models[MODEL].hedge is not None),
     ]
 
@@ -104,6 +105,19 @@ def charges_are_the_bills(found: Evidence) -> Iterator[str]:
                 f" costs {charge.cost_nano_usd}; call {call.number} ({call.plan.fault or 'fine'}, {call.outcome}) is "
                 f"billed {billed}: {call.generated(found.now_s)} against {charge.usage}"
             )
+
+
+def what_was_charged_is_not_repeated(found: Evidence) -> Iterator[str]:
+    """A deployment is not called again for a request that it has been paid for, unless the configuration says so."""
+    if found.scenario.snapshot.resilience.attempts.retry_billable:
+        return
+    paid: dict[tuple[str, str], ChargePosted] = {}
+    for charge in sorted(found.charges, key=lambda each: each.attempt):
+        before = paid.get((charge.request_id, charge.deployment))
+        if before is not None:
+            yield f"{charge.charge_id} repeats {before.charge_id} ({before.outcome}), which cost {before.cost_nano_usd}"
+        if charge.cost_nano_usd:
+            paid[charge.request_id, charge.deployment] = charge
 
 
 def counters_are_the_charges(found: Evidence) -> Iterator[str]:

@@ -17,6 +17,7 @@ from gateway import context
 from gateway.admission.admission import Admission
 from gateway.admission.intents import Intents
 from gateway.admission.watch import Watch
+from gateway.deciding.deciding import Deciding, Knowledge
 from gateway.exchange import Upstreams
 from gateway.identity.keyring import KeyRing
 from gateway.identity.keys import Principal
@@ -154,7 +155,8 @@ class World:
 
     def _assemble(self) -> Pipeline:
         recorder, store, scenario = self._recorder, self._store, self._scenario
-        admission = Admission(store, Expectations(), recorder)
+        expectations = Expectations()
+        admission = Admission(store, expectations, recorder)
         intents = Intents(store)
         recorder.add(intents)
         health = UpstreamHealth(scenario.snapshot.resilience, self._turned)
@@ -165,6 +167,7 @@ class World:
             _Open(),
             watch=Watch(store, admission.runs, recorder),
             upstreams=Upstreams(admission, intents, health, self._providers, recorder, self._loads),
+            deciding=Deciding(Knowledge(store, health, self._loads, expectations.expect)),
         )
 
     def _turned(self, event: Event) -> None:
