@@ -102,7 +102,7 @@ class AttemptRules:
     """Failures that may pass by themselves."""
     retry_billable: bool = False
     """Retry what the provider may have billed too (most time-outs, cut streams): it may be paid for twice."""
-    fallback_on: frozenset[Fallback] = frozenset(("outage", "rate_limit", "context", "content_filter"))
+    fallback_on: frozenset[Fallback] = frozenset(("outage", "rate_limit", "context", "content_filter", "unverified"))
     backoff_s: float = 0.25
     """The first retry waits up to this, drawn evenly; doubled for each further one, ..."""
     backoff_max_s: float = 8.0

@@ -17,12 +17,13 @@ FailureKind = Literal[
     "content_filter",
     "refused",
     "client_timeout",
+    "unverified",
 ]
 Outcome = Literal["ok", "failure", "ignored"]
 """An attempt as a breaker sees it. `ignored` says nothing about the deployment's health, neither good nor bad."""
 
-Fallback = Literal["outage", "rate_limit", "context", "content_filter"]
-"""Why another candidate may do better; each can be switched off."""
+Fallback = Literal["outage", "rate_limit", "context", "content_filter", "unverified"]
+"""Why another candidate may do better. Each can be switched off, but for the last: a policy's rule asks for it."""
 
 
 class Meaning(NamedTuple):
@@ -47,6 +48,7 @@ MEANINGS: Final[dict[FailureKind, Meaning]] = {
     "content_filter": Meaning("ignored", "content_filter"),  # the provider's own filter
     "refused": Meaning("ignored", None),  # any other 4xx: the request is wrong, wherever it goes
     "client_timeout": Meaning("ignored", None),  # the client's own time-out, shorter than the configured one
+    "unverified": Meaning("ok", "unverified"),  # a whole answer, but not what its rule's `verify` asks for
 }
 FAILURE_KINDS: Final[tuple[FailureKind, ...]] = tuple(MEANINGS)
 

@@ -38,7 +38,7 @@ def _fallbacks(raw: RawConfig) -> frozenset[Fallback]:
         "context": written.context,
         "content_filter": written.content_filter,
     }
-    return frozenset(name for name, on in switches.items() if on)
+    return frozenset((*(name for name, on in switches.items() if on), "unverified"))
 
 
 def hedge_settings(written: Hedge | None) -> HedgeSettings | None:

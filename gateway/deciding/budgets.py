@@ -51,8 +51,6 @@ class Purse(NamedTuple):
     """What is left of the tightest, 0 to 1."""
     burn_ratio: float = 0.0
     """Spent against elapsed share of the window, of the one that burns fastest."""
-    money_price: float = 1.0
-    """Lambda: what a dollar is worth by the budgets' pace."""
 
 
 NO_BUDGETS: Final = Purse()

@@ -5,18 +5,21 @@ from __future__ import annotations
 from gateway.telemetry.events import Choice
 from routing.decision import Decision, Wanted
 from routing.money import Usage
+from routing.quality import Signals
 
 
 class Decided:
     """What a policy decided for one request."""
 
     __slots__ = (
+        "answer",
         "called_tools",
         "choice",
         "decision",
         "downgraded",
         "may_downgrade",
         "run",
+        "signals",
         "too_quick",
         "usage",
         "wanted",
@@ -36,6 +39,10 @@ class Decided:
         """Of the attempt that answered, if one did."""
         self.called_tools = False
         """Whether the answer calls tools."""
+        self.answer: bytes | None = None
+        """As it came, where it came whole."""
+        self.signals: Signals | None = None
+        """The complexity model's, where something asked it."""
         self.too_quick = False
         """Whether its run spends too quickly, and routing is to be told."""
         self.choice: Choice | None = None

@@ -77,6 +77,7 @@ class Deciding:
         self._purses = Purses(known.store)
         self._pacers = Pacers()
         self._desks = Desks()
+        self._pacers = Pacers()
         self.sessions = Sessions()
         self.runs = Runs()
         self.lengths = Lengths(known.expect)
@@ -98,7 +99,8 @@ class Deciding:
         slowed = _slowed(context, desk.agent, run)
         if purse.budgets:
             purse = purse._replace(money_price=self._pacers.observe(purse.budgets))
-        view = self._view(context, subject, purse)
+        money_price = self._pacers.observe(purse.budgets) if desk.is_paced and purse.budgets else 1.0
+        view = self._view(context, subject, purse, money_price)
         if slowed:
             decision = desk.weakest.decide(wanted, view._replace(memory=None), self._loads.draw())
         else:
@@ -129,7 +131,9 @@ class Deciding:
         self._purses.forget()
         spent = Purse(tuple([_nearly_spent(budget.id, before) for budget in short]))
         subject = self._subject(context, desk)
-        decision = desk.router.decide(decided.wanted, self._view(context, subject, spent), self._loads.draw())
+        decision = desk.router.decide(
+            decided.wanted, self._view(context, subject, spent, before.money_price), self._loads.draw()
+        )
         route = self._routed(context, decision)
         if len(route.candidates) <= len(context.route.candidates if context.route is not None else ()):
             return False
@@ -194,7 +198,7 @@ class Deciding:
             agent.residency,
         )
 
-    def _view(self, context: RequestContext, subject: Subject, purse: Purse) -> View:
+    def _view(self, context: RequestContext, subject: Subject, purse: Purse, money_price: float) -> View:
         request, loads, health = context.request, self._loads, self._health
         assert request is not None  # noqa: S101 -- guards a programming error
         return View(
@@ -203,7 +207,7 @@ class Deciding:
             lambda deployment: loads.latency_s(deployment, stream=request.stream),
             self.lengths.of,
             purse.budgets,
-            purse.money_price,
+            money_price,
             self.sessions,
             subject.complexity,
             subject.p_correct,

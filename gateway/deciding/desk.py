@@ -29,6 +29,8 @@ class Desk(NamedTuple):
     """How strong the policy's tiers are, 0 to 1."""
     reads_budgets: bool
     """Whether a decision depends on how they stand."""
+    is_paced: bool
+    """Whether a decision depends on what a dollar is worth now."""
     may_downgrade: bool
     """Whether one of them asks for cheaper models before it refuses."""
 
@@ -57,8 +59,9 @@ class Desks:
             routers = self._routers[policy.name] = (Router(policy, catalog), Router(weakened(policy), catalog))
         budgets = covering(snapshot, agent.org, agent.team, agent.id)
         may_downgrade = any(budget.on_exceed == "downgrade" for budget in budgets)
-        reads = bool(budgets) and (may_downgrade or _depends_on_budgets(policy))
-        return Desk(agent, *routers, budgets, ranks_of(policy), reads, may_downgrade)
+        is_paced = any(rule.strategy == "value" for rule in (*policy.rules, policy.default))
+        reads = bool(budgets) and (may_downgrade or is_paced or _reads_budgets(policy))
+        return Desk(agent, *routers, budgets, ranks_of(policy), reads, is_paced, may_downgrade)
 
 
 def ranks_of(policy: CompiledPolicy) -> dict[str, float]:
@@ -74,8 +77,5 @@ def weakened(policy: CompiledPolicy) -> CompiledPolicy:
     return replace(policy, rules=(), default=Rule(DOWNGRADED, None, (policy.tiers[0].name,)))
 
 
-def _depends_on_budgets(policy: CompiledPolicy) -> bool:
-    return any(
-        rule.strategy == "value" or (rule.condition is not None and rule.condition.reads & _OF_BUDGETS)
-        for rule in (*policy.rules, policy.default)
-    )
+def _reads_budgets(policy: CompiledPolicy) -> bool:
+    return any(rule.condition is not None and rule.condition.reads & _OF_BUDGETS for rule in policy.rules)

@@ -9,7 +9,7 @@ import msgspec
 from gateway.wire.complexity_input import Message, complexity_input, read_messages
 from gateway.wire.requests import CHAT, ModelRequest
 from routing.complexity import Complexity, Scorer
-from routing.quality import MIN_OUTCOMES, Quality
+from routing.quality import MIN_OUTCOMES, Quality, Signals
 
 _ANSWERS_TOOLS = frozenset(("tool", "function"))
 _NO_MESSAGES = msgspec.Raw(b"[]")
@@ -20,8 +20,8 @@ class Judge:
 
     __slots__ = ("_scorer", "quality")
 
-    def __init__(self) -> None:
-        self.quality = Quality()
+    def __init__(self, quality: Quality | None = None) -> None:
+        self.quality = Quality() if quality is None else quality
         """What is known of agents and models from outcomes."""
         self._scorer: Scorer | None = None
 
@@ -76,6 +76,11 @@ class Subject:
             asked = complexity_input(self.messages, profile.tools, size, profile.max_output_tokens)
             self._score = self._judge.scorer.score(asked)
         return self._score
+
+    @property
+    def signals(self) -> Signals | None:
+        """What an agent's record is corrected by; None where nothing has asked for the score."""
+        return None if self._score is None else self._score.signals
 
     def complexity(self) -> float:
         """0 to 1."""

@@ -19,7 +19,7 @@ from gateway.admission.turn import Turn
 from gateway.context import RequestContext
 from gateway.errors import BadRequest, FareboxError
 from gateway.exchange.departure import depart
-from gateway.exchange.failures import AttemptFailed, Refusal, asking_to_wait, nothing_may_be_called
+from gateway.exchange.failures import AttemptFailed, Refusal, Unverified, asking_to_wait, nothing_may_be_called
 from gateway.exchange.hedging import Race
 from gateway.exchange.relay import Relay
 from gateway.exchange.settlement import Settlement
@@ -59,6 +59,7 @@ class Exchange:
     __slots__ = (
         "_context",
         "_failed",
+        "_held",
         "_left",
         "_number",
         "_relays",
@@ -80,6 +81,8 @@ class Exchange:
         """Candidates in whose dialect the request cannot be said."""
         self._failed: AttemptFailed | None = None
         """How the last attempt ended, if it gave the client nothing."""
+        self._held: dict[str, Unverified] = {}
+        """Answers that failed their rule's checks, by model; the latest is given when nothing better comes."""
         self._number = 0
         self._left = False
         self._woken: asyncio.Future[None] | None = None
@@ -95,6 +98,9 @@ class Exchange:
                     await (relay.run() if relay.hedge_at_s is None else Race(relay, self._hedge).run())
                 except AttemptFailed as error:
                     self._failed = error
+                    if isinstance(error.answer, Unverified):
+                        self._held.pop(error.answer.model, None)
+                        self._held[error.answer.model] = error.answer
                 else:
                     return
         except asyncio.CancelledError:
@@ -166,9 +172,10 @@ class Exchange:
             return _first(len(candidates))
         now_s = time.monotonic()
         view = health.view(candidates, now_s)
-        if self._unable:
+        if self._unable or self._held:
+            unable = self._unable or {}
             view = tuple(
-                _NOT_ABLE if deployment.id in self._unable else candidate
+                _NOT_ABLE if deployment.id in unable or deployment.model in self._held else candidate
                 for deployment, candidate in zip(candidates, view, strict=True)
             )
         tried = [self._tried(relay) for relay in self._relays]
@@ -296,7 +303,10 @@ class Exchange:
         if self._failed is None:
             unable = self._unable or {}
             raise next(iter(unable.values()), None) or nothing_may_be_called(step, self._route)
-        answer = self._failed.answer
+        answer = next(reversed(self._held.values())) if self._held else self._failed.answer
+        if isinstance(answer, Unverified):
+            await answer.give()
+            return
         if not isinstance(answer, Refusal):
             if step.retry_after_s is not None and answer.retry_after_s is None:
                 answer.retry_after_s = max(1, math.ceil(step.retry_after_s))

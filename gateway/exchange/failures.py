@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from gateway.errors import FareboxError, ServiceUnavailable, UpstreamTimeout
@@ -21,10 +22,21 @@ class Refusal(NamedTuple):
     body: bytes
 
 
+class Unverified(NamedTuple):
+    """A whole answer that a rule's `verify` turned down, held until it is known whether there is a better one."""
+
+    give: Callable[[], Awaitable[None]]
+    """Sends it to the client after all."""
+    model: str
+    """Whose it is."""
+    check: str
+    """The check that it failed."""
+
+
 class AttemptFailed(Exception):
     """The attempt failed before the client's first byte. It is settled; another may take its place."""
 
-    def __init__(self, failure: Failure, answer: FareboxError | Refusal) -> None:
+    def __init__(self, failure: Failure, answer: FareboxError | Refusal | Unverified) -> None:
         super().__init__(failure.kind)
         self.failure = failure
         self.answer = answer

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import NoReturn
 
 from gateway.context import RequestContext
 from gateway.errors import UpstreamCredentials, UpstreamFailure
 from gateway.exchange.events import Events
-from gateway.exchange.failures import AttemptFailed, Refusal, Superseded
+from gateway.exchange.failures import AttemptFailed, Refusal, Superseded, Unverified
 from gateway.exchange.head import answer_headers, as_json, is_event_stream, is_readable
 from gateway.exchange.metered import MeteredReader
 from gateway.exchange.outbox import ClientTooSlow, Outbox
 from gateway.exchange.settlement import Settlement
 from gateway.exchange.sinks import AnswerSink, ClientSink
+from gateway.exchange.verifying import HELD_MAX_BYTES, assembled, calls_tools, failed_check, verify_of
 from gateway.reply import Reply
 from gateway.upstream.attempt import NOTHING, client_error, outcome_of
 from gateway.upstream.dialects.translated import TranslatedResponse
@@ -28,7 +30,7 @@ from gateway.upstream.refusals import credentials_refused, failed_answer, may_be
 from gateway.upstream.secrets import mask
 from gateway.upstream.transport import ConnectionBroken, Response, TransportError
 from gateway.upstream.verdict import SERVER_ERROR, failure_of_error, failure_of_status
-from gateway.wire.answers import MalformedAnswer, read_answer
+from gateway.wire.answers import MalformedAnswer, WholeAnswer, read_answer
 from gateway.wire.assemble import Assembler
 from gateway.wire.ending import Stream, length_ending
 from gateway.wire.requests import ModelRequest
@@ -42,6 +44,8 @@ LATE_USAGE_S = 2.0
 CLIENT_CLOSED_REQUEST = 499
 """The status recorded (nobody receives it) for a client that left; nginx's convention."""
 
+_LOOKED_AT = 64
+"""The size of a stream that is held back is looked at once in so many pieces."""
 HELD_BYTES = 65_536
 """A stream that says so much without any content is passed on as it is."""
 
@@ -58,6 +62,7 @@ class Relay:
         "_reply",
         "_request",
         "_superseded",
+        "_verify",
         "attempt",
         "claim",
         "flight",
@@ -79,6 +84,7 @@ class Relay:
         self._reply = reply
         self._client_left = False
         self._superseded = False
+        self._verify = verify_of(context, context.request)
         self.claim: Callable[[Relay], None] | None = None
         """Called before the client's first byte, in a race: it raises Superseded when another relay was quicker."""
         self.hedge_at_s: float | None = None
@@ -200,6 +206,8 @@ class Relay:
         if answer.failed:
             settlement.settle("error", usage or NOTHING, estimated=False, service_tier=tier)
             raise AttemptFailed(SERVER_ERROR, failed_answer(attempt.deployment.provider, response.status))
+        if context.decided is not None:
+            self._verify_whole(response, body, answer)
         self._commit()
         context.first_byte_s = attempt.first_byte_s
         if usage is None:
@@ -208,6 +216,8 @@ class Relay:
             cut = settlement.permit is not None and answer.cut
             settlement.settle("ok", usage, estimated=False, service_tier=tier, cut=cut)
         context.outcome = "ok"
+        if context.decided is not None:
+            context.decided.answer = body
         await self._whole(response, body, context.cost)
 
     async def _relay_stream(self, response: Response) -> None:
@@ -224,8 +234,10 @@ class Relay:
                     held.append(out)
                     if not self._has_begun(held):
                         continue
-                    await self._start_stream(response)
-                    out, held = b"".join(held), None
+                    out = b""
+                    if not self._holds(held):
+                        await self._start_stream(response)
+                        out, held = b"".join(held), None
                 if out:
                     await reply.send(out)
                 if observer.done and ending is None:  # what is still to come, usage say, has to come soon
@@ -242,8 +254,9 @@ class Relay:
         rest = events.pass_on([splitter.rest]) if splitter.rest else b""  # a last event without its blank line
         if held is not None:
             self._check_whole()
-            await self._start_stream(response)
             rest = b"".join(held) + rest
+            self._verify_stream(response, rest)
+            await self._start_stream(response)
         await self._end_stream(rest)
 
     def _has_begun(self, held: list[bytes]) -> bool:
@@ -265,7 +278,7 @@ class Relay:
         outbox, reader = Outbox(reply), self._reader(response)
 
         async def begin(held: list[bytes]) -> bool:
-            begun = self._has_begun(held)
+            begun = self._has_begun(held) and not self._holds(held)
             if begun:
                 await self._start_stream(response)
             return begun
@@ -278,6 +291,7 @@ class Relay:
                     await sink.take([rest])
                 if not sink.begun:
                     self._check_whole()
+                    self._verify_stream(response, sink.held)
                     await self._start_stream(response)
                     await sink.flush()
                 await self._end_stream(b"", outbox)
@@ -320,6 +334,8 @@ class Relay:
                 error = credentials_refused(attempt.deployment.provider, response.status)
                 raise AttemptFailed(Failure("credentials"), error)
             self._check_whole(malformed=assembler.malformed)
+            if context.decided is not None:
+                self._verify_assembled(response, assembler.body())
             self._commit()
             settlement.observed("ok")
             context.outcome = "ok"
@@ -350,6 +366,82 @@ class Relay:
         )
         return length_ending(stream, self.settlement.observer, bill.usage, bill.cost)
 
+    # --- answers that have to pass a check first ---
+
+    def _verify_whole(self, response: Response, body: bytes, answer: WholeAnswer) -> None:
+        """Note whether a whole answer calls tools. Raises AttemptFailed, settled, when it fails its rule's checks."""
+        decided, settlement, usage = self._context.decided, self.settlement, answer.usage
+        assert decided is not None  # noqa: S101 -- the caller has looked
+        decided.called_tools = calls_tools(answer.choices)
+        check = self._failed_check(body, 0 if usage is None else usage.output_tokens)
+        if not check:
+            return
+        if usage is None:
+            settlement.size("unverified", 0, answer.text_bytes, service_tier=answer.service_tier)
+        else:
+            cut = settlement.permit is not None and answer.cut
+            settlement.settle("unverified", usage, estimated=False, service_tier=answer.service_tier, cut=cut)
+        self._turn_down(check, lambda: self._give(response, body))
+
+    def _verify_assembled(self, response: Response, body: bytes) -> None:
+        """The same of an answer that was put together from a stream."""
+        observer = self.settlement.observer
+        self._note_calls()
+        check = self._failed_check(body, 0 if observer.usage is None else observer.usage.output_tokens)
+        if check:
+            self.settlement.observed("unverified")
+            self._turn_down(check, lambda: self._give(response, body))
+
+    def _verify_stream(self, response: Response, events: bytes) -> None:
+        """The same of a stream that was held back."""
+        if self._verify is None:
+            return
+        usage, context = self.settlement.observer.usage, self._context
+        check = self._failed_check(assembled(context.api, events), 0 if usage is None else usage.output_tokens)
+        if not check:
+            return
+        self.settlement.observed("unverified")
+        recorded = None if context.recorded_answer is None else context.recorded_answer.copy()
+        if context.recorded_answer is not None:
+            context.recorded_answer.clear()
+        self._turn_down(check, lambda: self._give_stream(response, events, recorded))
+
+    def _holds(self, held: list[bytes]) -> bool:
+        """Whether a stream is held back until it is whole and verified."""
+        if self._verify is None:
+            return False
+        return len(held) % _LOOKED_AT != 0 or sum(map(len, held)) < HELD_MAX_BYTES
+
+    def _failed_check(self, body: bytes, output_tokens: int) -> str:
+        return "" if self._verify is None else failed_check(self._verify, self._request, body, output_tokens)
+
+    def _turn_down(self, check: str, give: Callable[[], Awaitable[None]]) -> NoReturn:
+        raise AttemptFailed(Failure("unverified"), Unverified(give, self.attempt.deployment.model, check))
+
+    async def _give(self, response: Response, body: bytes) -> None:
+        """Nothing better came: the client gets what was turned down."""
+        self._taken()
+        await self._whole(response, body, self._context.cost)
+
+    async def _give_stream(self, response: Response, events: bytes, recorded: list[bytes] | None) -> None:
+        self._taken()
+        self._context.recorded_answer = recorded
+        await self._start_stream(response)
+        await self._reply.send(events)
+        await self._reply.finish()
+
+    def _taken(self) -> None:
+        context = self._context
+        context.outcome, context.error_code, context.first_byte_s = "ok", "", time.monotonic()
+        context.deployment = self.attempt.deployment
+        if context.decided is not None:
+            context.decided.usage = self.settlement.usage
+
+    def _note_calls(self) -> None:
+        """Take note of a stream's tool calls, for the session."""
+        if self._context.decided is not None:
+            self._context.decided.called_tools = self.settlement.observer.called_tools
+
     # --- how they end ---
 
     def _check_whole(self, *, malformed: bool = False) -> None:
@@ -367,6 +459,7 @@ class Relay:
         observer, context = self.settlement.observer, self._context
         whole = observer.complete
         self.settlement.observed("ok" if whole else "cut")
+        self._note_calls()
         context.outcome, context.error_code = ("ok", "") if whole else ("cut", "upstream_error")
         if outbox is not None:
             await outbox.sent()

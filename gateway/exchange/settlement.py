@@ -18,19 +18,25 @@ from routing.money import NanoUsd, Usage
 _UNREAD_BYTES = 4_096
 """More than the events of a moment."""
 _NOT_RESERVED = NanoUsd(0)
-_PURPOSES = {"ok": "useful", "shortened": "useful", "cancelled": "cancelled", "drained": "cancelled"}
+_PURPOSES = {
+    "ok": "useful",
+    "shortened": "useful",
+    "cancelled": "cancelled",
+    "drained": "cancelled",
+    "unverified": "unverified",
+}
 
 
 def _purpose(outcome: str, kind: Kind) -> str:
     """What the money went for: a failed attempt for nothing, a second one for what it was begun for."""
     purpose = _PURPOSES.get(outcome, "failed")
-    return purpose if kind == "first" or purpose == "failed" else kind
+    return purpose if kind == "first" or purpose in {"failed", "unverified"} else kind
 
 
 class Settlement:
     """Settles one attempt, once."""
 
-    __slots__ = ("_context", "_observer", "_recorder", "_request", "attempt", "meter", "permit")
+    __slots__ = ("_context", "_observer", "_recorder", "_request", "attempt", "meter", "permit", "usage")
 
     def __init__(self, context: RequestContext, attempt: Attempt, permit: Permit | None, recorder: Recorder) -> None:
         """`permit` is None where nothing governs the attempt."""
@@ -43,6 +49,8 @@ class Settlement:
         self.meter = None if permit is None else permit.offer.meter(permit.reserved, permit.max_output_tokens)
         """Counts the stream, where what is reserved for it is less than its bound."""
         self._observer: StreamObserver | None = None
+        self.usage: Usage | None = None
+        """As it was settled, where a policy decided."""
 
     @property
     def observer(self) -> StreamObserver:
@@ -166,13 +174,15 @@ class Settlement:
         attempt.billed = usage is not NOTHING
         bill = self.price(usage, service_tier, estimated=estimated)
         context.cost = NanoUsd(context.cost + bill.cost)
-        if context.decided is not None and attempt.went_well:
-            context.decided.usage = usage
+        if context.decided is not None:
+            self.usage = usage
+            if attempt.went_well:
+                context.decided.usage = usage
         charge = self._charge(outcome, bill)
         permit = self.permit
         if permit is not None:
             permit.settle(charge)
-            if outcome == "ok" and not estimated:
+            if outcome in {"ok", "unverified"} and not estimated:
                 permit.learn(usage, cut=cut)
         self._recorder.record(charge)
         return bill

@@ -27,6 +27,11 @@ class ClientSink:
         """Whether the answer was started."""
         return self._held is None
 
+    @property
+    def held(self) -> bytes:
+        """What was not sent yet."""
+        return b"".join(self._held or ())
+
     async def take(self, events: list[bytes]) -> None:
         """Pass events on. Raises ClientTooSlow, and whatever `begin` raises."""
         out = self._events.pass_on(events)

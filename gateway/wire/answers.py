@@ -175,6 +175,11 @@ class StreamObserver:
         return self.content_events > 0 or self._finished > 0 or self.done or self.failed
 
     @property
+    def called_tools(self) -> bool:
+        """Whether it opened a tool call."""
+        return self._opening_bytes > 0
+
+    @property
     def complete(self) -> bool:
         """Whether the provider ended the stream as it should."""
         return (self.done or self._finished >= self._answers) and not self.failed

@@ -288,3 +288,92 @@ async def test_a_run_that_spends_too_quickly_gets_the_weakest_tier(start: Any) -
     headers = {"x-farebox-run": "quick"}
     models = [(await ask(gateway, extra_headers=headers)).headers["x-farebox-model"] for _ in range(3)]
     assert models == ["sim-large", "sim-small", "sim-small"]
+
+
+# --- cascades ---
+
+
+def with_word(word: str) -> dict[str, Any]:
+    """A cascade whose answers have to have a word in them. `timetables` is one of the best model's only."""
+    verify = {"checks": ["empty", "refusal"], "condition": f"answer.text.contains('{word}')", "buffer_streams": True}
+    return {"use": ["cheap", "best"], "verify": verify}
+
+
+def two_models() -> dict[str, Any]:
+    """The cheap one and the best one."""
+    price = {"input": "1", "output": "1"}
+    return {
+        "short": {"provider": "sim", "model": "sim-small", "price": price, "max_output_tokens": 100},
+        "long": {"provider": "sim", "model": "sim-fixed", "price": price, "max_output_tokens": 100},
+    }
+
+
+CASCADE = {"cheap": ["short"], "best": ["long"]}
+BUDGETS = {"all": {"scope": "global", "limit_usd": "10", "window": "total"}}
+
+
+async def said(gateway: GatewayUnderTest, *, stream: bool) -> tuple[str, Any]:
+    """The answer's text, and its headers."""
+    async with gateway.sdk() as client:
+        made = await client.chat.completions.with_raw_response.create(  # type: ignore[call-overload]
+            model="auto", messages=MESSAGES, stream=stream, max_tokens=60
+        )
+        answer = made.parse()
+        if not stream:
+            return answer.choices[0].message.content, made.headers
+        return "".join([each.choices[0].delta.content or "" async for each in answer if each.choices]), made.headers
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+@pytest.mark.parametrize("metered", [False, True], ids=["strict", "metered"])
+async def test_an_answer_that_will_not_do_is_replaced(start: Any, stream: bool, metered: bool) -> None:
+    models, budgets = two_models(), BUDGETS
+    if metered:
+        for model in models.values():
+            model |= {"countable_stream": True, "stops_on_disconnect": True}
+        budgets = {"all": {**BUDGETS["all"], "reserve": "calibrated"}}
+    agents = {"tester": {"assemble_whole_answers": True}, "other": {}}
+    gateway = await start(
+        {"tiers": CASCADE, "default": with_word("timetables")}, models=models, budgets=budgets, agents=agents
+    )
+    text, headers = await said(gateway, stream=stream)
+    assert text
+    assert (headers["x-farebox-model"], headers["x-farebox-attempts"]) == ("long", "2")
+    charges = await gateway.rows("charges")
+    assert [(row["outcome"], row["purpose"]) for row in charges] == [("unverified", "unverified"), ("ok", "fallback")]
+    assert all(row["cost_nano_usd"] > 0 for row in charges)
+    (row,) = await gateway.rows("requests")
+    assert (row["outcome"], row["cost_nano_usd"]) == ("ok", sum(each["cost_nano_usd"] for each in charges))
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+async def test_the_last_candidates_answer_is_given_as_it_is(start: Any, stream: bool) -> None:
+    gateway = await start({"tiers": CASCADE, "default": with_word("nowhere")}, models=two_models(), budgets=BUDGETS)
+    text, headers = await said(gateway, stream=stream)
+    assert text
+    assert (headers["x-farebox-model"], headers["x-farebox-attempts"]) == ("long", "2")
+    (row,) = await gateway.rows("requests")
+    assert (row["outcome"], row["status"], row["deployment"]) == ("ok", 200, "sim/sim-fixed")
+    assert [charge["purpose"] for charge in await gateway.rows("charges")] == ["unverified", "unverified"]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+async def test_an_answer_that_was_turned_down_is_better_than_an_error(start: Any, stream: bool) -> None:
+    models = two_models()
+    models["long"]["model"] = "sim-fixed+fault-500"
+    gateway = await start({"tiers": CASCADE, "default": with_word("nowhere")}, models=models, budgets=BUDGETS)
+    text, headers = await said(gateway, stream=stream)
+    assert text
+    assert headers["x-farebox-model"] == "short"
+    (row,) = await gateway.rows("requests")
+    assert (row["outcome"], row["status"], row["error_code"]) == ("ok", 200, "")
+
+
+async def test_a_stream_is_verified_only_where_it_is_held_back(start: Any) -> None:
+    default = with_word("nowhere")
+    default["verify"]["buffer_streams"] = False
+    gateway = await start({"tiers": CASCADE, "default": default}, models=two_models(), budgets=BUDGETS)
+    _, headers = await said(gateway, stream=True)
+    assert headers["x-farebox-model"] == "short"
+    (charge,) = await gateway.rows("charges")
+    assert charge["purpose"] == "useful"
