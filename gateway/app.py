@@ -23,14 +23,17 @@ from gateway.config.reload import SnapshotHolder
 from gateway.config.snapshot import Snapshot
 from gateway.deciding.deciding import Deciding, Knowledge
 from gateway.exchange import Upstreams
+from gateway.feedback import Feedback
 from gateway.governance import Governance
 from gateway.identity.keyring import KeyRing
 from gateway.journal.alerts import AlertLog
 from gateway.journal.development import ensure_development_key
+from gateway.journal.feedback import FeedbackLog
 from gateway.journal.keystore import KeyStore
 from gateway.journal.keysync import KeySync
 from gateway.journal.writer import Journal
 from gateway.learned.learned import Learned
+from gateway.learned.quality import LearnedQuality
 from gateway.pipeline import Pipeline
 from gateway.reports.alerts import BudgetAlerts
 from gateway.reports.budgets import Books
@@ -47,6 +50,7 @@ from gateway.upstream.load import Loads
 from gateway.upstream.probes import Probes
 from gateway.upstream.switch import Switch
 from routing.catalog import Deployment
+from routing.quality import Quality
 
 log = logging.getLogger("farebox.app")
 
@@ -75,6 +79,7 @@ class App:
         self._store: OpenStore | None = None
         self._alerts: BudgetAlerts | None = None
         self._learned = Learned(journal.database.engine)
+        self._quality = LearnedQuality(journal.database.engine)
         self._transport = Switch()
         self._metrics = Metrics(
             version=__version__,
@@ -120,6 +125,11 @@ class App:
         return self._listeners[0].url
 
     @property
+    def quality(self) -> Quality:
+        """What is known of how good models are for agents."""
+        return self._quality.quality
+
+    @property
     def active(self) -> int:
         """Requests being served."""
         return sum(listener.active for listener in self._listeners)
@@ -138,7 +148,7 @@ class App:
             self._door,
             watch=Watch(store, admission.runs, recorder),
             upstreams=Upstreams(admission, intents, self._health, self._transport, recorder, self._loads),
-            deciding=Deciding(Knowledge(store, self._health, self._loads, self._learned.expect)),
+            deciding=Deciding(Knowledge(store, self._health, self._loads, self._learned.expect, self._quality)),
         )
         books = Books(store, lambda: journal.database, recorder.record, self.flush)
         runs = RunService(
@@ -169,14 +179,16 @@ class App:
                 store.status,
                 self._may_be_called,
                 self._health,
+                Feedback(FeedbackLog(journal.database.engine), self._quality, self.flush),
             ),
         )
 
     async def _start(self, host: str, port: int) -> None:
         snapshot = self._snapshots.current
         store = self._store = await open_store(snapshot, self._journal, self.flush)
-        await self._learned.load()
-        self._learned.start()
+        for learned in (self._learned, self._quality):
+            await learned.load()
+            learned.start()
         self.services = self._assemble(store)
         told = AlertLog(self._journal.database)
         self._alerts = BudgetAlerts(self.services.governance.alerting, told, self._recorder.record)
@@ -265,6 +277,7 @@ class App:
         self._recorder.flush()
         await self._transport.close()
         await self._learned.close()
+        await self._quality.close()
         if self._store is not None:
             await self._store.close()
         await self._journal.close()

@@ -12,6 +12,7 @@ from gateway.config.compile import resolve_wildcard
 from gateway.config.reload import SnapshotHolder
 from gateway.config.snapshot import Snapshot
 from gateway.errors import ServiceUnavailable
+from gateway.feedback import Feedback
 from gateway.governance import Governance
 from gateway.identity.keyring import KeyRing
 from gateway.identity.keys import KeyRecord, Principal
@@ -86,6 +87,7 @@ class Parts(NamedTuple):
     available: Available
     """Whether a deployment may be called now, as far as breakers know."""
     health: UpstreamHealth
+    feedback: Feedback
 
 
 class Services:
@@ -96,6 +98,8 @@ class Services:
         self._parts = parts
         self.pipeline = parts.pipeline
         self.governance = parts.governance
+        self.feedback = parts.feedback
+        """For `/v1/feedback`."""
         self.upstream_health = parts.health
         """Breakers, and what providers refuse."""
         self._started_s = time.monotonic()

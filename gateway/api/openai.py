@@ -1,7 +1,8 @@
 """The data plane: OpenAI's endpoints, and what Farebox adds under `/v1`. Raw ASGI.
 
 POST /v1/chat/completions, /v1/completions, /v1/embeddings go through the pipeline; /v1/runs opens, shows and closes
-runs (`gateway.api.runs`). The rest answers from memory, but for GET /v1/requests/{id}, which asks the journal.
+runs (`gateway.api.runs`); /v1/feedback takes what clients say of answers. The rest answers from memory, but for GET
+/v1/requests/{id}, which asks the journal.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from gateway.api.answers import answer_error, answer_json
 from gateway.api.asgi import AsgiApp, AsgiCall, AsgiReply, Receive, Scope, Send
 from gateway.api.budgets import budget_object
 from gateway.api.connection import CYCLE_KEY
+from gateway.api.feedback import PATH as FEEDBACK
+from gateway.api.feedback import serve_feedback
 from gateway.api.operations import OPERATIONS
 from gateway.api.runs import PATH as RUNS
 from gateway.api.runs import serve_runs
@@ -65,11 +68,18 @@ class OpenAIApi:
         principal = await _principal(services, scope)
         await serve_runs(services.governance.runs, services.snapshot, principal, (scope, receive), reply)
 
+    async def _feedback(self, scope: Scope, receive: Receive, reply: AsgiReply) -> None:
+        principal = await _principal(self._services, scope)
+        await serve_feedback(self._services.feedback, principal, (scope, receive), reply)
+
     async def _other(self, scope: Scope, receive: Receive, reply: AsgiReply) -> None:
         method, path = scope["method"], scope["path"].rstrip("/") or "/"
         handler = self._gets.get(path)
         if path == RUNS or path.startswith(f"{RUNS}/"):
             await self._runs(scope, receive, reply)
+            return
+        if path == FEEDBACK:
+            await self._feedback(scope, receive, reply)
             return
         if handler is None and path.startswith("/v1/models/"):
             handler = _model

@@ -11,6 +11,7 @@ from gateway.cli.budgets import budgets
 from gateway.cli.cases import run_cases
 from gateway.cli.check import check
 from gateway.cli.demo import demo
+from gateway.cli.explain import explain
 from gateway.cli.importer import importer
 from gateway.cli.init import init
 from gateway.cli.keys import keys
@@ -48,7 +49,8 @@ app.command()(serve)
 app.command()(init)
 app.command()(check)
 app.command("test")(run_cases)
-app.command()(backtest)
+app.add_typer(explain)
+app.add_typer(backtest)
 app.add_typer(profiles, name="profiles")
 app.command()(demo)
 app.command()(simulate)

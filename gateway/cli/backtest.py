@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from routing.backtest import Report
     from routing.recorded import Recorded
 
+backtest = typer.Typer(rich_markup_mode=None)
+
 _SHARE = re.compile(r"-?[0-9]{1,4}(\.[0-9]{1,6})?%")
 
 
-def backtest(
+@backtest.command("backtest")
+def _backtest(
     policy: Annotated[
         Path | None, typer.Option("--policy", help="A policy file. Left out: the configuration's policies as they are.")
     ] = None,

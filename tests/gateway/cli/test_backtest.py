@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import time
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+import typer
+import yaml
 from typer.testing import CliRunner, Result
 
 from gateway.cli import app
@@ -16,6 +20,7 @@ from gateway.config.snapshot import StorageSettings
 from gateway.journal.writer import Journal
 from gateway.telemetry.events import Event
 from routing.money import NanoUsd, Usage
+from tests.documents import ROOT, blocks
 from tests.gateway.telemetry.samples import charged, finished
 from tests.routing.recordings import profile
 
@@ -153,3 +158,13 @@ def test_no_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("backtest", "--policy", "cheap.yaml").exit_code == 2
     assert run("profiles", "export", "--out", "p").exit_code == 2
     assert not (tmp_path / ".farebox" / "journal.db").exists()
+
+
+def test_the_example_for_ci_is_a_workflow_of_commands_that_exist() -> None:
+    (block,) = blocks("yml", [ROOT / "docs" / "how-to" / "backtest-a-policy.md"])
+    steps = yaml.safe_load(block.text)["jobs"]["cost"]["steps"]
+    ours = [shlex.split(step["run"])[1:] for step in steps if step.get("run", "").startswith("farebox ")]
+    assert [words[0] for words in ours] == ["test", "backtest"]
+    commands: dict[str, click.Command] = getattr(typer.main.get_command(app), "commands", {})
+    for words in ours:
+        commands[words[0]].make_context(words[0], words[1:])
