@@ -50,6 +50,7 @@ LEVELS = {
     "gateway.pipeline": 4.5,
     "gateway.reports": 4.6,
     "gateway.runs": 4.62,
+    "gateway.feedback": 4.62,
     "gateway.governance": 4.65,
     "gateway.services": 4.7,
     "gateway.api": 5,
