@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.quality import MIN_OUTCOMES, SIGNALS, Candidate, Quality, Record
+from routing.quality import MIN_OUTCOMES, SIGNALS, SLOPE_PRECISION, Candidate, Quality, Record
 
 STRONG, CHEAP = Candidate("strong", 0.01), Candidate("cheap", 0.001)
 USUAL = (0.0,) * SIGNALS
@@ -120,3 +121,16 @@ def test_order_does_not_matter_and_records_merge(
 def test_a_score_is_a_share(score: float) -> None:
     with pytest.raises(ValueError, match="a score is"):
         Quality().learn("agent", "model", USUAL, score)
+
+
+def test_slopes_are_a_ridge_regression_on_what_differs_from_the_usual() -> None:
+    chance = np.random.default_rng(7)
+    seen = chance.normal(loc=(1.5, -2.0, 0.5, 3.0), size=(80, SIGNALS)).clip(-6, 6)
+    scores = (seen @ (0.1, 0.0, -0.05, 0.02) + chance.uniform(size=80)).clip(0, 1)
+    record = Record()
+    for each, score in zip(seen.tolist(), scores.tolist(), strict=True):
+        record.add(each, score)
+    apart = seen - seen.mean(axis=0)
+    slopes = np.linalg.solve(apart.T @ apart + SLOPE_PRECISION * np.eye(SIGNALS), apart.T @ (scores - scores.mean()))
+    now = [0.3, -1.0, 2.0, 2.5]
+    assert record.correction(now) == pytest.approx(float(slopes @ (now - seen.mean(axis=0))))
