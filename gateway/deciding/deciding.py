@@ -75,7 +75,6 @@ class Deciding:
         self._health = known.health
         self._loads = known.loads
         self._purses = Purses(known.store)
-        self._pacers = Pacers()
         self._desks = Desks()
         self._pacers = Pacers()
         self.sessions = Sessions()
@@ -97,8 +96,6 @@ class Deciding:
         subject = self._subject(context, desk)
         wanted = self._wanted(context, desk, purse, subject, (own, run))
         slowed = _slowed(context, desk.agent, run)
-        if purse.budgets:
-            purse = purse._replace(money_price=self._pacers.observe(purse.budgets))
         money_price = self._pacers.observe(purse.budgets) if desk.is_paced and purse.budgets else 1.0
         view = self._view(context, subject, purse, money_price)
         if slowed:
