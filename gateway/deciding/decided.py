@@ -21,6 +21,7 @@ class Decided:
         "run",
         "signals",
         "too_quick",
+        "turned_down",
         "usage",
         "wanted",
     )
@@ -41,6 +42,8 @@ class Decided:
         """Whether the answer calls tools."""
         self.answer: bytes | None = None
         """As it came, where it came whole."""
+        self.turned_down: list[str] = []
+        """Models whose answers failed the rule's checks."""
         self.signals: Signals | None = None
         """The complexity model's, where something asked it."""
         self.too_quick = False

@@ -1,6 +1,6 @@
 """Weak labels: what the gateway itself can tell of an answer, without anybody's word.
 
-- `form`: it has, or lacks, the form that was asked for (`gateway.wire.form`).
+- `form`: it has, or lacks, the form that was asked for (`gateway.wire.form`), or fails the checks of its rule.
 - `retry`: the same request comes again in the same run or session, soon after it was answered: it was of no use.
 
 A provider's failures are no labels: breakers see to those, and they say nothing of what a model knows.
@@ -50,6 +50,8 @@ class WeakLabels:
         before = self._answered.pop(key, None) if key is not None else None
         if before is not None and context.arrived_at_s - before.at_s <= SOON_S:
             self._learned.label(principal.agent, before.model, before.request_id, "retry", 0.0)
+        for model in decided.turned_down:
+            self._learned.label(principal.agent, model, context.request_id, "form", 0.0)
         if deployment is None or context.outcome != "ok":
             return
         if decided.answer is not None:

@@ -416,7 +416,10 @@ class Relay:
         return "" if self._verify is None else failed_check(self._verify, self._request, body, output_tokens)
 
     def _turn_down(self, check: str, give: Callable[[], Awaitable[None]]) -> NoReturn:
-        raise AttemptFailed(Failure("unverified"), Unverified(give, self.attempt.deployment.model, check))
+        decided, model = self._context.decided, self.attempt.deployment.model
+        if decided is not None:
+            decided.turned_down.append(model)
+        raise AttemptFailed(Failure("unverified"), Unverified(give, model, check))
 
     async def _give(self, response: Response, body: bytes) -> None:
         """Nothing better came: the client gets what was turned down."""

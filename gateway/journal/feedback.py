@@ -6,14 +6,15 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import case, delete, insert, select
 
 from gateway.journal.engine import AsyncConnection, AsyncEngine
 from gateway.journal.rows import to_us
 from gateway.journal.sessions import writing
 from gateway.journal.tables import charges, feedback, requests
 
-_USEFUL = ("ok", "shortened")
+_ANSWERED = ("ok", "shortened", "unverified")
+"""Outcomes of calls whose answer the client may have got; an unverified one only where nothing better came."""
 
 
 class Entered(NamedTuple):
@@ -53,5 +54,6 @@ async def _answered_by(connection: AsyncConnection, request_id: str, agent: str)
     asked = select(requests.c.request_id).where(requests.c.request_id == request_id, requests.c.agent == agent)
     if (await connection.execute(asked)).first() is None:
         return None
-    calls = select(charges.c.model).where(charges.c.request_id == request_id, charges.c.outcome.in_(_USEFUL))
-    return (await connection.execute(calls.order_by(charges.c.attempt.desc()).limit(1))).scalar()
+    calls = select(charges.c.model).where(charges.c.request_id == request_id, charges.c.outcome.in_(_ANSWERED))
+    best_first = calls.order_by(case((charges.c.outcome == "unverified", 1), else_=0), charges.c.attempt.desc())
+    return (await connection.execute(best_first.limit(1))).scalar()

@@ -9,6 +9,7 @@ from typing import Any
 import openai as sdk
 import pytest
 
+from gateway.learned.quality import WEIGHTS
 from gateway.simulator.server import SimulatorServer
 from tests.integration.conftest import StartGateway
 from tests.integration.gateway import GatewayUnderTest
@@ -344,6 +345,9 @@ async def test_an_answer_that_will_not_do_is_replaced(start: Any, stream: bool, 
     assert all(row["cost_nano_usd"] > 0 for row in charges)
     (row,) = await gateway.rows("requests")
     assert (row["outcome"], row["cost_nano_usd"]) == ("ok", sum(each["cost_nano_usd"] for each in charges))
+    turned_down = gateway.app.quality.record("tester", charges[0]["model"])
+    assert turned_down is not None
+    assert (turned_down.count, turned_down.scores) == (WEIGHTS["form"], 0)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])

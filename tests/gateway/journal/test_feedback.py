@@ -57,3 +57,13 @@ async def test_saying_it_again_changes_nothing(journal: Journal, words: list[flo
     assert await log.enter("req-1", "researcher", words[-1], None) == Entered("gpt", words[-1])
     assert await rows(journal) == once
     assert once[0][4] == words[-1]
+
+
+async def test_an_answer_that_was_replaced_is_not_meant(journal: Journal) -> None:
+    log, replaced = FeedbackLog(journal.database.engine), charged(charge_id="c2", attempt=2, outcome="unverified")
+    journal.write([charged(model="strong"), replaced._replace(model="weak"), finished()])
+    alone = {"request_id": "req-2", "outcome": "unverified"}
+    journal.write([charged(charge_id="c3", model="last", **alone), finished(request_id="req-2")])
+    await journal.flush()
+    assert await log.enter("req-1", "researcher", 1.0, None) == Entered("strong", None)
+    assert await log.enter("req-2", "researcher", 1.0, None) == Entered("last", None)
