@@ -241,6 +241,7 @@ class App:
         self._probes.use(snapshot)
         if self._store is not None:
             self._store.use(snapshot)
+        self._metrics.set_policies(snapshot.compiled_policies.values())
         self._metrics.set_known(
             snapshot.agents.values(),
             snapshot.catalog.models,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from gateway.config.snapshot import Agent
 from gateway.errors import FareboxError
+from gateway.telemetry.decisions import LABELS, DecisionCounts
 from gateway.telemetry.events import (
     WELL,
     ChargePosted,
@@ -31,6 +32,7 @@ from gateway.telemetry.events import (
 from gateway.telemetry.labels import OTHER, Label
 from gateway.telemetry.series import TOKEN_KINDS, AgentSeries, ChargeSeries, OfferSeries, RequestSeries
 from gateway.telemetry.upstream import UpstreamCounts
+from routing.rules import CompiledPolicy
 
 if TYPE_CHECKING:
     from gateway.telemetry import exposition
@@ -57,9 +59,10 @@ class Metrics:
         self._gauges = gauges or Gauges()
         self._labels = {
             name: Label(name, max_label_values, self._forget)
-            for name in ("org", "team", "agent", "model", "provider", "code", "deployment", "breaker")
+            for name in ("org", "team", "agent", "model", "provider", "code", "deployment", "breaker", *LABELS)
         }
         self._upstream = UpstreamCounts(self._labels)
+        self._decisions = DecisionCounts(self._labels)
         self._labels["code"].set_known(_error_codes())
         self._aliases = _NO_ALIASES
         self._requests: dict[tuple[str, ...], RequestSeries] = {}
@@ -124,6 +127,10 @@ class Metrics:
         self._request_routes.clear()
         self._charge_routes.clear()
 
+    def set_policies(self, policies: Iterable[CompiledPolicy]) -> None:
+        """Declare the configured policies: at the start and after every reload."""
+        self._decisions.set_known(policies)
+
     def receive(self, events: Sequence[Event]) -> None:
         """Count a batch. Events of a kind that has no metric are passed over."""
         handlers = self._handlers
@@ -184,6 +191,8 @@ class Metrics:
         if event.error_code:
             error = (self._labels["code"].value(event.error_code), series.labels[2])
             self._errors[error] = self._errors.get(error, 0) + 1
+        if event.choice is not None:
+            self._decisions.count(event, event.choice)
 
     def _config_loaded(self, event: ConfigLoaded) -> None:
         self._config = event
@@ -260,6 +269,7 @@ class Metrics:
             (self._loops, ("agent",)),
         )
         self._upstream.forget(label, value)
+        self._decisions.forget(label, value)
         for store, names in stores:
             if label in names:
                 place = names.index(label)
@@ -287,6 +297,7 @@ class Metrics:
         yield "queue_wait_seconds_total", [(labels, round(s * 1000)) for labels, s in self._queue_s.items()]
         yield "loops_total", list(self._loops.items())
         yield from self._upstream.copy()
+        yield from self._decisions.copy()
         yield "config_version", [((), self._config.version)]
         yield "config_stale", [((), not self._config.ok)]
         yield "config_reload_failures_total", [((), self._reload_failures)]

@@ -16,6 +16,7 @@ from gateway.telemetry.events import (
     AttemptDenied,
     AttemptEnded,
     BreakerChanged,
+    Choice,
     ConfigLoaded,
     Event,
     KeyRefused,
@@ -25,6 +26,7 @@ from gateway.telemetry.events import (
 )
 from gateway.telemetry.exposition import FAMILIES, PREFIX
 from gateway.telemetry.metrics import Gauges, Metrics
+from routing.decision import Shadow
 from routing.money import NanoUsd, Usage
 from tests.gateway.telemetry.samples import charged, finished, started
 
@@ -214,6 +216,17 @@ async def test_cost_is_summed_exactly(amounts: list[int]) -> None:
     assert at(samples, "cost_usd_total", **WHERE, outcome="ok", purpose="useful") == exact
 
 
+CHOICE = Choice(
+    "main",
+    "default",
+    arm="trial/a",
+    shadows=(Shadow("shade", "large"),),
+    failed=("other",),
+    strongest_paid_nano_usd=NanoUsd(2),
+    asked_paid_nano_usd=NanoUsd(1),
+)
+
+
 async def test_the_document_lists_exactly_what_is_exposed() -> None:
     gauges = Gauges(lambda: 0, lambda: 0.0, lambda: {"idle": 0})
     events = [
@@ -221,6 +234,7 @@ async def test_the_document_lists_exactly_what_is_exposed() -> None:
         charged(cost_nano_usd=NanoUsd(3), reserved_nano_usd=NanoUsd(2)),
         charged(resolution="orphaned"),
         finished(error_code="internal_error"),
+        finished(choice=CHOICE),
         KeyRefused(1.0, "", "invalid_api_key"),
         LimitNoticed(1.0, "coder", "waited", "month", "agent:coder", "", 0.5),
         LoopFound(1.0, "coder", None, "repeated_call", 3, "warn"),
