@@ -31,6 +31,7 @@ from gateway.upstream.health import UpstreamHealth
 from gateway.upstream.load import Loads
 from gateway.upstream.transport import Transport
 from routing.attempts import Call, Candidate, GiveUp, Hedge, History, Step, Tried, Wait, next_step
+from routing.money import format_usd
 
 _NOT_ABLE = Candidate("no", float("inf"))
 
@@ -310,12 +311,20 @@ class Exchange:
         if not isinstance(answer, Refusal):
             if step.retry_after_s is not None and answer.retry_after_s is None:
                 answer.retry_after_s = max(1, math.ceil(step.retry_after_s))
+            answer.headers = (*answer.headers, *self._effort())
             raise answer
         context, headers = self._context, answer.headers
         context.outcome, context.status, context.error_code = "upstream_error", answer.status, "upstream_status"
         if answer.status == 429 and step.retry_after_s is not None and len(self._route.candidates) > 1:
             headers = asking_to_wait(headers, step.retry_after_s, time.time())
         await self._reply.whole(answer.status, headers, answer.body)
+
+    def _effort(self) -> list[tuple[bytes, bytes]]:
+        """What was done for nothing, and what it cost."""
+        told = [(b"x-farebox-attempts", b"%d" % self._number)] if self._number > 1 else []
+        if self._context.cost:
+            told.append((b"x-farebox-cost-usd", format_usd(self._context.cost).encode()))
+        return told
 
     def _leave(self) -> None:
         """The client is gone."""

@@ -23,12 +23,12 @@ class Refusal(NamedTuple):
 
 
 class Unverified(NamedTuple):
-    """A whole answer that a rule's `verify` turned down, held until it is known whether there is a better one."""
+    """A whole answer that a rule's `verify` or its provider's filter turned down, held until there is a better one."""
 
     give: Callable[[], Awaitable[None]]
     """Sends it to the client after all."""
     model: str
-    """Whose it is."""
+    """Whose it is, and who is not asked again; a deployment's id where only that one need not be."""
     check: str
     """The check that it failed."""
 

@@ -30,7 +30,7 @@ from gateway.upstream.refusals import credentials_refused, failed_answer, may_be
 from gateway.upstream.secrets import mask
 from gateway.upstream.transport import ConnectionBroken, Response, TransportError
 from gateway.upstream.verdict import SERVER_ERROR, failure_of_error, failure_of_status
-from gateway.wire.answers import MalformedAnswer, WholeAnswer, read_answer
+from gateway.wire.answers import MalformedAnswer, WholeAnswer, is_filtered, read_answer
 from gateway.wire.assemble import Assembler
 from gateway.wire.ending import Stream, length_ending
 from gateway.wire.requests import ModelRequest
@@ -208,6 +208,8 @@ class Relay:
             raise AttemptFailed(SERVER_ERROR, failed_answer(attempt.deployment.provider, response.status))
         if context.decided is not None:
             self._verify_whole(response, body, answer)
+        if self._has_others and is_filtered(answer.choices):
+            self._turn_down_whole(response, body, answer, "filtered")
         self._commit()
         context.first_byte_s = attempt.first_byte_s
         if usage is None:
@@ -370,18 +372,27 @@ class Relay:
 
     def _verify_whole(self, response: Response, body: bytes, answer: WholeAnswer) -> None:
         """Note whether a whole answer calls tools. Raises AttemptFailed, settled, when it fails its rule's checks."""
-        decided, settlement, usage = self._context.decided, self.settlement, answer.usage
+        decided, usage = self._context.decided, answer.usage
         assert decided is not None  # noqa: S101 -- the caller has looked
         decided.called_tools = calls_tools(answer.choices)
         check = self._failed_check(body, 0 if usage is None else usage.output_tokens)
-        if not check:
-            return
+        if check:
+            self._turn_down_whole(response, body, answer, check)
+
+    def _turn_down_whole(self, response: Response, body: bytes, answer: WholeAnswer, check: str) -> NoReturn:
+        settlement, usage = self.settlement, answer.usage
         if usage is None:
             settlement.size("unverified", 0, answer.text_bytes, service_tier=answer.service_tier)
         else:
             cut = settlement.permit is not None and answer.cut
             settlement.settle("unverified", usage, estimated=False, service_tier=answer.service_tier, cut=cut)
         self._turn_down(check, lambda: self._give(response, body))
+
+    @property
+    def _has_others(self) -> bool:
+        """Whether the route has candidates besides this one's."""
+        route = self._context.route
+        return route is not None and len(route.candidates) > 1
 
     def _verify_assembled(self, response: Response, body: bytes) -> None:
         """The same of an answer that was put together from a stream."""
@@ -419,6 +430,8 @@ class Relay:
         decided, model = self._context.decided, self.attempt.deployment.model
         if decided is not None:
             decided.turned_down.append(model)
+        if check == "filtered":  # elsewhere the same model may be allowed to answer
+            raise AttemptFailed(Failure("content_filter"), Unverified(give, self.attempt.deployment.id, check))
         raise AttemptFailed(Failure("unverified"), Unverified(give, model, check))
 
     async def _give(self, response: Response, body: bytes) -> None:

@@ -6,6 +6,7 @@ when a provider sends no usage), and how a stream ended.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import msgspec
@@ -75,6 +76,16 @@ def read_answer(body: bytes) -> WholeAnswer:
     if not text_bytes and usage is None and not (bytes(answer.data) or bytes(answer.error)):
         raise MalformedAnswer("it has neither choices nor data")
     return WholeAnswer(usage, answer.service_tier, text_bytes, answer.failed, choices)
+
+
+_FILTERED = re.compile(rb'"finish_reason"\s*:\s*"content_filter"')  # quotes inside of texts are escaped
+_CONTENT = re.compile(rb'"content"\s*:\s*"[^"]')
+
+
+def is_filtered(choices: msgspec.Raw) -> bool:
+    """Whether a whole answer was taken away by the provider's filter: nothing of it is left."""
+    written = bytes(choices)
+    return _FILTERED.search(written) is not None and _CONTENT.search(written) is None
 
 
 def _read_odd_answer(body: bytes) -> WholeAnswer:

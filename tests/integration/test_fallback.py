@@ -12,6 +12,7 @@ from gateway.simulator.bill import Record
 from gateway.simulator.server import SimulatorServer
 from tests.integration.conftest import StartGateway
 from tests.integration.gateway import GatewayUnderTest
+from tests.integration.upstream import Exchange, Upstream
 
 MESSAGES = [{"role": "user", "content": "Tell me about tides."}]
 TIMEOUTS = {"connect_s": 1, "first_byte_s": 0.3, "idle_s": 0.3, "total_s": 20}
@@ -93,6 +94,7 @@ async def test_with_nothing_left_the_last_error_is_the_answer(
     with pytest.raises(sdk.InternalServerError) as caught:
         await ask(gateway, stream=False)
     assert caught.value.response.headers["x-farebox-upstream-status"] == "503"
+    assert caught.value.response.headers["x-farebox-attempts"] == "2"
     assert [charge["outcome"] for charge in await gateway.rows("charges")] == ["error", "error"]
 
 
@@ -261,3 +263,25 @@ async def test_a_late_first_byte_is_hedged_and_the_first_to_answer_wins(
     ]
     (request,) = await gateway.rows("requests")
     assert (request["outcome"], request["deployment"]) == ("ok", "sim/sim-small")
+
+
+@pytest.mark.parametrize("switched_on", [True, False])
+async def test_an_answer_that_a_filter_took_away(start_gateway: StartGateway, switched_on: bool) -> None:
+    usage = '"usage":{"prompt_tokens":5,"completion_tokens":1,"total_tokens":6}'
+
+    async def script(exchange: Exchange) -> None:
+        strict = b'"strict"' in exchange.request.body
+        message, reason = ("null", "content_filter") if strict else ('"the tides"', "stop")
+        choice = f'{{"index":0,"message":{{"role":"assistant","content":{message}}},"finish_reason":"{reason}"}}'
+        await exchange.whole(f'{{"id":"x","object":"chat.completion","choices":[{choice}],{usage}}}'.encode())
+
+    async with Upstream(script) as upstream:
+        written = group("none", retries={"max": 0}, fallback={"content_filter": switched_on})
+        for deployment, model in zip(written["models"]["group"]["deployments"], ("strict", "lenient"), strict=True):
+            deployment["model"] = model
+        gateway = await start_gateway(upstream.base_url, **written)
+        text, _ = await ask(gateway, stream=False)
+        assert text == ("the tides" if switched_on else None)
+        charges = await gateway.rows("charges")
+        assert [charge["outcome"] for charge in charges] == ["unverified", "ok"][: 2 if switched_on else 1]
+        await gateway.stop()
