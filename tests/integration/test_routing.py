@@ -146,6 +146,23 @@ async def test_gates_keep_off_what_cannot_do_it(start: Any) -> None:
     assert {each["model"]: each.get("excluded", "") for each in found["considered"]} == {"able": "", "plain": "tools"}
 
 
+async def test_residency_holds_for_concrete_models_too(start: Any) -> None:
+    price = {"input": "1", "output": "1"}
+    deployments = [
+        {"provider": "sim", "model": "sim-small", "price": price},
+        {"provider": "sim", "model": "sim-large", "price": price, "tags": ["eu"]},
+    ]
+    models = {"both": {"deployments": deployments}, "far": {"provider": "sim", "model": "sim-fixed", "price": price}}
+    agents = {"tester": {"residency": ["eu"]}, "other": {}}
+    policy = {"tiers": {"any": ["far", "both"]}, "default": "any"}
+    gateway = await start(policy, models=models, agents=agents)
+    for name in ("both", "auto"):
+        assert (await ask(gateway, name)).headers["x-farebox-deployment"] == "sim/sim-large"
+    with pytest.raises(sdk.PermissionDeniedError) as caught:
+        await ask(gateway, "far")
+    assert "tagged eu" in str(caught.value)
+
+
 async def test_with_no_candidate_the_error_names_the_gates(start: Any) -> None:
     price = {"input": "1", "output": "1"}
     models = {"plain": {"provider": "sim", "model": "sim-small", "price": price, "cannot": ["tools"]}}
