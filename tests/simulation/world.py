@@ -22,6 +22,7 @@ from gateway.exchange import Upstreams
 from gateway.identity.keyring import KeyRing
 from gateway.identity.keys import Principal
 from gateway.learned.expectations import Expectations
+from gateway.learned.quality import LearnedQuality
 from gateway.ledger.operations import CounterState
 from gateway.pipeline import Pipeline
 from gateway.services import CatalogModels
@@ -158,6 +159,7 @@ class World:
         expectations = Expectations()
         admission = Admission(store, expectations, recorder)
         intents = Intents(store)
+        quality = LearnedQuality(None)  # type: ignore[arg-type]  # nothing is saved
         recorder.add(intents)
         health = UpstreamHealth(scenario.snapshot.resilience, self._turned)
         health._draw = Random(f"jitter {scenario.seed}").random
@@ -167,7 +169,7 @@ class World:
             _Open(),
             watch=Watch(store, admission.runs, recorder),
             upstreams=Upstreams(admission, intents, health, self._providers, recorder, self._loads),
-            deciding=Deciding(Knowledge(store, health, self._loads, expectations.expect)),
+            deciding=Deciding(Knowledge(store, health, self._loads, expectations.expect, quality)),
         )
 
     def _turned(self, event: Event) -> None:
