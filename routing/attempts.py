@@ -259,7 +259,7 @@ def _retry(failed: _Failed, again: Mapping[int, Tried], retries: int, draw: floa
     history, rules, view, now_s = failed
     ready_s = {index: _ready_s(each, view[index]) for index, each in again.items()}
     if history.waited:
-        ready = tuple(index for index in again if ready_s[index] <= now_s)
+        ready = tuple(index for index in again if ready_s[index] <= now_s and view[index].admits != "no")
         return Call(ready, "retry") if ready else GiveUp("exhausted", _hint_s(view, now_s))
     backoff_s = draw * min(rules.backoff_max_s, rules.backoff_s * 2 ** min(retries, _DOUBLINGS_MAX))
     until_s = max(now_s, min(ready_s.values())) + backoff_s
