@@ -130,8 +130,11 @@ class Router:
         if choice is not None:
             return choice
         tried.skipped.append(self.policy.default.name)
-        left = [entry for entry in self._pool.within(bounds) if weighing.admitted(entry) is not None]
-        return Choice(self.policy.default, left, "all that passes the gates") if left else None
+        left: dict[str, Entry] = {}
+        for entry in self._pool.within(bounds):
+            if entry.name not in left and weighing.admitted(entry) is not None:
+                left[entry.name] = entry
+        return Choice(self.policy.default, list(left.values()), "all that passes the gates") if left else None
 
     def _decision(self, choice: Choice, weighing: Weighing, tried: _Tried) -> Decision:
         rule, entries, view = choice.rule, choice.entries, weighing.view

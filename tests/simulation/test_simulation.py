@@ -74,7 +74,7 @@ def test_a_seed_replays_exactly(tmp_path: Path) -> None:
 
 def test_everything_happens(tmp_path: Path) -> None:
     seen: dict[str, int] = {}
-    for seed in range(30):
+    for seed in range(60):
         (directory := tmp_path / str(seed)).mkdir()
         for name, times in summary(simulate(seed, directory)).items():
             seen[name] = seen.get(name, 0) + times
