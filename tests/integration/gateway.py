@@ -24,7 +24,7 @@ OTHER_KEY = AGENT_KEYS["OTHER_KEY"]
 
 ONE_ATTEMPT: dict[str, Any] = {
     "retries": {"max": 0},
-    "breaker": {"consecutive_failures": 1_000_000_000, "min_requests": 1_000_000_000, "park_max_s": 0.001},
+    "breaker": {"consecutive_failures": 1_000_000_000, "min_requests": 1_000_000_000, "park_max_s": 0},
 }
 """For tests of what becomes of one attempt: none is repeated, and providers are called however often they failed."""
 

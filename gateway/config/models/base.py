@@ -105,6 +105,7 @@ Number = Annotated[float, BeforeValidator(_number)]
 Flag = Annotated[bool, BeforeValidator(as_flag)]
 Count = Annotated[Whole, Field(ge=1)]
 Seconds = Annotated[Number, Field(gt=0, le=86_400)]
+Wait = Annotated[Number, Field(ge=0, le=86_400)]
 Port = Annotated[Whole, Field(ge=0, le=65_535)]
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from gateway.config.models.base import Count, Flag, Number, Seconds, Whole, Written
+from gateway.config.models.base import Count, Flag, Number, Seconds, Wait, Whole, Written
 
 Share = Annotated[Number, Field(ge=0, le=1)]
 _Positive = Annotated[Number, Field(gt=0, le=1)]
@@ -27,7 +27,7 @@ class Breaker(Written):
     probes: Count = Field(2, description="Calls at a time that try it again.")
     successes: Count = Field(3, description="So many of them in a row close it.")
     probe_s: Seconds = Field(30.0, description="A probe that has not ended by then gives its place to another.")
-    park_max_s: Seconds = Field(600.0, description="A provider's Retry-After counts up to this.")
+    park_max_s: Wait = Field(600.0, description="A provider's Retry-After counts up to this. 0: nobody is ever parked.")
 
 
 class Retries(Written):

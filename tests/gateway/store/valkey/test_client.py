@@ -46,7 +46,7 @@ def own_server() -> Iterator[ValkeyServer]:
     """A server that a test may stop."""
     server = start_valkey()
     yield server
-    server.stop()
+    server.terminate()
 
 
 def url_of(server: ValkeyServer) -> str:
@@ -170,15 +170,15 @@ async def test_calls_under_way_fail_when_the_server_dies_and_it_is_found_again(o
     lost: list[bool] = []
     async with connected(url_of(own_server)) as client:
         client.on_lost = lambda: lost.append(client.connected)
-        pid = pid_of(own_server)
-        os.kill(pid, signal.SIGSTOP)
+        port = own_server.port
+        os.kill(pid_of(own_server), signal.SIGSTOP)
         futures = [client.call(ECHO, "k", ("x",)) for _ in range(10)]
         await asyncio.sleep(0)
-        os.kill(pid, signal.SIGKILL)
+        own_server.terminate()
         replies = await asyncio.gather(*futures)
         assert all(isinstance(reply, StoreUnavailable) for reply in replies)
         assert lost == [False]
-        again = start_valkey(port=own_server.port)
+        again = start_valkey(port=port)
         try:
             await until_connected(client)
             assert await client.call(ECHO, "k", ("back",)) == b"back"

@@ -33,7 +33,7 @@ def server() -> Iterator[ValkeyServer]:
     """A server that a test may stop."""
     found = start_valkey()
     yield found
-    found.stop()
+    found.terminate()
 
 
 @asynccontextmanager
@@ -317,9 +317,10 @@ async def test_a_server_that_was_started_anew_is_noticed(server: ValkeyServer) -
     async with opened(server.host, server.port) as (store, admin):
         suspicions: list[str] = []
         store.on_suspect = suspicions.append
-        os.kill(pid_of(admin), signal.SIGKILL)
+        port = server.port
+        server.terminate()
         await until(lambda: not store.client.connected)
-        again = start_valkey(port=server.port)
+        again = start_valkey(port=port)
         try:
             await until(lambda: suspicions)
             assert "anew" in suspicions[0]
