@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import msgspec
-
-from gateway.wire.complexity_input import Message, complexity_input, read_messages
-from gateway.wire.requests import CHAT, ModelRequest
+from gateway.wire.complexity_input import complexity_input
+from gateway.wire.requests import ModelRequest
 from routing.complexity import Complexity, Scorer
 from routing.quality import MIN_OUTCOMES, Quality, Signals
 
-_ANSWERS_TOOLS = frozenset(("tool", "function"))
-_NO_MESSAGES = msgspec.Raw(b"[]")
+_ANSWERS_TOOLS = ("tool", "function")
 
 
 class Judge:
@@ -38,7 +33,7 @@ class Judge:
 class Subject:
     """One request."""
 
-    __slots__ = ("_agent", "_given", "_judge", "_messages", "_ranks", "_request", "_score")
+    __slots__ = ("_agent", "_given", "_judge", "_ranks", "_request", "_score")
 
     def __init__(
         self, request: ModelRequest, agent: str, judge: Judge, ranks: dict[str, float], given: float | None
@@ -49,21 +44,12 @@ class Subject:
         self._judge = judge
         self._ranks = ranks
         self._given = given
-        self._messages: Sequence[Message] | None = None
         self._score: Complexity | None = None
-
-    @property
-    def messages(self) -> Sequence[Message]:
-        """The conversation's, with their contents skipped."""
-        if self._messages is None:
-            chat = self._request.api == CHAT
-            self._messages = read_messages(self._request.fields.get("messages", _NO_MESSAGES)) if chat else ()
-        return self._messages
 
     @property
     def in_tool_loop(self) -> bool:
         """Whether the last message is a tool's result."""
-        messages = self.messages
+        messages = self._request.messages
         return bool(messages) and messages[-1].role in _ANSWERS_TOOLS
 
     def score(self) -> Complexity:
@@ -73,7 +59,7 @@ class Subject:
             tools = request.fields.get("tools")
             size = 0 if tools is None else memoryview(tools).nbytes
             profile = request.profile
-            asked = complexity_input(self.messages, profile.tools, size, profile.max_output_tokens)
+            asked = complexity_input(request.messages, profile.tools, size, profile.max_output_tokens)
             self._score = self._judge.scorer.score(asked)
         return self._score
 

@@ -1,13 +1,14 @@
 """What the complexity model reads of a chat request: the ends of the last user message, and counts. Capped.
 
-It takes messages whose contents msgspec skipped over, as the request's reader has them anyway; only the head and the
-tail of one message are ever decoded, and only the last messages are looked at. 400 kB cost what 4 kB cost.
+It takes messages whose contents msgspec skipped over, as the request's reader leaves them (`ModelRequest.messages`);
+only the head and the tail of one message are ever decoded, and only the last messages are looked at. 400 kB cost what
+4 kB cost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -22,13 +23,13 @@ _MAX_OPENING = 4
 _QUOTE = ord('"')
 _LIST = ord("[")
 _NOTHING = msgspec.Raw(b"null")
-_SYSTEM = frozenset(("system", "developer"))
+_SYSTEM = ("system", "developer")
 
 
 class Message(Protocol):
     """A message as it was decoded."""
 
-    role: str
+    role: Any
     content: msgspec.Raw
 
 

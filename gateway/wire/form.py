@@ -22,8 +22,12 @@ def has_form(request: ModelRequest, body: bytes) -> bool | None:
     What is asked for: JSON, where `response_format` says so; arguments that fit, where the answer calls tools. An
     answer that was cut at its bound is not judged.
     """
-    profile = request.profile
-    asked = profile.json_schema or (profile.tools and b'"tool_calls"' in body)
+    asked = _wants_json(request) or (request.profile.tools and b'"tool_calls"' in body)
     if not asked or len(body) > MAX_BYTES or b'"length"' in body:
         return None
     return not unmet(_FORM, request, body, 0)
+
+
+def _wants_json(request: ModelRequest) -> bool:
+    """Whether it asks for JSON, of whichever schema or of none."""
+    return b'"json_' in bytes(request.fields.get("response_format", b""))

@@ -35,6 +35,7 @@ TOOLS = request(tools=[TOOL])
 @pytest.mark.parametrize(
     ("asked", "body", "formed"),
     [
+        (request(response_format={"type": "text"}), answer(content="no JSON"), None),
         (JSON, answer(content='{"a": 1}'), True),
         (JSON, answer(content="Sure! Here it is"), False),
         (JSON, answer("length", content='{"a'), None),

@@ -249,9 +249,21 @@ def test_what_is_counted() -> None:
     assert profile.input_tokens > 0
 
 
-@pytest.mark.parametrize(("kind", "json_schema"), [("json_object", True), ("text", False), (None, False)])
+@pytest.mark.parametrize(
+    ("kind", "json_schema"), [("json_schema", True), ("json_object", False), ("text", False), (None, False)]
+)
 def test_response_formats(kind: str | None, json_schema: bool) -> None:
+    """Many models that keep to no schema still write JSON."""
     assert chat(response_format={"type": kind}).profile.json_schema is json_schema
+
+
+def test_messages_are_kept_as_they_were_walked() -> None:
+    """What a decision and the complexity model read: nothing walks over the messages again."""
+    messages = [{"role": "user", "content": "hi"}, {"role": 5}, {"role": {"odd": []}, "content": None}, {}]
+    kept = chat(messages=messages).messages
+    assert [each.role for each in kept] == ["user", 5, {"odd": []}, None]
+    assert [bytes(each.content) for each in kept] == [b'"hi"', b"null", b"null", b"null"]
+    assert read_request(COMPLETIONS, b'{"model":"m","prompt":"a","messages":[{"role":"user"}]}').messages == ()
 
 
 def test_max_tokens_alone() -> None:
