@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Self
@@ -35,16 +34,17 @@ from gateway.store.force import Force
 from gateway.store.live import LiveBook
 from gateway.store.lock import StorageLock
 from gateway.store.log import LogUnwritable, ReservationLog
+from gateway.store.memory_runs import MemoryRuns
 from gateway.store.protocol import StoreUnavailable
 from gateway.store.recovery import recover, restore_runs
+from gateway.store.room import Room
 from gateway.store.sync import GroupSync
-from gateway.telemetry.events import ChargePosted, RunChanged
+from gateway.store.writing import LogKeeper
+from gateway.telemetry.events import ChargePosted
 from gateway.upstream.health import UpstreamHealth
 
 _log = logging.getLogger("farebox.store")
 
-FLUSH_S = 0.05
-"""How long a settlement may wait for a write to go with."""
 UPKEEP_S = 1.0
 
 
@@ -59,18 +59,13 @@ class MemoryStore:
         """The store's time: never goes back. Windows are computed from it."""
         self._journal = journal
         self._force = force
-        self._flush: Callable[[], Awaitable[None]] = journal.flush
-        self._loop = asyncio.get_running_loop()
+        self._room = Room()
         self._log: ReservationLog
+        self._keeper: LogKeeper
+        self._runs: MemoryRuns
         self._lock: StorageLock
-        self._sync: GroupSync | None = None
-        self._directory = -1
-        self._listeners: list[Callable[[], None]] = []
-        self._room_due = False
-        self._timer: asyncio.TimerHandle | None = None
         self._upkeep: asyncio.Task[None] | None = None
         self._timeout_s = 1.0
-        self._failing = False
 
     @classmethod
     async def open(
@@ -109,15 +104,13 @@ class MemoryStore:
     def _start(self, snapshot: Snapshot, lock: StorageLock, flush: Callable[[], Awaitable[None]]) -> None:
         directory = snapshot.storage.dir
         self._lock = lock
-        self._flush = flush
         self._timeout_s = snapshot.storage.store_timeout_s
         try:
             self._log = ReservationLog(directory, self._book.carved())
         except LogUnwritable as error:
             raise JournalError(f"the log of reservations cannot be written: {error}") from error
-        if snapshot.storage.durability == "power":
-            self._directory = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-            self._sync = GroupSync(self._log, self._directory)
+        self._keeper = LogKeeper(self._log, directory, flush, power=snapshot.storage.durability == "power")
+        self._runs = MemoryRuns(self._book, self._keeper, self._journal, self.now_s, self._room)
         self._upkeep = asyncio.create_task(self._keep_up(), name="store upkeep")
 
     async def flush(self) -> None:
@@ -128,18 +121,16 @@ class MemoryStore:
 
     def status(self) -> dict[str, Any]:
         """How it stands, for people: `store` is `ok`, or `unavailable` and `store_error` says why."""
-        if self._failing:
-            return {"store": "unavailable", "store_error": "the log of reservations cannot be written"}
-        return {"store": "ok"}
+        return self._keeper.status()
 
     def on_room(self, callback: Callable[[], None]) -> None:
         """Call this whenever room may have come back, at most once per turn of the loop."""
-        self._listeners.append(callback)
+        self._room.listen(callback)
 
     def use(self, snapshot: Snapshot) -> None:
         """Put a new configuration's budgets in force. Returns at once; new budgets are seeded in the background."""
         if self._force.use(snapshot):
-            self._tell_room()
+            self._room.tell()
 
     # --- attempts ---
 
@@ -158,11 +149,11 @@ class MemoryStore:
                 force.cover_late(held)
             try:
                 self._log.reserve(ticket.id, now_s, held.charge(), ticket.via, held.bid.origin)
-                if self._sync is not None:
-                    await self._sync.wait()
+                if self._keeper.sync is not None:
+                    await self._keeper.sync.wait()
             except LogUnwritable as error:
                 self._withdraw(ticket.id)
-                raise self._unavailable(error) from error
+                raise self._keeper.unavailable(error) from error
             except asyncio.CancelledError:
                 self._withdraw(ticket.id)
                 raise
@@ -172,8 +163,8 @@ class MemoryStore:
         self._book.undo(reservation, self.now_s())
         if reservation in self._log:
             self._log.release(reservation, None)
-            self._write_soon()
-        self._tell_room()
+            self._keeper.write_soon()
+        self._room.tell()
 
     async def extend(self, reservation: str, more: Amounts) -> Extension:
         """Add to the calibrated claims of a pending reservation, all or nothing. Raises StoreUnavailable."""
@@ -182,19 +173,19 @@ class MemoryStore:
         if answer != "extended" or self._book.held(reservation).calibrated is None:
             return answer
         if starved:  # others may be let in again
-            self._tell_room()
+            self._room.tell()
         written = False
         try:
             self._log.extend(reservation, more)
             written = True
-            if self._sync is not None:
-                await self._sync.wait()
+            if self._keeper.sync is not None:
+                await self._keeper.sync.wait()
         except LogUnwritable as error:
             if reservation in self._log:
                 self._book.undo_extension(reservation, more)
                 if written:
                     self._log.undo_extension(reservation, more)
-            raise self._unavailable(error) from error
+            raise self._keeper.unavailable(error) from error
         return answer
 
     def settle(self, reservation: str, spent: Amounts, charge: ChargePosted) -> None:
@@ -212,17 +203,17 @@ class MemoryStore:
             force.settled(charge, claims)
         self._log.settle(reservation, charge)
         if done.overrun:
-            self._write_now()  # an orphan would be charged less than this
+            self._keeper.write_now()  # an orphan would be charged less than this
         else:
-            self._write_soon()
-        self._tell_room()
+            self._keeper.write_soon()
+        self._room.tell()
 
     def release(self, reservation: str, charge: ChargePosted | None = None) -> None:
         """Give everything back: nothing can have been billed."""
         if self._book.release(reservation, self.now_s()).resolution == "released":
             self._log.release(reservation, charge)
-            self._write_soon()
-            self._tell_room()
+            self._keeper.write_soon()
+            self._room.tell()
 
     # --- attempts that nothing governs ---
 
@@ -231,15 +222,15 @@ class MemoryStore:
         try:
             self._log.intend(attempt, at_s, charged, origin)
         except LogUnwritable as error:
-            raise self._unavailable(error) from error
-        return None if self._sync is None else self._synced(attempt, self._sync)
+            raise self._keeper.unavailable(error) from error
+        return None if self._keeper.sync is None else self._synced(attempt, self._keeper.sync)
 
     async def _synced(self, attempt: str, sync: GroupSync) -> None:
         try:
             await sync.wait()
         except LogUnwritable as error:
             self.withdraw_intent(attempt)
-            raise self._unavailable(error) from error
+            raise self._keeper.unavailable(error) from error
         except asyncio.CancelledError:
             self.withdraw_intent(attempt)
             raise
@@ -251,7 +242,7 @@ class MemoryStore:
     def withdraw_intent(self, attempt: str) -> None:
         """Nothing was sent."""
         self._log.release(attempt, None)
-        self._write_soon()
+        self._keeper.write_soon()
 
     # --- runs ---
 
@@ -259,77 +250,27 @@ class MemoryStore:
         """Open a run, or find it. Raises StoreUnavailable, OutsideWindow."""
         if self._force.new and self._force.waits_for(opening.carve_claims):
             await self._seeded()
-        now_s = self.now_s()
-        known = self._book.known_run(opening.id)
-        run = self._book.open_run(opening, now_s)
-        self._note_ended()
-        if known is not None or isinstance(run, RunRefused):
-            return run
-        try:
-            self._log.run(run, now_s, opening.carve_claims, opening.carve_via)
-            if self._sync is not None:
-                await self._sync.wait()
-        except LogUnwritable as error:
-            self._book.undo_run(run)
-            self._log.forget_carve(run.id)
-            raise self._unavailable(error) from error
-        except asyncio.CancelledError:  # nobody waits for the answer any more, but the run is there
-            self._journal.write((RunChanged(run, now_s),))
-            raise
-        self._journal.write((RunChanged(run, now_s),))
-        return run
+        return await self._runs.open(opening)
 
     async def run(self, run: str) -> Run | None:
         """A run as it stands, or None."""
-        found = self._book.run(run, self.now_s())
-        self._note_ended()
-        return found
+        return self._runs.find(run)
 
     async def runs(self, *, state: str | None = None, limit: int = 100) -> Sequence[Run]:
         """The latest runs, for people."""
-        found = self._book.runs(self.now_s(), state, limit)
-        self._note_ended()
-        return found
+        return self._runs.latest(state, limit)
 
     async def close_run(self, run: str, reason: str) -> Run | None:
         """Close a run and its sub-runs; what is left of a carve goes back, pending attempts end. None: no such run."""
-        return self._change(run, lambda now_s: self._book.close_run(run, reason, now_s))
+        return self._runs.close(run, reason)
 
     async def pause_run(self, run: str, reason: str) -> Run | None:
         """Refuse the run's next requests until it is resumed."""
-        return self._change(run, lambda now_s: self._book.pause_run(run, reason, now_s))
+        return self._runs.pause(run, reason)
 
     async def resume_run(self, run: str) -> Run | None:
         """Let a paused run go on."""
-        return self._change(run, lambda now_s: self._book.resume_run(run, now_s))
-
-    def _change(self, run: str, step: Callable[[float], Run | None]) -> Run | None:
-        """Change a run. That holds at once; the log and the journal hear of every run that became another one."""
-        now_s = self.now_s()
-        before = {each.id: each for each in self._book.tree(run)}
-        changed = step(now_s)
-        self._note([each for each in self._book.tree(run) if before[each.id] != each], now_s)
-        self._book.ended[:] = [each for each in self._book.ended if each.id not in before]
-        self._note_ended()
-        self._tell_room()
-        return changed
-
-    def _note_ended(self) -> None:
-        if self._book.ended:
-            ended = self._book.ended.copy()
-            self._book.ended.clear()
-            self._note(ended, self.now_s())
-            self._tell_room()
-
-    def _note(self, changed: Sequence[Run], now_s: float) -> None:
-        self._journal.write([RunChanged(run, now_s) for run in changed])
-        for run in changed:
-            if run.state == "closed" and run.carve:
-                self._log.forget_carve(run.id)
-            try:
-                self._log.run(run, now_s)
-            except LogUnwritable as error:  # the journal has it, or will
-                self._unavailable(error)
+        return self._runs.resume(run)
 
     # --- people ---
 
@@ -341,7 +282,7 @@ class MemoryStore:
         if claim is not None and key not in self._book:
             self._book.add_history(claim, {} if claim.bucket_s else 0)
         state = self._book.adjust(key, amount, entry, self.now_s())
-        self._tell_room()
+        self._room.tell()
         return state
 
     async def counters(self, keys: Sequence[str] | None = None) -> Sequence[CounterState]:
@@ -358,15 +299,10 @@ class MemoryStore:
         await asyncio.wait((self._upkeep,))
         self._upkeep = None
         await self._force.close()
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._sync is not None:
-            await self._sync.close()
-            os.close(self._directory)
-        self._log.close()
+        await self._keeper.close()
         self._lock.release()
 
-    # --- waiting, telling, writing ---
+    # --- waiting, upkeep ---
 
     async def _seeded(self) -> None:
         try:
@@ -374,37 +310,6 @@ class MemoryStore:
                 await self._force.seeded()
         except TimeoutError:
             raise StoreUnavailable("a new budget's spending so far has not been read from the journal yet") from None
-
-    def _tell_room(self) -> None:
-        if not self._room_due and self._listeners:
-            self._room_due = True
-            self._loop.call_soon(self._call_listeners)
-
-    def _call_listeners(self) -> None:
-        self._room_due = False
-        for listener in self._listeners:
-            listener()
-
-    def _write_soon(self) -> None:
-        if self._timer is None:
-            self._timer = self._loop.call_later(FLUSH_S, self._write_now)
-
-    def _write_now(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        try:
-            self._log.flush()
-        except LogUnwritable as error:
-            self._unavailable(error)
-
-    def _unavailable(self, error: LogUnwritable) -> StoreUnavailable:
-        if not self._failing:
-            self._failing = True
-            _log.error("the log of reservations cannot be written, nothing is admitted: %s", error)
-        return StoreUnavailable(f"the log of reservations cannot be written: {error}")
-
-    # --- upkeep ---
 
     async def _keep_up(self) -> None:
         while True:
@@ -417,18 +322,5 @@ class MemoryStore:
     async def _tidy(self) -> None:
         """End what is over, and begin a new file of the log when the present one is long enough."""
         self._book.expire(self.now_s())
-        self._note_ended()
-        log = self._log
-        log.flush()
-        if log.full or self._failing:
-            log.rotate()
-        if self._failing:
-            self._failing = False
-            _log.warning("the log of reservations can be written again")
-        retired = list(log.retired)
-        if not retired:
-            return
-        await self._flush()
-        if self._sync is not None:
-            await self._sync.wait()
-        log.remove(retired)
+        self._runs.note_ended()
+        await self._keeper.tidy()

@@ -91,7 +91,7 @@ class World:
             if task is not None:
                 task.cancel()
                 await asyncio.wait((task,))
-        for timer in (store._timer, journal._timer):
+        for timer in (store._keeper._timer, journal._timer):
             if timer is not None:
                 timer.cancel()
         journal._closed = True

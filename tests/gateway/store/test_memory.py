@@ -119,7 +119,7 @@ async def test_settlements_are_written_a_little_later(world: World) -> None:
     await world.admit("req_2")
     world.settle("req_1")
     world.store.release("req_2.1", charge("req_2", 0)._replace(resolution="released"))
-    timer = world.store._timer
+    timer = world.store._keeper._timer
     assert timer is not None
     assert len(replay(world.directory).pending) == 2
     timer._run()  # type: ignore[attr-defined]  # as the loop does when it is due
@@ -241,11 +241,11 @@ async def test_old_files_go_when_the_journal_has_their_charges(world: World, mon
     async def fail() -> None:
         raise JournalError("the disk is gone")
 
-    flush, world.store._flush = world.store._flush, fail
+    flush, world.store._keeper._flush = world.store._keeper._flush, fail
     with pytest.raises(JournalError):
         await world.store._tidy()
     assert len(replay(world.directory).charges) == 12
-    world.store._flush = flush
+    world.store._keeper._flush = flush
     await world.store._tidy()
     assert world.journal.pending == 0
     found = replay(world.directory)
@@ -297,7 +297,7 @@ async def test_under_power_a_client_that_leaves_holds_nothing(synced: World) -> 
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert await synced.counter("all", "") == (0, 0)
-    synced.store._write_now()
+    synced.store._keeper.write_now()
     assert not replay(synced.directory).pending
 
 
@@ -330,7 +330,7 @@ async def test_runs_are_written_to_the_log_and_the_journal(world: World) -> None
     assert (await store.resume_run("researcher/root")) == root
     assert await store.close_run("researcher/nobody", "") is None
     await store.close_run("researcher/root", "done")
-    world.store._write_now()
+    world.store._keeper.write_now()
     found = replay(world.directory).runs
     assert {name: noted.run.state for name, noted in found.items()} == {
         "researcher/root": "closed",

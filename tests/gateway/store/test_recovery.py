@@ -59,7 +59,7 @@ async def test_a_settlement_that_the_journal_lacks_is_brought_to_it(world: World
     posted = world.settle("req_1", 250)
     await world.admit("req_2", 10)  # takes the settlement along
     world.store.release("req_2.1", charge("req_2", 0)._replace(resolution="released"))
-    world.store._write_now()
+    world.store._keeper.write_now()
     await world.restart()
     found = await request_cost(world.journal, "req_1", None)
     assert found is not None
@@ -323,7 +323,7 @@ async def test_killed_at_any_byte_of_the_log_nothing_is_lost_and_nothing_overspe
     bills: list[int] = []  # what providers will have billed when all that is under way ends, after each record
 
     def end(bill: int) -> None:
-        recorded.store._write_now()
+        recorded.store._keeper.write_now()
         ends.append(path.stat().st_size)
         bills.append(bill)
 
@@ -364,7 +364,7 @@ async def test_a_recovery_that_is_killed_is_made_again(tmp_path: Path) -> None:
         await world.admit(f"req_{number}", 500)
     world.settle("req_0", 100)
     world.settle("req_1", 100)
-    world.store._write_now()
+    world.store._keeper.write_now()
     await world.kill()
     (_, path), *_ = segments(world.directory)
     log = path.read_bytes()
@@ -435,7 +435,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule()
     def write(self) -> None:
-        self.world.store._write_now()
+        self.world.store._keeper.write_now()
 
     @rule()
     def flush(self) -> None:
