@@ -4,76 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Final, Literal, TypeGuard
+from collections.abc import Coroutine, Sequence
 
+from gateway.admission.asking import Asking
 from gateway.admission.bids import Asked, Offer, is_meterable, offer
 from gateway.admission.claims import LabelMissing, Rulebook
+from gateway.admission.demand import Demand
 from gateway.admission.labels import describe, header_of
+from gateway.admission.notices import Notices
 from gateway.admission.origins import origin_of
 from gateway.admission.permit import Keepers, Learner, Permit
 from gateway.admission.queue import FairQueue, QueueFull
-from gateway.admission.refusals import error_for, is_too_quick, rate_headers, shadow_refusals, soonest, waits
+from gateway.admission.refusals import error_for, is_too_quick, rate_headers, soonest, waits
 from gateway.admission.runs import Runs
 from gateway.admission.turn import Turn
 from gateway.config.snapshot import Snapshot
 from gateway.context import RequestContext
 from gateway.errors import BudgetStoreUnavailable, CostUnbounded, MissingField
 from gateway.ledger.claiming import carve_id
-from gateway.ledger.operations import Amounts, Denial, Granted, OutsideWindow, Refused, Run, Ticket, Unit
+from gateway.ledger.operations import Denial, Granted, Refused, Run, Ticket
 from gateway.ledger.scopes import Labels
 from gateway.reply import ClientGone, Reply
 from gateway.store.protocol import Store, StoreUnavailable
-from gateway.telemetry.events import LimitNoticed
 from gateway.telemetry.recorder import Recorder
 from routing.money import NanoUsd, format_usd
-
-_Takes = Literal["whole", "opening", "least"]
-"""What a metered bid is content with: all that it expects, enough to begin with, or what is useful if it is bounded."""
-WINDOWS: Final = 3
-"""So many windows may end, one after the other, while one admission is asked for."""
-
-
-class _Demand:
-    """One request's wish: its offers, made anew when a window ends while it waits."""
-
-    __slots__ = ("_make", "bounded", "metered", "offers", "ticket", "wait_s")
-
-    def __init__(self, make: Callable[[], tuple[list[Offer], Ticket]], wait_s: float) -> None:
-        self._make = make
-        self.wait_s = wait_s
-        """How long it may wait for money that others have reserved."""
-        self.offers, self.ticket = make()
-        self.metered = any(found.metered for found in self.offers)
-        """Whether a stream of any candidate is counted while it runs: by the deployments, so it stays so."""
-        self.bounded = False
-        """Whether a metered stream that was granted less than it expects is to be bounded by the provider."""
-
-    def again(self, takes: _Takes = "least") -> Ticket:
-        """The ticket, made anew for the windows of this moment."""
-        self.offers, self.ticket = self._make()
-        return self.taking(takes)
-
-    def taking(self, takes: _Takes = "least") -> Ticket:
-        """The ticket as it was made. `takes`: what a metered bid is content with."""
-        if takes == "least":
-            return self.ticket
-        bids = []
-        for found in self.offers:
-            content = found.bid.calibrated if takes == "whole" else found.opening
-            if found.is_mixed:  # strict claims hold the whole bound on the input, and part of an answer too
-                content = Amounts(*map(max, content, found.bid.least))
-            bids.append(found.bid._replace(least=content) if found.metered else found.bid)
-        return self.ticket._replace(bids=tuple(bids))
-
-    def others_hold(self, denials: Sequence[Denial], only: Sequence[int] | None) -> bool:
-        """Whether requests under way hold so much where this one was denied that some of it may come back in time."""
-        offers = self.offers if only is None else [self.offers[at] for at in only]
-        for found, denial in zip(offers, denials, strict=True):
-            unit = next((claim.unit for claim in found.bid.claims if claim.key == denial.key), Unit.SLOTS)
-            if unit in (Unit.MONEY, Unit.TOKENS) and denial.reserved > found.opening[unit]:
-                return True
-        return False
 
 
 class Admission:
@@ -84,7 +38,8 @@ class Admission:
         self._shared = shared
         self._store = store
         self._learned = learned
-        self._recorder = recorder
+        self._asking = Asking(store)
+        self._notices = Notices(recorder)
         self.runs = Runs(store)
         self.queue = FairQueue(polls=shared)
         self._keepers = Keepers(store, learned)
@@ -133,13 +88,13 @@ class Admission:
             permit = self._permit(demand, granted, runs)
             shadowed = granted.rates and self.rulebook(context.snapshot).has_shadow_rates
             if permit.clamped or granted.over or shadowed:
-                self._notice_permit(context, permit)
+                self._notices.permit(context, permit)
         except BaseException:
             self._store.release(demand.ticket.id)
             raise
         return permit
 
-    def _permit(self, demand: _Demand, granted: Granted, runs: Sequence[Run]) -> Permit:
+    def _permit(self, demand: Demand, granted: Granted, runs: Sequence[Run]) -> Permit:
         found = demand.offers[granted.bid]
         permit = Permit(self._keepers, demand.ticket.id, found, granted, bounded=demand.bounded)
         for run in runs:  # up to the root: the outermost carve is the one that holds the parents' money
@@ -159,28 +114,6 @@ class Admission:
         permit.headers = tuple(headers)
         return permit
 
-    def _notice_permit(self, context: RequestContext, permit: Permit) -> None:
-        origin = permit.offer.bid.origin
-        if permit.clamped:
-            self._notice(context, origin.agent, "clamped", "", "")
-        over = [*permit.granted.over, *shadow_refusals(permit.granted.rates, permit.offer.bid.rate_tokens)]
-        for key in over:
-            self._notice(context, origin.agent, "shadow", key, "shadow")
-        velocity = context.snapshot.agents[origin.agent].velocity
-        if velocity is not None and velocity.action != "observe" and any(key.startswith("v|") for key in over):
-            permit.headers += ((b"x-farebox-velocity", b"exceeded"),)
-            if velocity.action == "downgrade" and context.decided is not None:
-                context.decided.too_quick = True
-
-    def _notice(
-        self, context: RequestContext, agent: str, kind: str, key: str, reason: str, *, waited_s: float = 0.0
-    ) -> None:
-        """Tell metrics and log. `key` is the counter's or cell's: `b|<budget>|<value>|...`."""
-        rule, _, rest = key.partition("|")[2].partition("|")
-        self._recorder.record(
-            LimitNoticed(context.arrived_at_s, agent, kind, rule, rest.partition("|")[0], reason, waited_s)
-        )
-
     async def _runs_of(self, context: RequestContext) -> tuple[Run, ...]:
         principal, attribution, snapshot = context.principal, context.attribution, context.snapshot
         assert principal is not None  # noqa: S101 -- guards a programming error
@@ -191,14 +124,14 @@ class Admission:
                 return ()
         return await self.runs.path_of(snapshot, agent, principal, attribution)
 
-    def _demand(self, context: RequestContext, runs: tuple[Run, ...], turn: Turn) -> _Demand | None:
+    def _demand(self, context: RequestContext, runs: tuple[Run, ...], turn: Turn) -> Demand | None:
         if not runs and not self._shared and self.rulebook(context.snapshot).is_empty:
             return None
 
         def make() -> tuple[list[Offer], Ticket]:
             return self._offers(context, runs, turn)
 
-        demand = _Demand(make, context.snapshot.queue.wait_s if turn.patient else 0.0)
+        demand = Demand(make, context.snapshot.queue.wait_s if turn.patient else 0.0)
         if self._shared or runs:
             return demand
         for found in demand.offers:
@@ -256,13 +189,13 @@ class Admission:
         )
         return offers, ticket
 
-    async def _enter(self, context: RequestContext, demand: _Demand, reply: Reply) -> Granted:
+    async def _enter(self, context: RequestContext, demand: Demand, reply: Reply) -> Granted:
         """Ask the store; wait where only money under way is missing, behind those who wait already."""
         line, free = self._ahead(demand.ticket) if self.queue.waiting else (None, None)
-        if line is not None and not free and await self._is_spent(demand.ticket):
+        if line is not None and not free and await self._asking.is_spent(demand.ticket):
             line, free = None, None
         if line is None or free:
-            answer = await self._ask(demand, free, last=demand.wait_s <= 0)
+            answer = await self._asking.ask(demand, free, last=demand.wait_s <= 0)
             if isinstance(answer, Granted):
                 return answer
             if line is None:
@@ -279,66 +212,13 @@ class Admission:
         lines = [self.queue.line_of([claim.key for claim in bid.claims]) for bid in ticket.bids]
         return next(filter(None, lines), None), tuple(at for at, line in enumerate(lines) if line is None)
 
-    async def _is_spent(self, ticket: Ticket) -> bool:
-        """Whether posted money alone refuses all of a ticket's bids, so that waiting is in vain."""
-        claims = [claim for bid in ticket.bids for claim in bid.claims if claim.unit is Unit.MONEY and claim.enforced]
-        room = {state.key: state.limit - state.posted for state in await self._store.counters([c.key for c in claims])}
-        return all(
-            any(
-                min(bid.least.money, bid.calibrated.money if claim.calibrated else bid.strict.money)
-                > room.get(claim.key, claim.limit)
-                for claim in bid.claims
-                if claim.unit is Unit.MONEY and claim.enforced
-            )
-            for bid in ticket.bids
-        )
-
-    def _line_for(self, demand: _Demand, refused: Refused) -> str | None:
+    def _line_for(self, demand: Demand, refused: Refused) -> str | None:
         denial = waits(refused.denials)
         return None if denial is None or demand.wait_s <= 0 else denial.key
 
-    async def _ask(
-        self, demand: _Demand, only: Sequence[int] | None = None, *, last: bool = False
-    ) -> Granted | Refused:
-        """Ask for all bids, or for some `only`.
-
-        Before its `last` time a metered request waits for all that answers like its own take rather than begin with a
-        part: it would only be cut short. Where posted money has left less than that for good, a part will do; and where
-        hardly anything is still to come back, or no time is left, one that the provider bounds, which needs no margin.
-        """
-        if not demand.metered:
-            return await self._ask_store(demand, only)
-        demand.bounded = False
-        answer = await self._ask_store(demand, only, "opening" if last else "whole")
-        if not last and _is_in_vain(answer) and demand.others_hold(answer.denials, only):
-            answer = await self._ask_store(demand, only, "opening")
-        if isinstance(answer, Granted) or not (last or _is_in_vain(answer)):
-            return answer
-        demand.bounded = True
-        return await self._ask_store(demand, only)
-
-    async def _ask_store(
-        self, demand: _Demand, only: Sequence[int] | None, takes: _Takes = "least"
-    ) -> Granted | Refused:
-        """Ask the store once. `takes`: what a metered bid is content with."""
-        ticket = demand.taking(takes)
-        try:
-            for _ in range(WINDOWS):
-                try:
-                    if only is None or len(only) == len(ticket.bids):
-                        return await self._store.admit(ticket)
-                    answer = await self._store.admit(ticket._replace(bids=tuple(ticket.bids[at] for at in only)))
-                    return answer._replace(bid=only[answer.bid]) if isinstance(answer, Granted) else answer
-                except OutsideWindow:  # one has ended since the ticket was made
-                    ticket = demand.again(takes)
-        except asyncio.CancelledError:
-            self._store.release(ticket.id)  # it may have been applied all the same
-            raise
-        raise StoreUnavailable("its clock does not stand still")
-
-    async def _wait(self, context: RequestContext, demand: _Demand, line: str, reply: Reply) -> Granted | Refused:
+    async def _wait(self, context: RequestContext, demand: Demand, line: str, reply: Reply) -> Granted | Refused:
         async def attempt() -> Granted | Refused | None:
-            answer = await self._ask(demand)
+            answer = await self._asking.ask(demand)
             return None if isinstance(answer, Refused) and waits(answer.denials) is not None else answer
 
         settings, began_s = context.snapshot.queue, time.monotonic()
@@ -362,10 +242,10 @@ class Admission:
         finally:
             reply.on_disconnect(None)
             agent = demand.ticket.bids[0].origin.agent
-            self._notice(context, agent, "waited", line, "", waited_s=time.monotonic() - began_s)
-        return answer or await self._ask(demand, last=True)
+            self._notices.tell(context, agent, "waited", line, "", waited_s=time.monotonic() - began_s)
+        return answer or await self._asking.ask(demand, last=True)
 
-    async def _error(self, context: RequestContext, demand: _Demand, denials: Sequence[Denial]) -> Exception:
+    async def _error(self, context: RequestContext, demand: Demand, denials: Sequence[Denial]) -> Exception:
         for denial in denials:
             if denial.cause == "closed":
                 for run in demand.ticket.runs:
@@ -375,13 +255,8 @@ class Admission:
         error = error_for(denials, demand.ticket.bids, context.snapshot.budget_status)
         _, denial = soonest(denials)
         agent = demand.ticket.bids[0].origin.agent
-        self._notice(context, agent, "refused", denial.key, str(error.metadata.get("reason", error.code)))
+        self._notices.tell(context, agent, "refused", denial.key, str(error.metadata.get("reason", error.code)))
         return error
-
-
-def _is_in_vain(answer: Granted | Refused) -> TypeGuard[Refused]:
-    """Whether an answer is a refusal that waiting does not mend."""
-    return isinstance(answer, Refused) and waits(answer.denials) is None
 
 
 def _cancel(waiting: asyncio.Future[Granted | Refused | None]) -> None:
