@@ -236,7 +236,7 @@ class Exchange:
         self._relays.append(relay)
         if admits == "probe":
             relay.probe = True
-            relay.on_begun = lambda: health.answered(deployment, attempt_id, attempt.sent_s)
+            relay.delivery.on_begun = lambda: health.answered(deployment, attempt_id, attempt.sent_s)
         if deployment.watched or (context.decided is not None and context.decided.decision.strategy == "fastest"):
             self._watch(relay)
         model = self._route.model
@@ -252,7 +252,7 @@ class Exchange:
 
     def _watch(self, relay: Relay) -> None:
         """Let the load know of an attempt: until it ends it is in flight, until it answers it waits."""
-        request, heard = self._context.request, relay.on_begun
+        request, heard = self._context.request, relay.delivery.on_begun
         assert request is not None  # noqa: S101 -- as above
         flight = relay.flight = self._upstreams.loads.begin(relay.attempt.deployment, stream=request.stream)
 
@@ -261,7 +261,7 @@ class Exchange:
             if heard is not None:
                 heard()
 
-        relay.on_begun = answered
+        relay.delivery.on_begun = answered
 
     def _withdraw(self, number: int, permit: Permit | None) -> None:
         """The attempt was not made."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from gateway.errors import FareboxError, ServiceUnavailable, UpstreamTimeout
+from gateway.errors import FareboxError, ServiceUnavailable, UpstreamFailure, UpstreamTimeout
 from gateway.reply import Headers
 from gateway.upstream.verdict import retry_after_s
 from routing.attempts import RETRY_AFTER_MAX_S, GiveUp
@@ -45,6 +45,13 @@ class AttemptFailed(Exception):
 
 class Superseded(Exception):
     """Another attempt was quicker: the client has its answer."""
+
+
+def cut_short(provider: str) -> UpstreamFailure:
+    """The error of a stream that ended before its answer was whole."""
+    return UpstreamFailure(
+        f"The stream of the provider `{provider}` ended before its answer was whole.", reason="stream_cut"
+    )
 
 
 def asking_to_wait(headers: Headers, wait_s: float, now_s: float) -> Headers:

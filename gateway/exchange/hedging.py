@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from gateway.exchange.failures import AttemptFailed, Superseded
 from gateway.exchange.relay import Relay
@@ -25,7 +26,7 @@ class Race:
         self._hedge = hedge
         self._relays = [first]
         self._winner: Relay | None = None
-        first.claim = self._claim
+        first.delivery.claim = partial(self._claim, first)
 
     async def run(self) -> None:
         """Serve the client. Raises as `Relay.run` does, for the last of those that failed."""
@@ -37,7 +38,7 @@ class Race:
             if not done and self._winner is None:
                 second = await self._hedge(first)
                 if second is not None:
-                    second.claim = self._claim
+                    second.delivery.claim = partial(self._claim, second)
                     self._relays.append(second)
                     self._check(second)
                     tasks.append(asyncio.create_task(second.run(), name="hedge"))

@@ -13,11 +13,14 @@ from typing import Protocol
 
 from gateway.admission.permit import Permit
 from gateway.context import RequestContext
+from gateway.exchange.delivery import Delivery
+from gateway.exchange.head import is_readable
 from gateway.exchange.settlement import Settlement
 from gateway.ledger.meter import END, GO_ON, Meter
 from gateway.ledger.operations import Amounts
 from gateway.store.protocol import StoreUnavailable
 from gateway.upstream.transport import Aborted, ConnectionBroken, Response, TransportError
+from gateway.wire.ending import Stream, length_ending
 from gateway.wire.sse import EventSplitter, EventTooLarge
 from routing.money import NanoUsd
 
@@ -122,3 +125,30 @@ class MeteredReader:
                 self._gone = True
                 self._settlement.attempt.call.abort()
             return
+
+
+def reader_of(delivery: Delivery, response: Response) -> MeteredReader:
+    """The reader for a metered attempt's stream. Raises ConnectionBroken when its events cannot be read."""
+    permit, settlement = delivery.settlement.permit, delivery.settlement
+    assert permit is not None, "only permits are metered"  # noqa: S101 -- guards a programming error
+    assert settlement.meter is not None  # noqa: S101 -- as above
+    if not is_readable(response):
+        delivery.attempt.call.abort()
+        raise ConnectionBroken("its stream is compressed in a way that cannot be read", sent=True)
+    return MeteredReader(delivery.context, permit, settlement, settlement.meter)
+
+
+def shortened(delivery: Delivery, *, include_usage: bool) -> list[bytes]:
+    """Settle a stream whose money has ended, and give the events that end it properly."""
+    context, deployment = delivery.context, delivery.attempt.deployment
+    bill = delivery.settlement.shortened()
+    context.outcome, context.error_code = "shortened", ""
+    stream = Stream(
+        context.api,
+        delivery.request.profile.answers,
+        include_usage,
+        context.request_id,
+        deployment.upstream_model,
+        int(context.arrived_at_s),
+    )
+    return length_ending(stream, delivery.settlement.observer, bill.usage, bill.cost)

@@ -10,7 +10,9 @@ from gateway.context import RequestContext
 from gateway.ledger.meter import Meter
 from gateway.telemetry.events import WELL, ChargePosted
 from gateway.telemetry.recorder import Recorder
-from gateway.upstream.attempt import NOTHING, Attempt, Bill, Kind
+from gateway.upstream.attempt import NOTHING, Attempt, Bill, Kind, outcome_of
+from gateway.upstream.refusals import may_be_billed
+from gateway.upstream.transport import TransportError
 from gateway.wire.answers import StreamObserver
 from gateway.wire.requests import ModelRequest
 from routing.money import NanoUsd, Usage
@@ -111,6 +113,33 @@ class Settlement:
             if usage is not None:  # what was reported before the last content, at least
                 most = Usage(*map(max, most, usage))
         return self.settle(outcome, most, estimated=True, service_tier=tier)
+
+    def broken(self, error: TransportError) -> None:
+        """The connection to the provider broke. A settled attempt stays as it is."""
+        if self.done:
+            return
+        outcome = outcome_of(error)
+        if not error.sent:
+            self.nothing(outcome)
+        elif self._is_refused:
+            self.nothing("error")
+        else:
+            self.observed(outcome)
+
+    def interrupted(self, outcome: str) -> None:
+        """It was given up by the client or by us. A settled attempt stays as it is."""
+        if self.done:
+            return
+        if not self.attempt.call.sent or self._is_refused:
+            self.nothing(outcome)
+        else:
+            self.observed(outcome)
+
+    @property
+    def _is_refused(self) -> bool:
+        """Whether the provider's status says that nothing was generated."""
+        status = self.attempt.status
+        return status is not None and not 200 <= status < 300 and not may_be_billed(status)
 
     def _most(self) -> Usage | None:
         """The most that an attempt which was broken off can have used; None when no budget asks, or nothing bounds it.

@@ -1,47 +1,145 @@
-"""Answers that a policy's rule wants checked before the client sees them."""
+"""Answers that are looked at before the client sees them: by a policy's rule, or because a provider's filter cut them.
+
+One that is turned down is settled and kept: if nothing better comes, the client gets it after all.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Final
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, NoReturn
 
 import msgspec
 
-from gateway.context import RequestContext
+from gateway.exchange.delivery import Delivery
+from gateway.exchange.failures import AttemptFailed, Unverified
+from gateway.upstream.transport import Response
+from gateway.wire.answers import WholeAnswer, is_filtered
 from gateway.wire.assemble import Assembler
-from gateway.wire.requests import EMBEDDINGS, ModelRequest
 from gateway.wire.sse import EventSplitter
 from gateway.wire.verify import unmet
-from routing.rules import Verify
+from routing.failures import Failure
 
-HELD_MAX_BYTES: Final = 8_388_608
-"""A stream that is longer is passed on unverified."""
-_CALLS = re.compile(rb'"tool_calls"\s*:\s*\[\s*\{')
+_CALLS: Final = re.compile(rb'"tool_calls"\s*:\s*\[\s*\{')
 """In the choices of an answer: inside of texts the quotes are escaped."""
 
 
-def verify_of(context: RequestContext, request: ModelRequest) -> Verify | None:
-    """What the answer to a request has to pass, if anything."""
-    decided = context.decided
-    if decided is None or request.api == EMBEDDINGS:
-        return None
-    verify = decided.decision.verify
-    return verify if verify is None or verify.buffer_streams or not request.stream else None
+def verify_whole(delivery: Delivery, response: Response, body: bytes, answer: WholeAnswer) -> None:
+    """Note whether a whole answer calls tools. Raises AttemptFailed, settled, when it is turned down."""
+    context = delivery.context
+    if context.decided is not None:
+        context.decided.called_tools = _calls_tools(answer.choices)
+        usage = answer.usage
+        check = _failed_check(delivery, body, 0 if usage is None else usage.output_tokens)
+        if check:
+            _turn_down_whole(delivery, response, body, answer, check)
+    if _has_others(delivery) and is_filtered(answer.choices):
+        _turn_down_whole(delivery, response, body, answer, "filtered")
 
 
-def failed_check(verify: Verify, request: ModelRequest, body: bytes, output_tokens: int) -> str:
+def verify_assembled(delivery: Delivery, response: Response, body: bytes) -> None:
+    """The same of an answer that was put together from a stream."""
+    if delivery.context.decided is None:
+        return
+    note_calls(delivery)
+    check = _failed_check(delivery, body, _observed_tokens(delivery))
+    if check:
+        delivery.settlement.observed("unverified")
+        _turn_down(delivery, check, lambda: _give(delivery, response, body))
+
+
+def verify_stream(delivery: Delivery, response: Response, events: bytes) -> None:
+    """The same of a stream that was held back, as its client would have it."""
+    if delivery.verify is None:
+        return
+    context = delivery.context
+    check = _failed_check(delivery, _assembled(context.api, events), _observed_tokens(delivery))
+    if not check:
+        return
+    delivery.settlement.observed("unverified")
+    recorded = None if context.recorded_answer is None else context.recorded_answer.copy()
+    if context.recorded_answer is not None:
+        context.recorded_answer.clear()
+    _turn_down(delivery, check, lambda: _give_stream(delivery, response, events, recorded))
+
+
+def note_calls(delivery: Delivery) -> None:
+    """Take note of a stream's tool calls, for the session."""
+    if delivery.context.decided is not None:
+        delivery.context.decided.called_tools = delivery.settlement.observer.called_tools
+
+
+# --- what is looked at ---
+
+
+def _failed_check(delivery: Delivery, body: bytes, output_tokens: int) -> str:
     """The check that a whole answer fails; empty when it will do."""
-    return unmet(verify, request, body, output_tokens)
+    return "" if delivery.verify is None else unmet(delivery.verify, delivery.request, body, output_tokens)
 
 
-def assembled(api: str, stream: bytes) -> bytes:
-    """The whole answer that a stream, as its client would have it, amounts to."""
+def _assembled(api: str, stream: bytes) -> bytes:
+    """The whole answer that a stream amounts to."""
     splitter, assembler = EventSplitter(), Assembler(api)
     for event in (*splitter.feed(stream), splitter.rest):
         assembler.feed(event)
     return assembler.body()
 
 
-def calls_tools(choices: msgspec.Raw) -> bool:
-    """Whether a whole answer's choices call tools."""
+def _calls_tools(choices: msgspec.Raw) -> bool:
     return _CALLS.search(bytes(choices)) is not None
+
+
+def _observed_tokens(delivery: Delivery) -> int:
+    usage = delivery.settlement.observer.usage
+    return 0 if usage is None else usage.output_tokens
+
+
+def _has_others(delivery: Delivery) -> bool:
+    """Whether the route has candidates besides this one's."""
+    route = delivery.context.route
+    return route is not None and len(route.candidates) > 1
+
+
+# --- turned down, and given after all ---
+
+
+def _turn_down_whole(delivery: Delivery, response: Response, body: bytes, answer: WholeAnswer, check: str) -> NoReturn:
+    settlement, usage = delivery.settlement, answer.usage
+    if usage is None:
+        settlement.size("unverified", 0, answer.text_bytes, service_tier=answer.service_tier)
+    else:
+        cut = settlement.permit is not None and answer.cut
+        settlement.settle("unverified", usage, estimated=False, service_tier=answer.service_tier, cut=cut)
+    _turn_down(delivery, check, lambda: _give(delivery, response, body))
+
+
+def _turn_down(delivery: Delivery, check: str, give: Callable[[], Awaitable[None]]) -> NoReturn:
+    decided, deployment = delivery.context.decided, delivery.attempt.deployment
+    if decided is not None:
+        decided.turned_down.append(deployment.model)
+    if check == "filtered":  # elsewhere the same model may be allowed to answer
+        raise AttemptFailed(Failure("content_filter"), Unverified(give, deployment.id, check))
+    raise AttemptFailed(Failure("unverified"), Unverified(give, deployment.model, check))
+
+
+async def _give(delivery: Delivery, response: Response, body: bytes) -> None:
+    """Nothing better came: the client gets what was turned down."""
+    _taken(delivery)
+    await delivery.whole(response, body, delivery.context.cost)
+
+
+async def _give_stream(delivery: Delivery, response: Response, events: bytes, recorded: list[bytes] | None) -> None:
+    _taken(delivery)
+    delivery.context.recorded_answer = recorded
+    await delivery.start_stream(response)
+    await delivery.reply.send(events)
+    await delivery.reply.finish()
+
+
+def _taken(delivery: Delivery) -> None:
+    context = delivery.context
+    context.outcome, context.error_code, context.first_byte_s = "ok", "", time.monotonic()
+    context.deployment = delivery.attempt.deployment
+    if context.decided is not None:
+        context.decided.usage = delivery.settlement.usage
