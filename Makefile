@@ -15,7 +15,7 @@ run: $(VENV)/.run ## install locked versions and serve config.yaml on 127.0.0.1:
 	@$(BIN)/farebox serve $(FAREBOX_ARGS)
 
 test: $(VENV)/.dev ## run all tests but the long ones
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m "not long" --numprocesses auto --dist loadfile
 
 test-long: $(VENV)/.dev ## run the long tests
 	$(BIN)/python -m pytest -m long

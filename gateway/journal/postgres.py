@@ -38,8 +38,12 @@ def connect_postgres(url: URL, command_timeout_s: float | None = COMMAND_TIMEOUT
         import asyncpg
 
         connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=command_timeout_s)
-        if command_timeout_s is not None:  # a migration may think for as long as it has to
-            await connection.execute(_END_IDLE)
+        try:
+            if command_timeout_s is not None:  # a migration may think for as long as it has to
+                await connection.execute(_END_IDLE)
+        except BaseException:  # cancelled too: nobody else knows of it yet
+            connection.terminate()
+            raise
         return connection
 
     return create_async_engine(url, async_creator=connect, pool_pre_ping=True)

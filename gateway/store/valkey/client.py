@@ -264,8 +264,11 @@ class _Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start to look for late calls."""
+        """Start to look for late calls; nobody does once it was given up before it was made."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without saying so
+        if self.lost.done():
+            self._transport.abort()
+            return
         self._transport.set_write_buffer_limits(high=MAX_UNSENT_BYTES)
         self._tick()
 

@@ -246,16 +246,24 @@ async def test_a_connection_over_tls(tmp_path: Path) -> None:
     context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
     valkey = start_valkey()
 
+    tunnels: list[asyncio.Task[None] | None] = []
+
     async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tunnels.append(asyncio.current_task())
         inner_reader, inner_writer = await asyncio.open_connection(valkey.host, valkey.port)
 
         async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-            while data := await source.read(65536):
-                sink.write(data)
-                await sink.drain()
-            sink.close()
+            try:
+                while data := await source.read(65536):
+                    sink.write(data)
+                    await sink.drain()
+            except OSError:
+                pass  # the client ended it
+            finally:
+                sink.close()
 
         await asyncio.gather(pump(reader, inner_writer), pump(inner_reader, writer))
+        await inner_writer.wait_closed()
 
     server = await asyncio.start_server(tunnel, "127.0.0.1", 0, ssl=context)
     port = server.sockets[0].getsockname()[1]
@@ -267,4 +275,5 @@ async def test_a_connection_over_tls(tmp_path: Path) -> None:
     await stranger.close()
     server.close()
     await server.wait_closed()
+    await asyncio.gather(*filter(None, tunnels))
     valkey.stop()

@@ -314,7 +314,7 @@ async def test_a_server_that_has_gone_back_is_noticed(both: tuple[ValkeyStore, r
 
 
 async def test_a_server_that_was_started_anew_is_noticed(server: ValkeyServer) -> None:
-    async with opened(server.host, server.port) as (store, admin):
+    async with opened(server.host, server.port) as (store, _):
         suspicions: list[str] = []
         store.on_suspect = suspicions.append
         port = server.port
