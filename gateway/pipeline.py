@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Protocol
@@ -25,6 +24,7 @@ from gateway.admission.watch import Watch
 from gateway.config.snapshot import Snapshot
 from gateway.context import RequestContext
 from gateway.deciding.deciding import Deciding
+from gateway.deciding.named import Named
 from gateway.errors import (
     BudgetExceeded,
     BudgetReserved,
@@ -98,6 +98,7 @@ class Pipeline:
         self._watch = watch
         self._upstreams = upstreams
         self._deciding = deciding
+        self._named = Named()
         self._recorder = upstreams.recorder
 
     async def serve(self, snapshot: Snapshot, call: IncomingCall, reply: Reply) -> None:
@@ -205,9 +206,7 @@ class Pipeline:
                 f"The model `{name}` does not exist here.{hint} GET /v1/models lists the models there are.",
                 param="model",
             )
-        residency = snapshot.agents[principal.agent].residency
-        if residency:
-            model = _residing(model, residency, principal.agent)
+        model = self._named.fitting(model, request, snapshot.agents[principal.agent])
         if model.strategy == "ordered":
             chosen = route(model)
         else:
@@ -229,22 +228,6 @@ def may_use(snapshot: Snapshot, principal: Principal, model: str) -> bool:
         if allowed is not None and not any(_allows(allowed, name) for name in names):
             return False
     return True
-
-
-def _residing(model: Model, residency: frozenset[str], agent: str) -> Model:
-    """The model with those of its deployments that the agent's data may go to. Raises ModelNotAllowed."""
-    kept = [place for place, each in enumerate(model.deployments) if residency <= each.tags]
-    if len(kept) == len(model.deployments):
-        return model
-    if not kept:
-        raise ModelNotAllowed(
-            f"The data of the agent `{agent}` may only go to deployments tagged {', '.join(sorted(residency))}; "
-            f"the model `{model.name}` has none.",
-            param="model",
-            reason="residency",
-        )
-    weights = tuple([model.weights[place] for place in kept]) if model.weights else ()
-    return replace(model, deployments=tuple([model.deployments[place] for place in kept]), weights=weights)
 
 
 def claimed_names(snapshot: Snapshot, principal: Principal) -> list[str]:

@@ -6,10 +6,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from typing import Final
 
 from routing.balance import StrategyName
 from routing.hedge import HedgeSettings
 from routing.money import Price
+
+ENDLESS: Final = 1 << 62
+"""Longer than any context window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +90,10 @@ class Model:
     """Which of the deployments is called first."""
     weights: tuple[int, ...] = ()
     """Of the deployments, one each; empty: all weigh the same."""
-    selective: bool = field(init=False, default=False)
+    selective: bool = field(init=False, repr=False, compare=False, default=False)
     """Whether one of them declares that it cannot do something: then it depends on the request which may be called."""
+    shortest_tokens: int = field(init=False, repr=False, compare=False, default=0)
+    """The shortest of their context windows; `ENDLESS` where none is known."""
     priced: tuple[Deployment, ...] = field(init=False, repr=False, compare=False)
     """Those that have a price: only they may be called."""
 
@@ -98,10 +104,13 @@ class Model:
             object.__setattr__(self, "deployments", own)
         object.__setattr__(self, "priced", tuple([each for each in self.deployments if each.price is not None]))
         object.__setattr__(self, "selective", any(_is_selective(each) for each in self.deployments))
+        windows = [each.context_tokens or ENDLESS for each in self.deployments]
+        object.__setattr__(self, "shortest_tokens", min(windows, default=ENDLESS))
 
 
 def _is_selective(deployment: Deployment) -> bool:
-    return False in (deployment.tools, deployment.parallel_tools, deployment.vision, deployment.json_schema)
+    abilities = (deployment.tools, deployment.parallel_tools, deployment.vision, deployment.json_schema)
+    return deployment.apis is not None or False in abilities
 
 
 @dataclass(frozen=True, slots=True)

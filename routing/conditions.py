@@ -127,15 +127,21 @@ class CompiledCondition:
         self.compares = _comparisons(root)
         """The texts that variables are compared with, by variable: names that should exist."""
 
+    def excludes(self, facts: Facts) -> bool:
+        """Whether the look-ups tell that it is not fulfilled. CEL is not asked."""
+        for place, tag, texts in self._lookups:
+            value: Any = facts[place]
+            if (value if tag is None else value.get(tag)) not in texts:
+                return True
+        return False
+
     def matches(self, facts: Facts) -> bool | None:
         """Whether it is fulfilled; None when it failed: division by zero, or a tag that the request does not have.
 
         A tag that is missing is no failure in a part of its own, `tags.feature == "search" && ...`: it is not equal.
         """
-        for place, tag, texts in self._lookups:
-            value: Any = facts[place]
-            if (value if tag is None else value.get(tag)) not in texts:
-                return False
+        if self._lookups and self.excludes(facts):
+            return False
         return self._program.result(facts) if self._always_asked else True
 
 

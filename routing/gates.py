@@ -23,13 +23,14 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from routing.catalog import Deployment, Model
+from routing.catalog import ENDLESS, Deployment, Model
 from routing.decision import Wanted
 
 CAPABILITIES: Final = ("tools", "parallel_tools", "vision", "json_schema")
 """Fields of a deployment, each one bit of a mask."""
 _TOOLS, _PARALLEL_TOOLS, _VISION, _JSON_SCHEMA = (1 << bit for bit in range(len(CAPABILITIES)))
-_ENDLESS: Final = 1 << 62
+DOUBT: Final = 2
+"""An estimate of tokens may be so many times too high: of what is asked for by name, nothing is refused for less."""
 
 
 class Demand(NamedTuple):
@@ -37,25 +38,31 @@ class Demand(NamedTuple):
 
     needs: int
     """A mask of capabilities."""
+    input_tokens: int
+    """As estimated."""
     context_tokens: int
-    """0: the context window is not looked at."""
+    """These, and the bound on the answer."""
     api: str
     residency: frozenset[str]
-    allowed: tuple[frozenset[str], ...]
+    allowed: tuple[frozenset[str], ...] = ()
 
 
-def demand_of(wanted: Wanted, *, context: bool = True) -> Demand:
-    """What a request demands. `context`: whether a window that seems too short excludes."""
+def demand_of(wanted: Wanted) -> Demand:
+    """What a request demands."""
     facts = wanted.facts
+    needs = needs_of(facts.tools, facts.images, json_schema=facts.json_schema, parallel_tools=wanted.parallel_tools)
+    tokens = facts.input_tokens
+    return Demand(needs, tokens, tokens + facts.max_output_tokens, wanted.api, wanted.residency, wanted.allowed)
+
+
+def needs_of(tools: int, images: int, *, json_schema: bool, parallel_tools: bool) -> int:
+    """A mask of the capabilities that a request needs."""
     needs = 0
-    if facts.tools:
-        needs = _TOOLS | _PARALLEL_TOOLS if wanted.parallel_tools else _TOOLS
-    if facts.images:
+    if tools:
+        needs = _TOOLS | _PARALLEL_TOOLS if parallel_tools else _TOOLS
+    if images:
         needs |= _VISION
-    if facts.json_schema:
-        needs |= _JSON_SCHEMA
-    tokens = facts.input_tokens + facts.max_output_tokens if context else 0
-    return Demand(needs, tokens, wanted.api, wanted.residency, wanted.allowed)
+    return needs | _JSON_SCHEMA if json_schema else needs
 
 
 class Gate:
@@ -71,7 +78,7 @@ class Gate:
         deployments = self.model.deployments
         self._aliases = (model.name, *(alias for alias, name in aliases.items() if name == model.name))
         self._lacks = [_lacks(each) for each in deployments]
-        self._contexts = [each.context_tokens or _ENDLESS for each in deployments]
+        self._contexts = [each.context_tokens or ENDLESS for each in deployments]
         self._apis = [each.apis for each in deployments]
         self._able = 0  # what all of them can do
         for bit in range(len(CAPABILITIES)):
@@ -92,6 +99,17 @@ class Gate:
         ):
             return (self.model, "") if self._lacks else (None, "unpriced")
         return self._narrow(demand)
+
+    def admit_named(self, demand: Demand) -> tuple[Model | None, str]:
+        """The same for a model that was asked for by its own name, of which nothing else can take the place.
+
+        Where no deployment's window is long enough for the input as estimated, those count whose window might be: their
+        provider knows better. What is surely too long is refused.
+        """
+        admitted, reason = self.admit(demand)
+        if admitted is None and "context" in reason.split(","):
+            return self.admit(demand._replace(context_tokens=demand.input_tokens // DOUBT))
+        return admitted, reason
 
     def _narrow(self, demand: Demand) -> tuple[Model | None, str]:
         deployments = self.model.deployments

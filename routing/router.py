@@ -24,7 +24,7 @@ from routing.group import candidates
 from routing.load import Load
 from routing.money import ZERO
 from routing.pool import Bounds, Entry, Pool
-from routing.rules import CompiledPolicy, Rule
+from routing.rules import CompiledPolicy, Condition, Rule
 from routing.sticking import stick
 from routing.weighing import Weighing
 
@@ -69,7 +69,7 @@ def decide(
 def obey(wanted: Wanted, model: Model | None) -> Decision:
     """The model that was asked for, by name, with those of its deployments that pass the gates.
 
-    A context window that looks too short does not count: the sizes are estimates, and nothing else was asked for.
+    A context window counts where it is surely too short: sizes are estimates, and nothing else was asked for.
     """
     return _obey(wanted, None if model is None else Gate(model, {wanted.facts.model: model.name}))
 
@@ -77,7 +77,7 @@ def obey(wanted: Wanted, model: Model | None) -> Decision:
 def _obey(wanted: Wanted, gate: Gate | None) -> Decision:
     if gate is None:
         return Decision((), ASKED, "unknown_model", strongest=wanted.facts.model)
-    admitted, reason = gate.admit(demand_of(wanted, context=False))
+    admitted, reason = gate.admit_named(demand_of(wanted))
     name = gate.model.name
     if admitted is None:
         return Decision((), ASKED, reason, considered=(Considered(name, "", reason),))
@@ -112,9 +112,7 @@ class Router:
         for rule in self.policy.rules:
             condition = rule.condition
             if condition is not None:
-                if "complexity" in condition.reads:
-                    weighing.read_complexity()
-                matches = condition.matches(weighing.facts)
+                matches = _matches(condition, weighing)
                 if not matches:
                     if matches is None:
                         tried.failed.append(rule.name)
@@ -177,6 +175,15 @@ class _Tried(NamedTuple):
     shadows: list[Shadow]
     failed: list[str]
     skipped: list[str]
+
+
+def _matches(condition: Condition, weighing: Weighing) -> bool | None:
+    """Whether a condition is fulfilled. Complexity is worked out only where nothing cheaper tells."""
+    if "complexity" in condition.reads:
+        if condition.excludes(weighing.facts):
+            return False
+        weighing.read_complexity()
+    return condition.matches(weighing.facts)
 
 
 def _shadow(rule: Rule, choice: Choice | None, weighing: Weighing) -> Shadow:

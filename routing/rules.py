@@ -71,6 +71,10 @@ class Condition(Protocol):
         """The variables it reads, as written: `complexity`, `run.steps`."""
         ...
 
+    def excludes(self, facts: Facts) -> bool:
+        """Whether it is surely not fulfilled, as far as look-ups tell: agent, team, org, model, tags."""
+        ...
+
     def matches(self, facts: Facts) -> bool | None:
         """Whether the rule applies; None when it failed at run time: no match, counted and explained."""
         ...

@@ -187,7 +187,7 @@ class Deciding:
             own or "",
             session,
             request.api,
-            b"true" in bytes(request.fields.get("parallel_tool_calls", b"")),
+            request.parallel_tools,
             key is not None and self.sessions.get(key, context.arrived_at_s) is not None and subject.in_tool_loop,
             profile.answers,
             profile.service_tier,

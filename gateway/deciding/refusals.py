@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from gateway.config.snapshot import Agent
 from gateway.errors import ContextTooLong, FareboxError, ModelNotAllowed, ModelNotFound, ModelNotPriced, NoModelFits
 from gateway.wire.requests import ModelRequest
-from routing.catalog import Catalog
+from routing.catalog import Catalog, Model
 from routing.decision import Decision
 
 _WORDS = {
@@ -29,7 +32,8 @@ def nothing_left(decision: Decision, request: ModelRequest, catalog: Catalog) ->
     why = _why(decision)
     name = request.model
     if gates == {"context"}:
-        return _too_long(decision, request, catalog)
+        found = [catalog.find(excluded) for excluded in decision.exclusions]
+        return _too_long([model for model in found if model is not None], request)
     if gates and gates <= {"allowed_models", "residency"}:
         return ModelNotAllowed(
             f"No model that may be used stands behind `{name}`: {why}.", param="model", reason="model_not_allowed"
@@ -47,19 +51,42 @@ def nothing_left(decision: Decision, request: ModelRequest, catalog: Catalog) ->
     )
 
 
+def does_not_fit(model: Model, reason: str, request: ModelRequest, agent: Agent) -> FareboxError:
+    """The error for a model that was asked for by its own name, and of which the gates leave nothing.
+
+    `reason`: what its deployments fail at, separated by `,`.
+    """
+    gates = reason.split(",")
+    if gates == ["context"]:
+        return _too_long([model], request)
+    if gates == ["residency"]:
+        return ModelNotAllowed(
+            f"The data of the agent `{agent.id}` may only go to deployments tagged "
+            f"{', '.join(sorted(agent.residency))}; the model `{model.name}` has none.",
+            param="model",
+            reason="residency",
+        )
+    return NoModelFits(
+        f"The model `{model.name}` cannot take this request: it {_in_words(gates)}. Leave that out, or name another "
+        "model.",
+        param="model",
+        reason=",".join(sorted(gates)),
+    )
+
+
+def _in_words(gates: Iterable[str]) -> str:
+    return " and ".join(_WORDS.get(gate, gate) for gate in gates)
+
+
 def _why(decision: Decision) -> str:
     """Which model fails at what, in words."""
-    found = [
-        f"`{model}` {' and '.join(_WORDS.get(gate, gate) for gate in reasons.split(','))}"
-        for model, reasons in decision.exclusions.items()
-    ]
+    found = [f"`{model}` {_in_words(reasons.split(','))}" for model, reasons in decision.exclusions.items()]
     more = len(found) - _SHOWN
     return ", ".join(found[:_SHOWN]) + (f", and {more} more" if more > 0 else "")
 
 
-def _too_long(decision: Decision, request: ModelRequest, catalog: Catalog) -> ContextTooLong:
-    models = [catalog.find(name) for name in decision.exclusions]
-    windows = [each.context_tokens or 0 for model in models if model is not None for each in model.deployments]
+def _too_long(models: Iterable[Model], request: ModelRequest) -> ContextTooLong:
+    windows = [each.context_tokens or 0 for model in models for each in model.deployments]
     profile = request.profile
     asked = f"about {profile.input_tokens} tokens"
     if profile.max_output_tokens:

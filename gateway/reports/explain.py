@@ -156,7 +156,7 @@ def _wanted(request: ModelRequest, attribution: Attribution, agent: Agent, at_s:
         run,
         "" if attribution.session is None else f"{agent.id}/session:{attribution.session}",
         request.api,
-        b"true" in bytes(request.fields.get("parallel_tool_calls", b"")),
+        request.parallel_tools,
         answers=profile.answers,
         service_tier=profile.service_tier,
         allowed=() if agent.allowed_models is None else (agent.allowed_models,),

@@ -159,6 +159,11 @@ class ModelRequest:
         fields = self.fields
         return _UNSEEN.isdisjoint(fields) or all(bytes(fields[name]) == b"null" for name in _UNSEEN if name in fields)
 
+    @property
+    def parallel_tools(self) -> bool:
+        """Whether the client insists on several tool calls in one answer."""
+        return b"true" in bytes(self.fields.get("parallel_tool_calls", b""))
+
     def upstream_body(
         self,
         upstream_model: str,

@@ -163,6 +163,29 @@ async def test_residency_holds_for_concrete_models_too(start: Any) -> None:
     assert "tagged eu" in str(caught.value)
 
 
+async def test_gates_hold_for_what_no_policy_routes(start: Any) -> None:
+    """By its own name, a model gets nothing that it cannot do; a group's other deployments take it."""
+    price = {"input": "1", "output": "1"}
+    plain = {"provider": "sim", "model": "sim-small", "price": price, "cannot": ["tools"]}
+    models = {"plain": plain, "group": {"deployments": [plain, {"provider": "sim", "model": "sim-large"}]}}
+    models["short"] = {"provider": "sim", "model": "sim-fixed", "price": price, "context_tokens": 100}
+    for each in models["group"]["deployments"]:
+        each["price"] = price
+    gateway = await start({"tiers": {}}, models=models)
+    assert (await ask(gateway, "group")).headers["x-farebox-deployment"] == "sim/sim-small"
+    assert (await ask(gateway, "group", tools=[TOOL])).headers["x-farebox-deployment"] == "sim/sim-large"
+    with pytest.raises(sdk.BadRequestError) as caught:
+        await ask(gateway, "plain", tools=[TOOL])
+    assert (caught.value.code, caught.value.param) == ("no_model_fits", "model")
+    assert "The model `plain` cannot take this request: it takes no tools" in str(caught.value)
+    with pytest.raises(sdk.BadRequestError) as caught:
+        await ask(gateway, "short", messages=[{"role": "user", "content": "tides " * 400}])
+    assert caught.value.code == "context_length_exceeded"
+    rows = await gateway.rows("requests")
+    assert [row["error_code"] for row in rows][2:] == ["no_model_fits", "context_length_exceeded"]
+    assert len(await gateway.rows("charges")) == 2
+
+
 async def test_with_no_candidate_the_error_names_the_gates(start: Any) -> None:
     price = {"input": "1", "output": "1"}
     models = {"plain": {"provider": "sim", "model": "sim-small", "price": price, "cannot": ["tools"]}}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from routing.catalog import Catalog, Model
+from routing.conditions import CompiledCondition
 from routing.decision import NO_FACTS, Budget, Decision, View, Wanted
 from routing.money import NanoUsd
 from routing.router import Router, decide
@@ -43,10 +44,11 @@ def test_a_policy_may_claim_a_concrete_model() -> None:
 
 
 def test_the_gates_hold_for_what_is_asked_by_name_too() -> None:
-    limited = catalog(model("m", vision=False, context_tokens=10), alias="m")
+    limited = catalog(model("m", vision=False, context_tokens=900), alias="m")
     assert decide(wanted(model="m", images=1), None, limited)[:3] == ((), "asked", "vision")
     assert decide(wanted(model="nobody"), None, limited)[:3] == ((), "asked", "unknown_model")
     assert names(decide(wanted(model="m"), None, limited)) == ["m"]  # the provider knows better how long a text is
+    assert decide(wanted(model="m", input_tokens=9_000), None, limited)[:3] == ((), "asked", "context")  # not so much
     assert names(decide(wanted(model="alias", allowed=(frozenset(("alias",)),)), None, limited)) == ["m"]
     assert decide(wanted(model="m", residency=frozenset(("eu",))), None, limited).reason == "residency"
 
@@ -130,6 +132,18 @@ def test_the_complexity_is_asked_for_once_and_only_if_something_reads_it() -> No
     assert decide(wanted(), policy(BY_AGENT), THREE, View(complexity=score)).complexity is None
     assert len(asked) == 1
     assert decide(wanted(complexity=0.9), reading, THREE).rule == "hard"  # as it is given
+
+
+def test_the_complexity_is_not_worked_out_for_a_rule_that_is_about_somebody_else() -> None:
+    condition = CompiledCondition('agent == "vip" && complexity > 0.6')
+    rules = policy(Rule("hard", condition, ("best",)))
+
+    def score() -> float:
+        raise AssertionError("nobody should ask")
+
+    assert decide(wanted(), rules, THREE, View(complexity=score)).complexity is None
+    decision = decide(wanted(agent="vip"), rules, THREE, View(complexity=lambda: 0.7))
+    assert (decision.rule, decision.complexity) == ("hard", 0.7)
 
 
 # --- floors and ceilings ---

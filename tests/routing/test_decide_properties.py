@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from routing.catalog import Catalog, Deployment, Model
 from routing.decision import Budget, Decision, Session, View, Wanted
-from routing.gates import is_allowed
+from routing.gates import DOUBT, is_allowed
 from routing.money import NanoUsd
 from routing.router import Router, decide
 from routing.rules import Arm, CompiledPolicy, Rule, Tier
@@ -149,6 +149,9 @@ def test_gates_hold(rules: CompiledPolicy, models: Catalog, request: Wanted, vie
         if decision.rule != "asked":
             longest = request.facts.input_tokens + request.facts.max_output_tokens
             assert each.context_tokens is None or longest <= each.context_tokens
+        else:
+            assert each.context_tokens is None or request.facts.input_tokens // DOUBT <= each.context_tokens
+        if decision.rule != "asked":
             bounded = [tier.name for tier in rules.tiers if each.model in tier.models]
             if bounded and ("tester" in rules.floors or "tester" in rules.ceilings):
                 assert any(within(tier, rules) for tier in bounded)
@@ -193,7 +196,9 @@ def passes_all(model: Model, request: Wanted, rules: CompiledPolicy, models: Cat
         eligible = found is not None and found.name == model.name
     else:
         eligible = any(model.name in tier.models and within(tier.name, rules) for tier in rules.tiers)
-    longest = request.facts.input_tokens + request.facts.max_output_tokens if name in rules.claims else 0
+    longest = request.facts.input_tokens // DOUBT
+    if name in rules.claims:
+        longest = request.facts.input_tokens + request.facts.max_output_tokens
     return eligible and any(
         not failed_gate(each, request, dict(models.aliases))
         and (each.context_tokens is None or longest <= each.context_tokens)

@@ -13,8 +13,13 @@ from tests.routing.world import deployment, model, wanted
 ABLE: dict[str, Any] = {"tools": True, "parallel_tools": True, "vision": True, "json_schema": True}
 
 
-def admit(found: Model, *, context: bool = True, **request: Any) -> tuple[list[str], str]:
-    admitted, reason = Gate(found, {}).admit(demand_of(wanted(**request), context=context))
+def admit(found: Model, **request: Any) -> tuple[list[str], str]:
+    admitted, reason = Gate(found, {}).admit(demand_of(wanted(**request)))
+    return [] if admitted is None else [each.id for each in admitted.deployments], reason
+
+
+def admit_named(found: Model, **request: Any) -> tuple[list[str], str]:
+    admitted, reason = Gate(found, {}).admit_named(demand_of(wanted(**request)))
     return [] if admitted is None else [each.id for each in admitted.deployments], reason
 
 
@@ -41,10 +46,20 @@ def test_parallel_calls_matter_only_where_there_are_tools() -> None:
 def test_the_context_window_holds_the_input_and_the_bound_on_the_answer() -> None:
     assert admit(model("m", context_tokens=1_500), input_tokens=1_000, max_output_tokens=500) == (["p/m"], "")
     assert admit(model("m", context_tokens=1_499), input_tokens=1_000, max_output_tokens=500) == ([], "context")
-    assert admit(model("m", context_tokens=1_499), context=False, input_tokens=1_000, max_output_tokens=500) == (
-        ["p/m"],
-        "",
-    )
+
+
+def test_of_a_model_that_is_asked_for_by_name_a_doubtful_window_counts() -> None:
+    """Its provider knows better how long a text is; only what is twice too long is refused."""
+    short = model("m", context_tokens=1_000)
+    assert admit_named(short, input_tokens=2_001, max_output_tokens=5_000) == (["p/m"], "")
+    assert admit_named(short, input_tokens=2_002) == ([], "context")
+    assert admit_named(model("m", context_tokens=1_000, vision=False), input_tokens=1_500, images=1) == ([], "vision")
+    shorter, longer = deployment("a", context_tokens=1_000), deployment("b", context_tokens=9_000)
+    group = Model("m", (shorter, longer))
+    assert admit_named(group, input_tokens=500) == (["p/a", "p/b"], "")
+    assert admit_named(group, input_tokens=1_500) == (["p/b"], "")
+    assert admit_named(group, input_tokens=15_000) == (["p/b"], "")
+    assert admit_named(group, input_tokens=20_000) == ([], "context")
 
 
 def test_the_api_that_it_is_asked_by() -> None:

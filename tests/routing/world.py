@@ -41,6 +41,11 @@ class When(NamedTuple):
 
     test: Callable[[Facts], bool | None]
     reads: frozenset[str] = frozenset()
+    unless: Callable[[Facts], bool] = lambda _facts: False
+    """What look-ups tell before the test is asked."""
+
+    def excludes(self, facts: Facts) -> bool:
+        return self.unless(facts)
 
     def matches(self, facts: Facts) -> bool | None:
         return self.test(facts)

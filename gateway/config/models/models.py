@@ -49,8 +49,8 @@ class Deployment(Written):
     )
     cannot: list[Ability] | None = Field(
         None,
-        description="What it does not do: `tools`, `parallel_tools`, `vision`, `json_schema`. A policy sends it no "
-        "request that needs it.",
+        description="What it does not do: `tools`, `parallel_tools`, `vision`, `json_schema`. It is sent no request "
+        "that needs it.",
     )
     tags: list[TraitName] | None = Field(None, description="What an agent's `residency` asks for: `[eu]`.")
     timeouts: ProviderTimeouts | None = Field(None, description="Instead of its provider's.")
