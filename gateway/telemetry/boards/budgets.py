@@ -10,7 +10,6 @@ from gateway.telemetry.boards import frame
 from gateway.telemetry.boards.frame import Head, Line, Section
 from gateway.telemetry.boards.panels import (
     COUNT,
-    GOOD,
     PER_SECOND,
     SECONDS,
     SHARE,
@@ -44,7 +43,7 @@ def build() -> model.Dashboard:
             Section("Now", (Line(4, _now()),)),
             Section("Who runs out when", (Line(11, (who_runs_out(AGENTS),)), Line(9, (_left(), _used())))),
             Section("How fast it goes", (Line(9, _pace()),)),
-            Section("What budgets did", (Line(9, _refused()), Line(8, _each()))),
+            Section("What budgets did", (Line(9, _refused()), Line(8, (_reserved(),)))),
         ),
     )
 
@@ -210,30 +209,8 @@ def _refused() -> tuple[model.Panel, ...]:
     )
 
 
-def _each() -> tuple[model.Panel, ...]:
-    by = "budget, window, mode"
-    return (
-        table_of(
-            About(
-                "Budgets of each user, run or tag",
-                "How many counters such a budget has, and how many of them have nothing left.",
-                COUNT,
-                GOOD,
-            ),
-            (Column("budget", "Budget"), Column("window", "Window"), Column("mode", "Mode")),
-            (
-                (Column("", "Counters"), f"max by ({by}) (farebox_budget_counters)"),
-                (Column("", "Used up", steps=bad_above(1, 10)), f"max by ({by}) (farebox_budget_counters_spent)"),
-            ),
-            "Used up",
-        ),
-        lines(
-            About(
-                "Set aside",
-                "What requests under way have reserved. Money that is neither spent nor free.",
-                USD,
-                least=0,
-            ),
-            Query(gauge("reserved_usd", AGENTS), "{{budget}} {{scope}}"),
-        ),
+def _reserved() -> model.Panel:
+    return lines(
+        About("Set aside", "What requests under way have reserved: money neither spent nor free.", USD, least=0),
+        Query(gauge("reserved_usd", AGENTS), "{{budget}} {{scope}}"),
     )

@@ -36,7 +36,6 @@ class Step(NamedTuple):
 
 
 PLAIN: Final = (Step(None, "blue"),)
-GOOD: Final = (Step(None, "green"),)
 
 
 def bad_above(warn: float, bad: float) -> tuple[Step, ...]:

@@ -52,7 +52,8 @@ def _dearest(where: str) -> model.Panel:
     sql = f"""
 SELECT {_RUN} AS "Run", min(agent) AS "Agent", count(DISTINCT request_id) AS "Steps", {_USD} AS "Cost",
   {_USD} / count(DISTINCT request_id) AS "Per step",
-  coalesce(sum(cost_nano_usd) FILTER (WHERE purpose IN ({_WASTED})), 0)::float8 / nullif(sum(cost_nano_usd), 0) AS "Wasted",
+  coalesce(sum(cost_nano_usd) FILTER (WHERE purpose IN ({_WASTED})), 0)::float8
+    / nullif(sum(cost_nano_usd), 0) AS "Wasted",
   (max(at_us) - min(at_us)) / 1e6::float8 AS "Took", max(end_user) AS "User"
 FROM charges
 WHERE {where} AND run_path <> ''
