@@ -30,9 +30,9 @@ format: $(VENV)/.dev ## let ruff rewrite what it can
 	$(BIN)/ruff format .
 
 lock: $(VENV)/.dev ## resolve pyproject.toml again and rewrite both lock files (needs a package index)
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --prerelease disallow \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --prerelease if-necessary \
 		--upgrade --group build pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --prerelease disallow \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --prerelease if-necessary \
 		--upgrade --group dev pyproject.toml -o requirements-dev.lock
 
 schema: $(VENV)/.dev ## regenerate the JSON Schemas that editors use
