@@ -124,7 +124,7 @@ class Pacers:
         """
         price, pacers = 1.0, self._pacers
         for budget in budgets:
-            if budget.elapsed_share <= 0.0 or budget.model or budget.provider:
+            if not _steers(budget):
                 continue
             key = budget.key or budget.id
             pacer = pacers.pop(key, None) or Pacer()
@@ -133,3 +133,13 @@ class Pacers:
         while len(pacers) > self._most:
             del pacers[next(iter(pacers))]
         return price
+
+    def price(self, budgets: Iterable[Budget]) -> float:
+        """Lambda as it stands for a request that these budgets cover. Nothing is counted."""
+        known = [self._pacers.get(budget.key or budget.id) for budget in budgets if _steers(budget)]
+        return max([pacer.price for pacer in known if pacer is not None], default=1.0)
+
+
+def _steers(budget: Budget) -> bool:
+    """Whether a budget covers all of a request, and its window ends."""
+    return budget.elapsed_share > 0.0 and not budget.model and not budget.provider

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from gateway.admission.runs import names_of
-from gateway.config.snapshot import Agent
+from gateway.config.snapshot import Snapshot
 from gateway.context import RequestContext
 from gateway.deciding.budgets import NO_BUDGETS, Counters, Purse, Purses
 from gateway.deciding.choices import choice_of
@@ -18,28 +18,26 @@ from gateway.deciding.lengths import Lengths
 from gateway.deciding.refusals import nothing_left
 from gateway.deciding.runs import Run, Runs
 from gateway.deciding.subject import Judge, Subject
+from gateway.deciding.wanting import Asked, wanted_of
 from gateway.errors import FareboxError
 from gateway.learned.expectations import Expectation
 from gateway.learned.quality import LearnedQuality
 from gateway.ledger.scopes import Labels
 from gateway.upstream.health import UpstreamHealth
 from gateway.upstream.load import Loads
+from gateway.wire.requests import ModelRequest
 from routing.catalog import Deployment
 from routing.decision import Budget, Decision, Session, View, Wanted
 from routing.group import candidates
 from routing.money import NanoUsd
 from routing.pacing import Pacers
 from routing.router import Route
-from routing.rules import CompiledPolicy, Facts
+from routing.rules import CompiledPolicy
 from routing.sessions import Sessions
-from routing.value import worth_usd
 
 SLOWED_S: Final = 60.0
 """How long a run that spends too quickly gets the weakest tier, at least."""
 _ALL_WELL: Final = frozenset[str]()
-_NO_TAGS: Final[dict[str, str]] = {}
-_EPOCH_WEEKDAY: Final = 3
-"""1970-01-01 was a Thursday."""
 
 
 class Knowledge(NamedTuple):
@@ -68,6 +66,27 @@ class Unwell:
         return any(each is not None and each.admits(self._now_s) == "no" for each in both)
 
 
+class _Seen(NamedTuple):
+    """A request before its decision."""
+
+    desk: Desk
+    wanted: Wanted
+    subject: Subject
+    view: View
+
+
+class Look(NamedTuple):
+    """What would be decided about a request now, and by what."""
+
+    desk: Desk
+    wanted: Wanted
+    view: View
+    subject: Subject
+    slowed: str
+    """Why it gets the weakest tier: `velocity`; empty: it does not."""
+    decision: Decision
+
+
 class Deciding:
     """Decides for the requests of one gateway, and learns from how they went."""
 
@@ -87,134 +106,93 @@ class Deciding:
 
     async def route(self, context: RequestContext, policy: CompiledPolicy) -> None:
         """Decide by the policy of the request's agent. Raises FareboxError when the gates leave nothing."""
-        principal, snapshot = context.principal, context.snapshot
-        assert principal is not None  # noqa: S101 -- guards a programming error
-        desk = self._desks.of(snapshot, snapshot.agents[principal.agent], policy)
-        own, parent = names_of(principal, context.attribution)
-        purse = await self._purse(context, desk, own) if desk.reads_budgets else NO_BUDGETS
+        asked = asked_by(context)
+        own, parent = asked.own, asked.parent
         run = self.runs.of(own, parent)
-        subject = self._subject(context, desk)
-        wanted = self._wanted(context, desk, purse, subject, (own, run))
-        slowed = _slowed(context, desk.agent, run)
-        money_price = self._pacers.observe(purse.budgets) if desk.is_paced and purse.budgets else 1.0
-        view = self._view(context, subject, purse, money_price)
-        if slowed:
-            decision = desk.weakest.decide(wanted, view._replace(memory=None), self._loads.draw())
-        else:
-            decision = desk.router.decide(wanted, view, self._loads.draw())
-        decided = context.decided = Decided(decision, wanted, own)
+        seen = await self._see(context.snapshot, asked, policy, run)
+        desk, subject, view = seen.desk, seen.subject, seen.view
+        if desk.is_paced and view.budgets:
+            view = view._replace(money_price=self._pacers.observe(view.budgets))
+        slowed = _slowed(context.loop is not None, asked, run)
+        decision = self._decide(desk, seen.wanted, view, slowed)
+        decided = context.decided = Decided(decision, seen.wanted, own)
         decided.signals = subject.signals
         decided.downgraded = slowed or ("budget" if decision.reason.startswith("budget ") else "")
         if not decision.models:
-            assert context.request is not None  # noqa: S101 -- as above
-            raise nothing_left(decision, context.request, snapshot.catalog)
+            raise nothing_left(decision, asked.request, context.snapshot.catalog)
         decided.may_downgrade = desk.may_downgrade
-        context.route = self._routed(context, decision)
+        context.route = self._routed(asked.request, decision)
+
+    async def look(self, snapshot: Snapshot, asked: Asked, policy: CompiledPolicy) -> Look:
+        """What would be decided now, and by what. Nothing is called, counted or remembered."""
+        run = self.runs.seen(asked.own, asked.parent)
+        seen = await self._see(snapshot, asked, policy, run)
+        view = seen.view
+        if seen.desk.is_paced and view.budgets:
+            view = view._replace(money_price=self._pacers.price(view.budgets))
+        slowed = _slowed(False, asked, run)
+        decision = self._decide(seen.desk, seen.wanted, view, slowed)
+        return Look(seen.desk, seen.wanted, view, seen.subject, slowed, decision)
+
+    async def _see(self, snapshot: Snapshot, asked: Asked, policy: CompiledPolicy, run: Run) -> _Seen:
+        desk = self._desks.of(snapshot, asked.agent, policy)
+        purse = await self._purse(asked, desk) if desk.reads_budgets else NO_BUDGETS
+        subject = Subject(asked.request, desk.agent.id, self.judge, desk.ranks, asked.attribution.complexity)
+        return _Seen(desk, wanted_of(asked, purse, run), subject, self._view(asked, subject, purse.budgets))
+
+    def _decide(self, desk: Desk, wanted: Wanted, view: View, slowed: str) -> Decision:
+        if slowed:
+            return desk.weakest.decide(wanted, view._replace(memory=None), self._loads.draw())
+        return desk.router.decide(wanted, view, self._loads.draw())
 
     def cheaper(self, context: RequestContext, policy: CompiledPolicy, refused: FareboxError) -> bool:
         """A budget with `on_exceed: downgrade` has no room: put cheaper candidates behind the route's.
 
         False where there are none. The same decision, but for money that is short.
         """
-        decided, snapshot, principal = context.decided, context.snapshot, context.principal
+        decided, asked = context.decided, asked_by(context)
         assert decided is not None  # noqa: S101 -- guards a programming error
-        assert principal is not None  # noqa: S101 -- as above
-        desk = self._desks.of(snapshot, snapshot.agents[principal.agent], policy)
+        desk = self._desks.of(context.snapshot, asked.agent, policy)
         decided.may_downgrade = False
         name, before = refused.metadata.get("budget"), decided.decision
         short = [budget for budget in desk.budgets if budget.on_exceed == "downgrade" and name in (None, budget.id)]
         if not short:
             return False
         self._purses.forget()
-        spent = Purse(tuple([_nearly_spent(budget.id, before) for budget in short]))
-        subject = self._subject(context, desk)
-        decision = desk.router.decide(
-            decided.wanted, self._view(context, subject, spent, before.money_price), self._loads.draw()
-        )
-        route = self._routed(context, decision)
+        spent = tuple([_nearly_spent(budget.id, before) for budget in short])
+        subject = Subject(asked.request, desk.agent.id, self.judge, desk.ranks, asked.attribution.complexity)
+        view = self._view(asked, subject, spent)._replace(money_price=before.money_price)
+        decision = desk.router.decide(decided.wanted, view, self._loads.draw())
+        route = self._routed(asked.request, decision)
         if len(route.candidates) <= len(context.route.candidates if context.route is not None else ()):
             return False
         decided.decision, decided.downgraded, context.route = decision, "budget", route
         return True
 
-    async def _purse(self, context: RequestContext, desk: Desk, run: str | None) -> Purse:
-        agent, attribution = desk.agent, context.attribution
-        runs = () if run is None else (run,)
+    async def _purse(self, asked: Asked, desk: Desk) -> Purse:
+        agent, attribution, own = desk.agent, asked.attribution, asked.own
+        runs = () if own is None else (own,)
         labels = Labels(agent.org, agent.team, agent.id, "", "", runs, attribution.user, attribution.tags)
         return await self._purses.of(desk.budgets, labels, time.monotonic())
 
-    def _subject(self, context: RequestContext, desk: Desk) -> Subject:
-        assert context.request is not None  # noqa: S101 -- guards a programming error
-        return Subject(context.request, desk.agent.id, self.judge, desk.ranks, context.attribution.complexity)
-
-    def _wanted(
-        self, context: RequestContext, desk: Desk, purse: Purse, subject: Subject, named: tuple[str | None, Run]
-    ) -> Wanted:
-        request, attribution, agent, principal = context.request, context.attribution, desk.agent, context.principal
-        assert request is not None  # noqa: S101 -- guards a programming error
-        assert principal is not None  # noqa: S101 -- as above
-        profile, (own, run) = request.profile, named
-        session = "" if attribution.session is None else f"{agent.id}/session:{attribution.session}"
-        hours = int(context.arrived_at_s) // 3600
-        facts = Facts(
-            agent.id,
-            agent.team,
-            agent.org,
-            dict(attribution.tags) if attribution.tags else _NO_TAGS,
-            request.model,
-            worth_usd(attribution.value_nano_usd, agent.value, agent.max_value),
-            attribution.priority or "normal",
-            attribution.complexity or 0.0,
-            profile.input_tokens,
-            _longest(profile.max_output_tokens, agent),
-            profile.tools,
-            profile.images,
-            profile.stream,
-            profile.json_schema,
-            profile.messages,
-            run.cost_usd,
-            run.steps,
-            run.depth,
-            purse.remaining_ratio,
-            purse.burn_ratio,
-            hours % 24,
-            (hours // 24 + _EPOCH_WEEKDAY) % 7 + 1,
-        )
-        key = session or own
-        return Wanted(
-            facts,
-            context.request_id,
-            own or "",
-            session,
-            request.api,
-            request.parallel_tools,
-            key is not None and self.sessions.get(key, context.arrived_at_s) is not None and subject.in_tool_loop,
-            profile.answers,
-            profile.service_tier,
-            tuple([each for each in (principal.allowed_models, agent.allowed_models) if each is not None]),
-            agent.residency,
-        )
-
-    def _view(self, context: RequestContext, subject: Subject, purse: Purse, money_price: float) -> View:
-        request, loads, health = context.request, self._loads, self._health
-        assert request is not None  # noqa: S101 -- guards a programming error
+    def _view(self, asked: Asked, subject: Subject, budgets: tuple[Budget, ...]) -> View:
+        loads, health, stream = self._loads, self._health, asked.request.stream
         return View(
-            context.arrived_at_s,
+            asked.at_s,
             _ALL_WELL if health.is_quiet else Unwell(health, time.monotonic()),
-            lambda deployment: loads.latency_s(deployment, stream=request.stream),
+            lambda deployment: loads.latency_s(deployment, stream=stream),
             self.lengths.of,
-            purse.budgets,
-            money_price,
+            budgets,
+            1.0,
             self.sessions,
             subject.complexity,
             subject.p_correct,
         )
 
-    def _routed(self, context: RequestContext, decision: Decision) -> Route:
+    def _routed(self, request: ModelRequest, decision: Decision) -> Route:
         """The decision's models in order, the deployments of each in the order of its own strategy."""
         found: list[Deployment] = []
-        request, loads = context.request, self._loads
-        assert request is not None  # noqa: S101 -- guards a programming error
+        loads = self._loads
         for model in decision.models:
             if model.strategy == "ordered":
                 found += model.priced
@@ -244,20 +222,24 @@ class Deciding:
         decided.choice = choice_of(decided, context)
 
 
-def _slowed(context: RequestContext, agent: Agent, run: Run) -> str:
+def asked_by(context: RequestContext) -> Asked:
+    """What a request's context knows. Raises RunNotAllowed when it names a parent that is not its key's to name."""
+    principal, request, snapshot = context.principal, context.request, context.snapshot
+    assert principal is not None  # noqa: S101 -- guards a programming error
+    assert request is not None  # noqa: S101 -- as above
+    agent = snapshot.agents[principal.agent]
+    allowed = tuple([each for each in (principal.allowed_models, agent.allowed_models) if each is not None])
+    own, parent = names_of(principal, context.attribution)
+    return Asked(request, context.attribution, agent, allowed, context.request_id, context.arrived_at_s, own, parent)
+
+
+def _slowed(looping: bool, asked: Asked, run: Run) -> str:
     """Why a request gets the weakest tier, if it does."""
-    if context.loop is not None and agent.loops.action == "downgrade":
+    if looping and asked.agent.loops.action == "downgrade":
         return "loop"
-    if run.too_quick_until_s > context.arrived_at_s:
+    if run.too_quick_until_s > asked.at_s:
         return "velocity"
     return ""
-
-
-def _longest(asked: int | None, agent: Agent) -> int:
-    """The bound on the answer; 0 without the client's own."""
-    if asked is None:
-        return 0
-    return asked if agent.max_output_tokens is None else min(asked, agent.max_output_tokens)
 
 
 def _nearly_spent(budget: str, decision: Decision) -> Budget:

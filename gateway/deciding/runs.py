@@ -64,6 +64,13 @@ class Runs:
                 self._known.popitem(last=False)
         return known
 
+    def seen(self, run: str | None, parent: str | None = None) -> Run:
+        """The same, for who only looks: nothing is remembered of a run that was not known."""
+        if run is None:
+            return NO_RUN
+        known = self._known.get(run)
+        return known or Run(parent, 0 if parent is None else self.seen(parent).depth + 1)
+
     def ended(self, run: str | None, cost: NanoUsd) -> None:
         """A request of the run has ended."""
         if run is None:

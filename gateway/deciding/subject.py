@@ -46,12 +46,6 @@ class Subject:
         self._given = given
         self._score: Complexity | None = None
 
-    @property
-    def in_tool_loop(self) -> bool:
-        """Whether the last message is a tool's result."""
-        messages = self._request.messages
-        return bool(messages) and messages[-1].role in _ANSWERS_TOOLS
-
     def score(self) -> Complexity:
         """How hard it looks."""
         if self._score is None:
@@ -90,3 +84,9 @@ class Subject:
         if rank <= 0.5:
             return light + (medium - light) * rank * 2
         return medium + (strong - medium) * (rank * 2 - 1)
+
+
+def in_tool_loop(request: ModelRequest) -> bool:
+    """Whether the last message is a tool's result."""
+    messages = request.messages
+    return bool(messages) and messages[-1].role in _ANSWERS_TOOLS
