@@ -34,6 +34,7 @@ from gateway.config.snapshot import (
 from gateway.config.sources import Sources
 from gateway.config.storage import build_storage
 from gateway.config.surroundings import Surroundings
+from gateway.config.tracing import build_tracing
 from gateway.config.validate import Tree, report_types, what_is_left
 from gateway.config.warnings import find_warnings
 from gateway.identity.keys import KeyRecord, key_digest
@@ -88,7 +89,7 @@ class Compiler:
         server, admin, keys, auth = self._server(raw.server), self._admin(raw), self._keys(raw), self._auth(raw)
         self._check_ports(raw)
         agents, budgets = build_agents(raw), build_budgets(raw.budgets, tree)
-        rate_limits = build_rate_limits(raw.limits)
+        rate_limits, tracing = build_rate_limits(raw.limits), build_tracing(raw, tree)
         if problems := tree.document.problems + policies.problems:
             raise ConfigError(problems)
         find_warnings(raw, tree, agents, budgets, rate_limits)
@@ -105,6 +106,7 @@ class Compiler:
             storage=storage,
             simulator=SimulatorSettings(**raw.simulator.model_dump()),
             metrics=MetricsSettings(**raw.metrics.model_dump()),
+            tracing=tracing,
             endpoints=endpoints,
             catalog=reduce(Catalog.with_model, around.resolved.values(), catalog),
             agents=agents,

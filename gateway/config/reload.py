@@ -27,6 +27,7 @@ _RESTART: dict[str, Callable[[Snapshot], object]] = {
     "storage": lambda snapshot: snapshot.storage,
     "simulator": lambda snapshot: snapshot.simulator,
     "metrics": lambda snapshot: snapshot.metrics,
+    "tracing": lambda snapshot: snapshot.tracing,
 }
 """What is read when the process starts, and never again."""
 _DEBOUNCE_MS = 200

@@ -228,6 +228,20 @@ class MetricsSettings:
     """Distinct values per label; the rest are counted as `_other`."""
 
 
+@dataclass(frozen=True, slots=True)
+class TracingSettings:
+    """Where traces go. See docs/tracing.md."""
+
+    endpoint: str
+    """An OTLP collector's URL for traces."""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    service_name: str = "farebox"
+    sample_ratio: float = 1.0
+    """Of the traces whose client has not decided it."""
+    content: bool = False
+    """Whether prompts and answers are in the spans."""
+
+
 class PolicyFile(NamedTuple):
     """A policy, and where it is written."""
 
@@ -291,5 +305,7 @@ class Snapshot:
     """The status of a request that a budget refuses for good: 402, 422 or 429."""
     warnings: tuple[str, ...] = ()
     """One line, with its place, for each thing that is allowed and probably not meant."""
+    tracing: TracingSettings | None = None
+    """None: no traces are sent."""
     folders: tuple[Path, ...] = ()
     """Where a new file may become part of the configuration: the folders of `include` patterns and of policies."""

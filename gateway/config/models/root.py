@@ -16,6 +16,7 @@ from gateway.config.models.prices import Unpriced, UnpricedRule
 from gateway.config.models.providers import Provider
 from gateway.config.models.resilience import Breaker, Fallback, Retries
 from gateway.config.models.server import Admin, Metrics, Server, Simulator, Storage
+from gateway.config.models.tracing import Tracing
 
 
 def _on_off(value: Any) -> Any:
@@ -52,6 +53,9 @@ class RawConfig(Written):
         Simulator.model_construct(), description="The simulated provider. Changes need a restart."
     )
     metrics: Metrics = Field(Metrics.model_construct(), description="Bounds on metrics.")
+    tracing: Tracing = Field(
+        Tracing.model_construct(), description="Traces to an OpenTelemetry collector. Changes need a restart."
+    )
     policies: PathText = Field("policies", description="Folder of policy files (`*.yaml`).")
     policy: PolicyName = Field(
         None, description="The policy of agents and teams that say none, by name. Left out: the one called `default`."
