@@ -34,16 +34,19 @@ from gateway.journal.keysync import KeySync
 from gateway.journal.writer import Journal
 from gateway.learned.learned import Learned
 from gateway.learned.quality import LearnedQuality
+from gateway.ledger.report import BudgetLine
 from gateway.pipeline import Pipeline
 from gateway.reports.alerts import BudgetAlerts
 from gateway.reports.budgets import Books
+from gateway.reports.standing import Standing
 from gateway.runs import RunParts, RunService
 from gateway.services import CatalogModels, Door, Parts, Services
 from gateway.store.memory import MemoryStore
 from gateway.store.opening import OpenStore, open_store
+from gateway.store.timed import TimedStore
 from gateway.telemetry.events import ChargePosted, ConfigLoaded, Event
 from gateway.telemetry.log import AccessLog
-from gateway.telemetry.metrics import Gauges, Metrics
+from gateway.telemetry.metrics import Gauges, Known, Metrics
 from gateway.telemetry.recorder import Recorder, Sink
 from gateway.upstream.health import UpstreamHealth
 from gateway.upstream.load import Loads
@@ -78,13 +81,21 @@ class App:
         self._journal = journal
         self._store: OpenStore | None = None
         self._alerts: BudgetAlerts | None = None
+        self._standing: Standing | None = None
         self._learned = Learned(journal.database.engine)
         self._quality = LearnedQuality(journal.database.engine)
         self._transport = Switch()
         self._metrics = Metrics(
             version=__version__,
             max_label_values=snapshot.metrics.max_label_values,
-            gauges=Gauges(lambda: journal.pending, lambda: journal.lag_s, self._connections),
+            gauges=Gauges(
+                lambda: journal.pending,
+                lambda: journal.lag_s,
+                self._connections,
+                lambda: self._health.retry_budgets(),  # noqa: PLW0108 -- it is made below
+                lambda: self._health.hedge_budgets(),  # noqa: PLW0108
+                self._budgets,
+            ),
         )
         sinks: list[Sink] = [self._metrics, JournalSink(journal, charges=snapshot.storage.store == "memory")]
         if access_log:
@@ -137,7 +148,9 @@ class App:
     def _assemble(self, store: OpenStore) -> Services:
         """The services, on a store whose counters are complete."""
         journal, recorder, models = self._journal, self._recorder, CatalogModels()
-        admission = Admission(store, self._learned, recorder, shared=store.shared)
+        timed = TimedStore(store, lambda: store.status()["store"] == "ok")
+        self._metrics.add(timed)
+        admission = Admission(timed, self._learned, recorder, shared=store.shared)
         intents = None
         if isinstance(store, MemoryStore):
             intents = Intents(store)
@@ -146,11 +159,12 @@ class App:
             self._keysync,
             models,
             self._door,
-            watch=Watch(store, admission.runs, recorder),
+            watch=Watch(timed, admission.runs, recorder),
             upstreams=Upstreams(admission, intents, self._health, self._transport, recorder, self._loads),
             deciding=Deciding(Knowledge(store, self._health, self._loads, self._learned.expect, self._quality)),
         )
-        books = Books(store, lambda: journal.database, recorder.record, self.flush)
+        books = Books(timed, lambda: journal.database, recorder.record, self.flush)
+        self._standing = Standing(books, lambda: self._snapshots.current)
         runs = RunService(
             RunParts(
                 books,
@@ -230,6 +244,10 @@ class App:
         stats = self._transport.stats()
         return {"active": stats.in_use, "idle": stats.idle, "waiting": stats.waiting}
 
+    async def _budgets(self) -> list[BudgetLine]:
+        """For the metrics."""
+        return [] if self._standing is None else await self._standing.lines()
+
     def _configure(self, snapshot: Snapshot) -> None:
         """Tell those who keep something of the configuration that it has changed."""
         admin = snapshot.admin
@@ -241,15 +259,7 @@ class App:
         self._probes.use(snapshot)
         if self._store is not None:
             self._store.use(snapshot)
-        self._metrics.set_policies(snapshot.compiled_policies.values())
-        self._metrics.set_known(
-            snapshot.agents.values(),
-            snapshot.catalog.models,
-            snapshot.endpoints,
-            snapshot.catalog.aliases,
-            deployments={each.id for model in snapshot.catalog.models.values() for each in model.deployments},
-            max_label_values=snapshot.metrics.max_label_values,
-        )
+        self._metrics.set_known(Known.of(snapshot), max_label_values=snapshot.metrics.max_label_values)
 
     async def flush(self) -> None:
         """Return when everything that has happened so far is in the journal, on disk."""

@@ -42,6 +42,7 @@ class RequestContext:
         "first_byte_s",
         "forwarded",
         "loop",
+        "looping",
         "outcome",
         "principal",
         "prompt",
@@ -69,6 +70,8 @@ class RequestContext:
         """Its fingerprint, where its run is watched for prompts that repeat."""
         self.loop: str | None = None
         """The kind of loop that was found in it, and that its client is told of."""
+        self.looping = False
+        """Whether one was found, told or not."""
         self.route: Route | None = None
         self.decided: Decided | None = None
         """What a policy decided; None where none rules the request."""
@@ -134,4 +137,5 @@ class RequestContext:
             self.cost,
             None if self.decided is None else self.decided.choice,
             None if self.recorded_answer is None else (self.body, b"".join(self.recorded_answer)),
+            attribution.traceparent,
         )

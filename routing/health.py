@@ -128,6 +128,10 @@ class Health:
         provider = self._providers.get(name)
         return None if provider is None else provider.breaker
 
+    def retries_used(self, now_s: float) -> dict[str, float]:
+        """What is used of each deployment's retry budget."""
+        return {name: each.retries.used_ratio(now_s) for name, each in self._deployments.items()}
+
     def refused_credentials(self) -> list[str]:
         """Providers that refused our credentials or account and have not answered well since: for people to mend."""
         return sorted(name for name, each in self._providers.items() if each.credentials_refused)

@@ -99,6 +99,11 @@ class HedgeBudget:
         settings = self.settings
         self._saved = min(settings.burst, self._saved + settings.ratio)
 
+    @property
+    def used_ratio(self) -> float:
+        """What is gone of the most that it can hold; 1 when there is nothing for a hedge."""
+        return 1.0 if self._saved < 1 - 1e-9 else 1.0 - self._saved / self.settings.burst
+
     def take(self) -> bool:
         """Pay for one hedge; False when too few requests have come since the last ones."""
         if self._saved < 1 - 1e-9:

@@ -46,6 +46,11 @@ class RetryBudget:
         room = settings.floor + settings.ratio * self._requests.count(now_s)
         return self._retries.count(now_s) + 1 <= room
 
+    def used_ratio(self, now_s: float) -> float:
+        """Retries of the window, of those that it allows."""
+        room = self.settings.floor + self.settings.ratio * self._requests.count(now_s)
+        return self._retries.count(now_s) / room if room else 1.0
+
     def take(self, now_s: float) -> bool:
         """Use room for one retry; False when there is none."""
         if not self.allows(now_s):

@@ -66,6 +66,7 @@ class Watch:
             context.prompt, finding = seen.prompt, seen.finding
         if finding is None:
             return
+        context.looping = True
         if rule.action != "observe":
             context.loop = finding.kind
         self._recorder.record(

@@ -29,10 +29,12 @@ _PURPOSES = {
 }
 
 
-def _purpose(outcome: str, kind: Kind) -> str:
+def _purpose(outcome: str, kind: Kind, *, looping: bool) -> str:
     """What the money went for: a failed attempt for nothing, a second one for what it was begun for."""
     purpose = _PURPOSES.get(outcome, "failed")
-    return purpose if kind == "first" or purpose in {"failed", "unverified"} else kind
+    if kind != "first" and purpose not in {"failed", "unverified"}:
+        return kind
+    return "loop" if looping and purpose == "useful" else purpose
 
 
 class Settlement:
@@ -247,7 +249,7 @@ class Settlement:
             bill.estimated,
             deployment.unpriced,
             outcome,
-            _purpose(outcome, attempt.kind),
+            _purpose(outcome, attempt.kind, looping=context.looping),
             attempt.status,
             (ended_s - attempt.sent_s) * 1000,
             None if first_byte_s is None else (first_byte_s - attempt.sent_s) * 1000,

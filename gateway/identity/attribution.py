@@ -69,6 +69,8 @@ class Attribution(NamedTuple):
     sdk: str | None = None
     timeout_s: float | None = None
     """How long the client waits for its answer; never longer than configured."""
+    traceparent: str = ""
+    """The span that the request belongs to (W3C Trace Context), whatever else names the run."""
 
 
 class _Labels:
@@ -130,6 +132,7 @@ def attribute(headers: Headers, body: Mapping[str, msgspec.Raw], trust: frozense
             values("complexity") if "complexity" in trust else None,
             values("sdk"),
             values("timeout"),
+            values("traceparent", ""),
         ),
         forwarded,
     )
@@ -264,6 +267,7 @@ def _read_traceparent(labels: _Labels, role: Role, _name: str, text: str) -> Non
     match = _TRACEPARENT.fullmatch(text)
     if match:
         labels.put("run", role.rank, match.group(1))
+        labels.put("traceparent", role.rank, text)
 
 
 def _read_baggage(labels: _Labels, role: Role, _name: str, text: str) -> None:

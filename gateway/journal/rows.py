@@ -184,7 +184,7 @@ def request_of(row: Sequence[Any], content: tuple[bytes, bytes] | None = None) -
     profile = None if row[15] is None else profile_of(row[15])
     choice = None if row[28] is None else choice_of(row[28])
     return RequestFinished._make(
-        (row[0], to_s(row[1]), *row[2:10], tags_of(row[10]), *row[11:15], profile, *row[16:27], choice, content)
+        (row[0], to_s(row[1]), *row[2:10], tags_of(row[10]), *row[11:15], profile, *row[16:27], choice, content, "")
     )
 
 

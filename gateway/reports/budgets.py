@@ -76,7 +76,7 @@ async def budget_lines(
         for value in sorted(values):
             state = states.get(counter_key(one, value, span))
             if state is None:  # nobody has asked for it since the start: the journal knows
-                posted = await _journal_says(books, one, value, span, now_s)
+                posted = await journal_says(books, one, value, span, now_s)
                 lines.append(BudgetLine(one, value, span, one.limit, posted, 0, now_s))
             else:
                 lines.append(BudgetLine(one, value, span, state.limit, state.posted, state.reserved, now_s))
@@ -168,11 +168,12 @@ async def _line(books: Books, snapshot: Snapshot, budget: Budget, value: str) ->
     now_s = books.store.now_s()
     span = budget.window.at(now_s)
     return BudgetLine(
-        budget, value, span, budget.limit, await _journal_says(books, budget, value, span, now_s), 0, now_s
+        budget, value, span, budget.limit, await journal_says(books, budget, value, span, now_s), 0, now_s
     )
 
 
-async def _journal_says(books: Books, budget: Budget, value: str, span: Span, now_s: float) -> int:
+async def journal_says(books: Books, budget: Budget, value: str, span: Span, now_s: float) -> int:
+    """What is spent in a window of one of a budget's counters, in nano-USD. Raises JournalError."""
     await books.flush()
     return total(await spent(books.database(), budget, span, now_s, value), value)
 

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from gateway.telemetry.events import WELL, Choice, RequestFinished
-from gateway.telemetry.labels import Label
+from gateway.telemetry.labels import Label, Owners
+from gateway.telemetry.names import AGENT
+from gateway.telemetry.series import Tally
 from routing.rules import CompiledPolicy
 
 if TYPE_CHECKING:
     from gateway.telemetry import exposition
 
-_Counts = dict[tuple[str, ...], int]
 DOWNGRADED = "downgraded"
 """The rule of runs that are slowed down."""
 LABELS = ("policy", "rule", "tier", "arm")
@@ -22,16 +23,17 @@ LABELS = ("policy", "rule", "tier", "arm")
 class DecisionCounts:
     """The part of `gateway.telemetry.metrics.Metrics` about policies."""
 
-    def __init__(self, labels: Mapping[str, Label]) -> None:
-        """`labels` are those of the metrics."""
+    def __init__(self, labels: Mapping[str, Label], owners: Owners) -> None:
+        """`labels` and `owners` are those of the metrics."""
         self._labels = labels
-        self._decisions: _Counts = {}
-        self._arms: _Counts = {}
-        self._shadows: _Counts = {}
-        self._failed: _Counts = {}
-        self._paid: _Counts = {}
-        self._strongest: _Counts = {}
-        self._asked: _Counts = {}
+        self._owners = owners
+        self._decisions = Tally("policy", "rule", "tier", "downgraded")
+        self._arms = Tally("policy", "arm")
+        self._shadows = Tally("policy", "rule", "would")
+        self._failed = Tally("policy", "rule")
+        self._paid = Tally(*AGENT, "policy", "asked")
+        self._strongest = Tally(*AGENT, "policy", "asked")
+        self._asked = Tally(*AGENT, "policy")
 
     def set_known(self, policies: Iterable[CompiledPolicy]) -> None:
         """Declare the configured policies."""
@@ -45,57 +47,42 @@ class DecisionCounts:
     def count(self, event: RequestFinished, choice: Choice) -> None:
         """Count a request that a policy decided."""
         label = self._labels
-        policy, agent = label["policy"].value(choice.policy), label["agent"].value(event.agent)
-        _add(
-            self._decisions,
-            1,
-            policy,
-            label["rule"].value(choice.rule),
-            label["tier"].value(choice.tier),
-            choice.downgraded,
-        )
+        policy = label["policy"].value(choice.policy)
+        rule, tier = label["rule"].value(choice.rule), label["tier"].value(choice.tier)
+        self._decisions.add((policy, rule, tier, choice.downgraded))
         if choice.arm:
-            _add(self._arms, 1, policy, label["arm"].value(choice.arm))
+            self._arms.add((policy, label["arm"].value(choice.arm)))
         for shadow in choice.shadows:
             would = "nothing" if not shadow.model else "same" if shadow.model == choice.model else "different"
-            _add(self._shadows, 1, policy, label["rule"].value(shadow.rule), would)
-        for rule in choice.failed:
-            _add(self._failed, 1, policy, label["rule"].value(rule))
+            self._shadows.add((policy, label["rule"].value(shadow.rule), would))
+        for failed in choice.failed:
+            self._failed.add((policy, label["rule"].value(failed)))
         if choice.strongest_paid_nano_usd is None or event.outcome not in WELL:
             return
+        owner = self._owners.of(event.agent)
         asked = "model" if choice.asked_paid_nano_usd is not None else "policy"
-        _add(self._paid, event.cost_nano_usd, agent, policy, asked)
-        _add(self._strongest, choice.strongest_paid_nano_usd, agent, policy, asked)
+        self._paid.add((*owner, policy, asked), event.cost_nano_usd)
+        self._strongest.add((*owner, policy, asked), choice.strongest_paid_nano_usd)
         if choice.asked_paid_nano_usd is not None:
-            _add(self._asked, choice.asked_paid_nano_usd, agent, policy)
+            self._asked.add((*owner, policy), choice.asked_paid_nano_usd)
 
     def forget(self, label: str, value: str) -> None:
         """Drop all series of an id that is no longer configured and whose place is needed."""
-        stores: tuple[tuple[_Counts, tuple[str, ...]], ...] = (
-            (self._decisions, ("policy", "rule", "tier")),
-            (self._arms, ("policy", "arm")),
-            (self._shadows, ("policy", "rule")),
-            (self._failed, ("policy", "rule")),
-            (self._paid, ("agent", "policy")),
-            (self._strongest, ("agent", "policy")),
-            (self._asked, ("agent", "policy")),
-        )
-        for counts, names in stores:
-            if label in names:
-                place = names.index(label)
-                for key in [key for key in counts if key[place] == value]:
-                    del counts[key]
+        for _, tally in self._families():
+            tally.forget(label, value)
 
     def copy(self) -> Iterator[tuple[str, exposition.Rows]]:
         """Every family's rows."""
-        yield "decisions_total", list(self._decisions.items())
-        yield "experiments_total", list(self._arms.items())
-        yield "shadow_decisions_total", list(self._shadows.items())
-        yield "failed_conditions_total", list(self._failed.items())
-        yield "routed_cost_usd_total", list(self._paid.items())
-        yield "routed_strongest_cost_usd_total", list(self._strongest.items())
-        yield "routed_asked_cost_usd_total", list(self._asked.items())
+        for name, tally in self._families():
+            yield name, tally.copy()
 
-
-def _add(counts: _Counts, amount: int, *labels: str) -> None:
-    counts[labels] = counts.get(labels, 0) + amount
+    def _families(self) -> tuple[tuple[str, Tally], ...]:
+        return (
+            ("decisions_total", self._decisions),
+            ("experiments_total", self._arms),
+            ("shadow_decisions_total", self._shadows),
+            ("failed_conditions_total", self._failed),
+            ("routed_cost_usd_total", self._paid),
+            ("routed_strongest_cost_usd_total", self._strongest),
+            ("routed_asked_cost_usd_total", self._asked),
+        )

@@ -54,7 +54,8 @@ class ChargePosted(NamedTuple):
     `unreachable`, `cut` (broke mid-answer), `cancelled` (the client left), `malformed`, `unverified` (whole, but not
     what its rule's `verify` asks for), `drained` (the gateway stopped), `orphaned` (the gateway was lost)."""
     purpose: str
-    """`useful`, or why money went elsewhere: `cancelled`, `failed`, `unverified`, `retry`, `fallback`, `hedge`."""
+    """`useful`, or why money went elsewhere: `cancelled`, `failed`, `unverified`, `loop`, `retry`, `fallback`,
+    `hedge`."""
     upstream_status: int | None
     latency_ms: float
     first_token_ms: float | None
@@ -173,6 +174,8 @@ class RequestFinished(NamedTuple):
     """What a policy decided; None where none did."""
     content: tuple[bytes, bytes] | None = None
     """Request and answer bodies, only under `record_content: true`."""
+    trace_id: str = ""
+    """Of the trace that its client sent as `traceparent`: 32 hex digits. Not in the journal."""
 
 
 class KeyRefused(NamedTuple):

@@ -134,18 +134,6 @@ BUDGETS: Final = (
     ),
     Family("budget_window_end_timestamp_seconds", "gauge", "When a budget begins anew, as Unix time.", BUDGET),
     Family(
-        "budget_counters",
-        "gauge",
-        "Counters in use of a budget of users, runs or tags, which have no series of their own.",
-        ("budget", "window", "mode"),
-    ),
-    Family(
-        "budget_counters_spent",
-        "gauge",
-        "Those of them that have nothing left.",
-        ("budget", "window", "mode"),
-    ),
-    Family(
         "limits_total",
         "counter",
         "What budgets, rates and runs did to requests; `limit` is the budget's or rate limit's name.",
@@ -179,7 +167,7 @@ UPSTREAM: Final = (
     Family(
         "output_tokens_per_second",
         "histogram",
-        "Output tokens of a streamed answer over the time from its first byte to its last.",
+        "Output tokens of an answer over the time from its first byte to its last, where that was 0.1 s or more.",
         DEPLOYMENT,
     ),
     Family(
@@ -296,6 +284,6 @@ VALUES: Final = {
     "downgraded": ("", "loop", "velocity", "budget"),
     "asked": ("model", "policy"),
     "would": ("same", "different", "nothing"),
-    "operation": ("admit", "extend", "open_run", "run", "runs", "close_run", "pause_run", "resume_run", "counters"),
+    "operation": ("admit", "extend", "open_run", "run", "change_run", "counters"),
 }  # fmt: skip
 """The values of labels that are not ids of the configuration; by metric where it matters. Empty means none."""

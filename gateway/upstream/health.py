@@ -262,6 +262,15 @@ class UpstreamHealth:
         known = self._first_bytes.get(deployment.id)
         return None if known is None else hedge_at_s(known, model.hedge, began_s)
 
+    def retry_budgets(self) -> dict[str, float]:
+        """What is used of each configured deployment's budget for retries, by id: a share of what it allows now."""
+        used = self.breakers.retries_used(time.monotonic())
+        return {name: ratio for name, ratio in used.items() if name in self._configured}
+
+    def hedge_budgets(self) -> dict[str, float]:
+        """What is used of each hedging model's budget for hedges that was asked for one so far, by name."""
+        return {name: budget.used_ratio for name, budget in self._hedges.items()}
+
     def may_hedge(self, model: Model) -> bool:
         """Pay for one hedge of the model's; False when too few requests have come since the last ones."""
         budget = self._hedges.get(model.name)

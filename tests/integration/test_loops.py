@@ -47,6 +47,8 @@ async def test_what_the_client_is_told(
     async with gateway.sdk() as client:
         assert (await ask(client, history(*LOOP))).headers.get("x-farebox-loop") == told
         assert "x-farebox-loop" not in (await ask(client, history("a", "b", "c"))).headers
+    purposes = [charge["purpose"] for charge in await gateway.rows("charges")]
+    assert purposes == ["useful" if action == "off" else "loop", "useful"]
 
 
 async def test_a_blocked_run_is_paused_until_it_is_resumed(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.telemetry.events import Choice
-from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics import Known, Metrics
 from routing.decision import Shadow
 from routing.money import NanoUsd
 from routing.rules import Arm, CompiledPolicy, Rule, Tier
 from tests.gateway.telemetry.samples import finished
-from tests.gateway.telemetry.test_metrics import at, scrape
+from tests.gateway.telemetry.test_metrics import NOBODY, at, scrape
 
 TRIAL = Rule("trial", None, (), arms=(Arm("a", 50, ("cheap",)), Arm("b", 50, ("best",))))
 POLICY = CompiledPolicy(
@@ -26,8 +26,7 @@ POLICY = CompiledPolicy(
 
 def metrics(cap: int = 500) -> Metrics:
     made = Metrics(version="9.9")
-    made.set_known([], ["small"], ["openai"], max_label_values=cap)
-    made.set_policies([POLICY])
+    made.set_known(Known(models=("small",), policies=(POLICY,)), max_label_values=cap)
     return made
 
 
@@ -67,18 +66,18 @@ async def test_what_others_would_have_cost_for_answers_only() -> None:
         finished(choice=asked),
         finished(choice=strong, outcome="upstream_error"),
     )
-    assert at(samples, "routed_cost_usd_total", agent="_other", policy="main", asked="policy") == 1.5e-6
-    assert at(samples, "routed_strongest_cost_usd_total", agent="_other", policy="main", asked="policy") == 5e-6
-    assert at(samples, "routed_cost_usd_total", agent="_other", policy="main", asked="model") == 1.5e-6
-    assert at(samples, "routed_asked_cost_usd_total", agent="_other", policy="main") == 4e-6
+    assert at(samples, "routed_cost_usd_total", **NOBODY, policy="main", asked="policy") == 1.5e-6
+    assert at(samples, "routed_strongest_cost_usd_total", **NOBODY, policy="main", asked="policy") == 5e-6
+    assert at(samples, "routed_cost_usd_total", **NOBODY, policy="main", asked="model") == 1.5e-6
+    assert at(samples, "routed_asked_cost_usd_total", **NOBODY, policy="main") == 4e-6
 
 
 async def test_a_policy_that_is_gone_gives_up_its_place() -> None:
     made = metrics(cap=1)
     await scrape(made, finished(choice=decided()))
-    made.set_policies([])
+    made.set_known(Known())
     other = CompiledPolicy("other", (), (), Rule("default", None, ("small",)), frozenset(), {}, {})
-    made.set_policies([other])
+    made.set_known(Known(policies=(other,)))
     samples = await scrape(made, finished(choice=decided(policy="other")))
     places = {"rule": "default", "tier": "cheap", "downgraded": ""}
     assert at(samples, "decisions_total", policy="main", **places) is None

@@ -5,16 +5,24 @@ from __future__ import annotations
 import pytest
 
 from gateway.telemetry.events import AttemptDenied, AttemptEnded, BreakerChanged, CredentialsRefused
-from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics import Known, Metrics
 from tests.gateway.telemetry.samples import charged
-from tests.gateway.telemetry.test_metrics import at, scrape
+from tests.gateway.telemetry.test_metrics import at, deployment, known, scrape
 
 GPT, MINI = "openai/gpt", "openai/mini"
 
 
+def of(deployment_id: str) -> dict[str, str]:
+    return {"model": "gpt", "provider": "openai", "deployment": deployment_id}
+
+
+def declared(*deployments: str) -> Known:
+    return known((), deployments=tuple(deployment(each, "gpt") for each in deployments))
+
+
 def metrics(*deployments: str, cap: int = 500) -> Metrics:
     made = Metrics(version="9.9")
-    made.set_known([], ["gpt"], ["openai"], deployments=deployments or (GPT, MINI), max_label_values=cap)
+    made.set_known(declared(*(deployments or (GPT, MINI))), max_label_values=cap)
     return made
 
 
@@ -28,10 +36,21 @@ async def test_attempts_by_deployment_kind_and_outcome() -> None:
         AttemptDenied("gpt", "retry"),
         AttemptDenied("gpt", "retry"),
     )
-    assert at(samples, "attempts_total", deployment=GPT, kind="first", outcome="server_error") == 2
-    assert at(samples, "attempts_total", deployment=MINI, kind="fallback", outcome="ok") == 1
-    assert at(samples, "attempts_total", deployment="_other", kind="first", outcome="ok") == 9
-    assert at(samples, "attempts_total", deployment=GPT, kind="first", outcome="ok") is None
+    assert at(samples, "attempts_total", **of(GPT), kind="first", outcome="server_error") == 2
+    assert at(samples, "attempts_total", **of(MINI), kind="fallback", outcome="ok") == 1
+    assert (
+        at(
+            samples,
+            "attempts_total",
+            model="_other",
+            provider="openai",
+            deployment="_other",
+            kind="first",
+            outcome="ok",
+        )
+        == 9
+    )
+    assert at(samples, "attempts_total", **of(GPT), kind="first", outcome="ok") is None
     assert at(samples, "attempts_denied_total", model="gpt", kind="retry") == 2
 
 
@@ -57,12 +76,12 @@ async def test_a_reload_keeps_states_and_drops_what_is_gone() -> None:
     counted = metrics(GPT, MINI, cap=3)
     opened = [BreakerChanged(1.0, name, "closed", "open", "tripped") for name in (GPT, MINI)]
     await scrape(counted, *opened, charged(deployment=MINI))
-    counted.set_known([], ["gpt"], ["openai"], deployments=(GPT, "openai/new"), max_label_values=3)
+    counted.set_known(declared(GPT, "openai/new"), max_label_values=3)
     samples = await scrape(counted)
     states = {dict(labels)["breaker"]: value for (name, labels), value in samples.items() if name == "breaker_state"}
     assert states == {GPT: 2, "openai/new": 0, "openai": 0}
     assert at(samples, "breaker_transitions_total", breaker=MINI, state="open", reason="tripped") is None
-    assert at(samples, "attempts_total", deployment=MINI, kind="first", outcome="ok") == 1  # its place is not needed
+    assert at(samples, "attempts_total", **of(MINI), kind="first", outcome="ok") == 1  # its place is not needed
 
 
 async def test_credentials() -> None:
