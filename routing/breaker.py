@@ -10,6 +10,8 @@
 Everything else changes nothing. A deployment that its provider asked us to leave alone for a while (429, Retry-After)
 is *parked*: not called until then, whatever the state, and no worse for it.
 
+Calls under way count as ones that do not fail, where they began among those that did: `routing.row` says why.
+
 Time is `now_s`. Gateways that exchange states (`shared`, `adopt`) need a clock that they share, such as Unix time.
 """
 
@@ -20,6 +22,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from routing.failures import Outcome
+from routing.row import Row
 from routing.sliding import SlidingCount
 
 State = Literal["closed", "open", "half_open", "forced_open", "forced_closed"]
@@ -61,11 +64,11 @@ class BreakerSettings:
     """When a breaker opens, how long it waits, how it tries again. Counts and seconds are above zero."""
 
     consecutive_failures: int = 5
-    """So many in a row open it, ..."""
+    """So many in a row open it, if at most half as many that began among them are still under way, ..."""
     failure_ratio: float = 0.5
     """... and so does this share of the window's outcomes, ..."""
     min_requests: int = 20
-    """... once there are so many."""
+    """... once there are so many; those under way that began before the last failure did are counted with them."""
     window_s: float = 30.0
     open_s: float = 5.0
     """The first wait; doubled by every probe that fails, ..."""
@@ -136,10 +139,11 @@ class Breaker:
         "_outcomes",
         "_parked_until_s",
         "_report",
+        "_row",
         "_since_s",
-        "_streak",
         "_successes",
         "_troubled",
+        "_under_way",
         "_until_s",
         "_version",
         "name",
@@ -161,7 +165,9 @@ class Breaker:
         self._troubled = set() if troubled is None else troubled
         self._outcomes = SlidingCount(settings.window_s)
         self._failures = SlidingCount(settings.window_s)
-        self._streak = 0
+        self._row = Row()
+        self._under_way: dict[str, float] = {}
+        """Calls that have not ended, and when they began: of those that began in this state."""
         self._successes = 0
         self._openings = 0
         self._opened = 0
@@ -184,7 +190,7 @@ class Breaker:
     @property
     def quiet(self) -> bool:
         """Whether nothing ever happened to it that a new one would not know."""
-        return self._version == 0 and self._streak == 0 and self._parked_until_s == -float("inf")
+        return self._version == 0 and not self._row.length and self._parked_until_s == -float("inf")
 
     def failures(self, now_s: float) -> int:
         """Failures that the window holds. Only a closed one counts them."""
@@ -208,6 +214,15 @@ class Breaker:
         if state == "half_open":
             return "probe" if self._running(now_s) < self.settings.probes else "no"
         return "no"
+
+    def begin(self, now_s: float, holder: str) -> None:
+        """A call begins that is no probe. `record` or `cancel` has to follow."""
+        self._under_way[holder] = now_s
+
+    def cancel(self, holder: str) -> None:
+        """A call was never sent, or ended by us or its client: nothing is learned, a probe's place is given back."""
+        self._under_way.pop(holder, None)
+        self.end_probe(holder)
 
     def begin_probe(self, now_s: float, holder: str) -> bool:
         """Take a probe's place for `holder`; False when there is none. `record` or `end_probe` gives it back."""
@@ -265,15 +280,18 @@ class Breaker:
         Calls that began before the breaker came into its state are late: they say nothing about it. `draw` is a number
         of [0, 1) by chance.
         """
-        lease = self._leases.pop(holder, None) if holder is not None and self._leases else None
+        lease = None
+        if holder is not None:
+            self._under_way.pop(holder, None)
+            lease = self._leases.pop(holder, None) if self._leases else None
         if self.state == "closed":
             if began_s < self._since_s or outcome == "ignored":
                 return None
             self._outcomes.add(now_s)
             if outcome == "ok":
-                self._streak = 0
+                self._row.length = 0
                 return None
-            return self._failed(now_s, draw)
+            return self._failed(now_s, draw, began_s)
         if self.state != "half_open" or lease is None or lease.opening != self._opened:
             return None
         if outcome == "failure":
@@ -281,15 +299,18 @@ class Breaker:
         self._successes += outcome == "ok"
         return self._move("recovered", now_s) if self._successes >= self.settings.successes else None
 
-    def _failed(self, now_s: float, draw: float) -> Transition | None:
+    def _failed(self, now_s: float, draw: float, began_s: float) -> Transition | None:
         settings = self.settings
-        self._streak += 1
+        self._row.add(began_s)
         self._failures.add(now_s)
-        if self._streak >= settings.consecutive_failures:
+        if self._row.says(settings.consecutive_failures, self._under_way.values()):
             return self._move("tripped", now_s, draw, "consecutive_failures")
-        outcomes = self._outcomes.count(now_s)
-        if outcomes >= settings.min_requests and self._failures.count(now_s) >= settings.failure_ratio * outcomes:
-            return self._move("tripped", now_s, draw, "failure_ratio")
+        outcomes, failures = self._outcomes.count(now_s), self._failures.count(now_s)
+        if outcomes >= settings.min_requests and failures >= settings.failure_ratio * outcomes:
+            from_s = now_s - settings.window_s
+            outcomes += sum(from_s <= each_s <= began_s for each_s in self._under_way.values())
+            if failures >= settings.failure_ratio * outcomes:
+                return self._move("tripped", now_s, draw, "failure_ratio")
         return None
 
     def trip(self, now_s: float, draw: float, reason: str) -> Transition | None:
@@ -350,7 +371,8 @@ class Breaker:
         self.state = state
         self._troubled.add(self)  # which of them are well again is found out when it is asked for
         self._since_s = now_s
-        self._successes = self._streak = 0
+        self._successes = self._row.length = 0
+        self._under_way.clear()
         if state == "open":
             self._opened += 1
         elif state in ("closed", "forced_closed"):

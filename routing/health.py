@@ -178,6 +178,7 @@ class Health:
             watched = self._add(deployment)
         if not self.troubled and not retry:
             watched.retries.began(now_s)
+            watched.breaker.begin(now_s, holder)
             return "yes"
         mine, above = watched.breaker, watched.provider.breaker
         admits = _both(mine.admits(now_s), above.admits(now_s))
@@ -190,13 +191,15 @@ class Health:
         if admits == "probe":
             mine.begin_probe(now_s, holder)  # takes nothing where its breaker admits everybody
             above.begin_probe(now_s, holder)
+        else:
+            mine.begin(now_s, holder)
         return admits
 
     def cancel(self, deployment_id: str, holder: str) -> None:
         """A call that was begun and never sent, or ended by us: it gives its places back, and nothing is learned."""
         watched = self._deployments.get(deployment_id)
         if watched is not None:
-            watched.breaker.end_probe(holder)
+            watched.breaker.cancel(holder)
             watched.provider.breaker.end_probe(holder)
 
     def answered(self, deployment_id: str, holder: str, began_s: float, now_s: float) -> None:
@@ -221,7 +224,7 @@ class Health:
         mine, provider = watched.breaker, watched.provider
         if failure is None and not self.troubled:
             provider.credentials_refused = False
-            mine.record("ok", now_s, draw, began_s)
+            mine.record("ok", now_s, draw, began_s, holder)
             return
         outcome = "ok" if failure is None else MEANINGS[failure.kind].outcome
         if failure is None:

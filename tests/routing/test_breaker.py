@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
+from random import Random
 from typing import get_args
 
 import pytest
@@ -243,6 +245,96 @@ def test_hung_probes_do_not_fill_the_memory() -> None:
     for step in range(1000):
         assert breaker.begin_probe(5 + 40.0 * step, f"p{step}")
     assert len(breaker._leases) <= 64
+
+
+# --- failures end first ---
+
+
+def burst(breaker: Breaker, calls: int, failing: Callable[[int], bool], *, seconds: float = 1.0) -> None:
+    """Calls that begin evenly over `seconds`; those that fail do so at once, the others go on."""
+    for number in range(calls):
+        now_s = seconds * number / calls
+        breaker.begin(now_s, f"c{number}")
+        if failing(number):
+            breaker.record("failure", now_s + 0.01, 0.0, now_s, f"c{number}")
+
+
+def test_a_burst_of_long_answers_does_not_open_it_though_only_failures_have_ended() -> None:
+    breaker, heard = make()
+    burst(breaker, 1_000, lambda number: number % 20 == 0)
+    assert breaker.failures(1.01) == 50
+    assert heard == []
+
+
+def test_all_at_once_neither() -> None:
+    breaker, heard = make()
+    for number in range(200):
+        breaker.begin(0.0, f"c{number}")
+    for number in range(0, 200, 10):
+        breaker.record("failure", 0.1, 0.0, 0.0, f"c{number}")
+    assert heard == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_one_in_twenty_at_random_opens_it_in_no_burst(seed: int) -> None:
+    dice = Random(seed)
+    breaker, heard = make()
+    burst(breaker, 1_000, lambda _: dice.random() < 0.05)
+    assert heard == []
+
+
+def test_an_outage_opens_it_as_soon_as_ever_beside_answers_that_began_before() -> None:
+    breaker, heard = make()
+    for number in range(200):
+        breaker.begin(0.0, f"answering {number}")
+    burst(breaker, 5, lambda _: True)
+    assert heard == []  # the first of them began when the answers did
+    breaker, heard = make()
+    for number in range(200):
+        breaker.begin(-1.0, f"answering {number}")
+    burst(breaker, 5, lambda _: True)
+    assert [each.reason for each in heard] == ["consecutive_failures"]
+
+
+def test_time_outs_open_it_though_later_calls_wait_for_theirs() -> None:
+    breaker, heard = make()
+    for number in range(100):
+        breaker.begin(number / 10, f"c{number}")
+    for number in range(5):
+        breaker.record("failure", number / 10 + 10, 0.0, number / 10, f"c{number}")
+    assert [each.reason for each in heard] == ["consecutive_failures"]
+
+
+@pytest.mark.parametrize(("under_way", "opens"), [(2, True), (3, False)])
+def test_five_failures_outweigh_two_calls_under_way_among_them(under_way: int, opens: bool) -> None:
+    breaker, heard = make()
+    for number in range(5 + under_way):
+        breaker.begin(float(number), f"c{number}")
+    for number in (0, *range(1 + under_way, 5 + under_way)):  # the first and the last failed
+        breaker.record("failure", 10.0, 0.0, float(number), f"c{number}")
+    assert bool(heard) == opens
+
+
+def test_the_share_counts_calls_under_way_that_began_before() -> None:
+    breaker, heard = make(consecutive_failures=1_000)
+    for number in range(20):
+        breaker.begin(0.0, f"answering {number}")
+    fail(breaker, 19, 1)
+    breaker.cancel("answering 0")
+    assert breaker.state == "closed"
+    fail(breaker, 1, 1)
+    assert [each.reason for each in heard] == ["failure_ratio"]
+
+
+def test_what_began_before_it_closed_is_not_under_way() -> None:
+    breaker, heard = make()
+    for number in range(100):
+        breaker.begin(0.0, f"answering {number}")
+    breaker.force("open", 1)
+    breaker.force("closed", 2)
+    breaker.force("auto", 3)
+    fail(breaker, 5, 3)
+    assert heard[-1].reason == "consecutive_failures"
 
 
 # --- late outcomes ---

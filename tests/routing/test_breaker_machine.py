@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 from hypothesis import settings
@@ -23,6 +24,8 @@ class Running(NamedTuple):
     probe: bool
     opening: int
     """How often it had opened when the call began."""
+    moves: int
+    """How often it had changed its state; -1 if it was not closed."""
 
 
 class BreakerMachine(RuleBasedStateMachine):
@@ -33,8 +36,8 @@ class BreakerMachine(RuleBasedStateMachine):
         self.now_s = 1000.0
         self.running: list[Running] = []
         self.closed_since_s = 0.0
-        self.outcomes: list[tuple[float, bool]] = []
-        """When, and whether it failed: of calls that began since it closed."""
+        self.outcomes: list[tuple[float, bool, float]] = []
+        """When, whether it failed, and when it began: of calls that began since it closed."""
         self.good_probes = 0
         self.openings = 0
         self.parked_until_s = 0.0
@@ -63,7 +66,10 @@ class BreakerMachine(RuleBasedStateMachine):
         self.learn(before)
         if admits != "no":
             assert self.now_s >= self.parked_until_s
-            self.running.append(Running(holder, self.now_s, took, self.openings))
+            if admits == "yes":
+                self.breaker.begin(self.now_s, holder)
+            moves = len(self.heard) if self.breaker.state == "closed" else -1
+            self.running.append(Running(holder, self.now_s, took, self.openings, moves))
 
     @precondition(lambda self: self.running)
     @rule(data=st.data(), outcome=OUTCOMES, draw=st.floats(0, 0.999))
@@ -84,21 +90,28 @@ class BreakerMachine(RuleBasedStateMachine):
         if call.began_s < self.closed_since_s or outcome == "ignored":
             assert moved is None
             return
-        self.outcomes.append((self.now_s, outcome == "failure"))
-        streak = [failed for _, failed in self.outcomes[-SETTINGS.consecutive_failures :]]
-        in_a_row = len(streak) == SETTINGS.consecutive_failures and all(streak)
-        recent = [failed for at_s, failed in self.outcomes if at_s > self.now_s - SETTINGS.window_s]
-        surely = [failed for at_s, failed in self.outcomes if at_s > self.now_s - 0.9 * SETTINGS.window_s]
+        self.outcomes.append((self.now_s, outcome == "failure", call.began_s))
+        moves = len(self.heard) - (moved is not None)
+        under_way = [each.began_s for each in self.running if each.moves == moves]
+        streak = list(itertools.takewhile(lambda each: each[1], reversed(self.outcomes)))
+        began_s = [each[2] for each in streak]
+        among = sum(min(began_s) <= each <= max(began_s) for each in under_way) if streak else 0
+        in_a_row = len(streak) >= max(SETTINGS.consecutive_failures, 2 * among)
+        recent = [failed for at_s, failed, _ in self.outcomes if at_s > self.now_s - SETTINGS.window_s]
+        surely = [failed for at_s, failed, _ in self.outcomes if at_s > self.now_s - 0.9 * SETTINGS.window_s]
+        before = sum(self.now_s - SETTINGS.window_s <= each <= call.began_s for each in under_way)
         if moved is None:
-            assert not in_a_row
+            assert outcome == "ok" or not in_a_row
             unsure = len(recent) != len(surely)
-            assert outcome == "ok" or unsure or len(recent) < SETTINGS.min_requests or 2 * sum(recent) < len(recent)
+            few = len(recent) < SETTINGS.min_requests or 2 * sum(recent) < len(recent) + before
+            assert outcome == "ok" or unsure or few
         elif moved.reason == "consecutive_failures":
             assert in_a_row
         else:
             assert moved.reason == "failure_ratio"
             assert len(recent) >= SETTINGS.min_requests
             assert outcome == "failure"
+            assert 2 * sum(recent) >= len(surely) + before
 
     def _ended_probe(self, outcome: Outcome, moved: Transition | None) -> None:
         self.good_probes += outcome == "ok"
@@ -113,9 +126,9 @@ class BreakerMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.running)
     @rule(data=st.data())
-    def a_probe_comes_to_nothing(self, data: st.DataObject) -> None:
+    def a_call_comes_to_nothing(self, data: st.DataObject) -> None:
         call = self.running.pop(data.draw(st.integers(0, len(self.running) - 1)))
-        self.breaker.end_probe(call.holder)
+        self.breaker.cancel(call.holder)
 
     @rule(seconds=st.sampled_from((1.0, 5.0, 10_000.0)))
     def it_is_parked(self, seconds: float) -> None:

@@ -227,14 +227,36 @@ def test_those_that_nobody_calls_say_nothing_for_their_provider() -> None:
     assert [each.name for each in heard] == ["acme/a", "acme/b", "acme"]
 
 
+def test_calls_that_were_cancelled_are_not_under_way() -> None:
+    health, heard = make(A)
+    for number in range(20):
+        health.begin(A, 1.0, f"answering {number}")
+    for _ in range(5):
+        call(health, A, 1.0, "server_error")
+    assert heard == []
+    for number in range(20):
+        health.cancel(A.id, f"answering {number}")
+    call(health, A, 1.0, "server_error")
+    assert [each.reason for each in heard] == ["consecutive_failures"]
+
+
+def test_calls_that_went_well_are_not_under_way() -> None:
+    health, heard = make(A)
+    for number in range(20):
+        health.begin(A, 1.0, f"answering {number}")
+        health.record(A.id, None, f"answering {number}", 1.0, 1.0, 0.0)
+    for _ in range(5):
+        call(health, A, 1.0, "server_error")
+    assert [each.reason for each in heard] == ["consecutive_failures"]
+
+
 def test_other_settings_hold_for_all_that_is_watched() -> None:
     health, heard = make(A, ratio=0.0, floor=0)
     assert health.begin(A, 0.0, "r", retry=True) == "no"
     health.configure(BreakerSettings(consecutive_failures=1), RetryBudgetSettings(floor=1))
     fail(health, A, 1.0, times=1)
     fail(health, OTHER, 1.0, times=1)  # it is not known, and so nothing is learned of it
-    health.begin(OTHER, 1.0, "o")
-    fail(health, OTHER, 1.0, times=1)
+    assert call(health, OTHER, 1.0, "server_error") == "yes"
     assert [each.name for each in heard] == ["acme/a", "zenith/a"]
     health.configure(BREAKER, RetryBudgetSettings(floor=1))
     health.begin(B, 2.0, "b")

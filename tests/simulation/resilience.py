@@ -11,6 +11,7 @@ from gateway.telemetry.events import BreakerChanged
 from routing.attempts import AttemptRules
 from routing.breaker import BreakerSettings
 from routing.retry_budget import RetryBudgetSettings
+from routing.row import OUTWEIGH
 from tests.simulation.loop import MONOTONIC_START_S
 from tests.simulation.provider import SimCall
 from tests.simulation.scenario import Scenario
@@ -180,14 +181,17 @@ def _left_alone(
 
 
 def _known_broken_s(calls: list[SimCall], from_s: float, failures: int) -> float | None:
-    """When so many answers in a row had failed."""
-    streak = 0
+    """When so many answers in a row had failed, twice as many as calls that began among them and had not ended."""
+    row: list[float] = []
     for call in sorted((call for call in calls if call.ended_s is not None), key=lambda call: call.ended_s or 0.0):
         if _says_nothing(call):
             continue
-        streak = streak + 1 if call.plan.fault in _CLEAR and call.began_s >= from_s else 0
-        if streak == failures:
-            return call.ended_s
+        row = [*row, call.began_s] if call.plan.fault in _CLEAR and call.began_s >= from_s else []
+        if len(row) >= failures:
+            at_s = call.ended_s or 0.0
+            among = [each for each in calls if min(row) <= each.began_s <= max(row)]
+            if len(row) >= OUTWEIGH * sum(each.ended_s is None or each.ended_s > at_s for each in among):
+                return at_s
     return None
 
 
