@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 import typer
 
+from gateway.cli.asking import Asking, Json, Listing, asks, lists_by_default
 from gateway.cli.configuration import USAGE
-from gateway.cli.remote import (
-    DEFAULT_CONFIG,
-    AdminKey,
-    Column,
-    Config,
-    Json,
-    Remote,
-    Url,
-    clock_s,
-    fail,
-    pass_on,
-    print_json,
-    print_table,
-)
+from gateway.cli.remote import Column, clock_s, fail
 
 breakers = typer.Typer(help="See circuit breakers, and force them open or closed.", rich_markup_mode=None)
 
@@ -35,33 +23,13 @@ _COLUMNS = (
 )
 
 
-@breakers.callback(invoke_without_command=True)
-def _show(
-    context: typer.Context,
-    url: Url = "",
-    admin_key: AdminKey = "",
-    config: Config = DEFAULT_CONFIG,
-    as_json: Json = False,
-) -> None:
-    """See circuit breakers, and force them open or closed. Without a command: list them.
-
-    Example: farebox breakers --url http://127.0.0.1:4000
-    """
-    if context.invoked_subcommand is None:
-        _list(Remote(url, admin_key, config), None, as_json=as_json)
-    else:
-        pass_on(context, url=url, admin_key=admin_key, config=config, as_json=as_json)
-
-
 @breakers.command("list")
+@asks
 def list_breakers(
+    asking: Asking,
     state: Annotated[
         str | None, typer.Option(help="Only those that are closed, open, half_open, forced_open or forced_closed.")
     ] = None,
-    url: Url = "",
-    admin_key: AdminKey = "",
-    config: Config = DEFAULT_CONFIG,
-    as_json: Json = False,
 ) -> None:
     """List the breakers of providers and deployments: times in UTC, failures of the present window.
 
@@ -69,18 +37,16 @@ def list_breakers(
     """
     if state not in (None, "closed", "open", "half_open", "forced_open", "forced_closed"):
         fail(f"`{state}` is no state: closed, open, half_open, forced_open or forced_closed", USAGE)
-    _list(Remote(url, admin_key, config), state, as_json=as_json)
+    _list(asking, state)
 
 
 @breakers.command()
+@asks
 def force(
+    asking: Asking,
     name: Annotated[str, typer.Argument(help="The deployment (provider/model) or the provider.")],
     to: Annotated[str, typer.Argument(help="open, closed, or auto: it decides by itself again.")],
     reason: Annotated[str, typer.Option("--reason", help="Why; it is logged, and kept with the change.")],
-    url: Url = "",
-    admin_key: AdminKey = "",
-    config: Config = DEFAULT_CONFIG,
-    as_json: Json = False,
 ) -> None:
     """Force a breaker open (nobody calls) or closed (everybody does), until it is released by `auto`.
 
@@ -89,24 +55,16 @@ def force(
     if to not in ("open", "closed", "auto"):
         fail(f"`{to}` is none of open, closed and auto", USAGE)
     body = {"to": to, "reason": reason}
-    found = Remote(url, admin_key, config).post(f"breakers/{quote(name, safe='/')}/force", body)
-    if as_json:
-        print_json(found)
-    else:
-        typer.echo(f"{found['id']} is {_words(found['state'])}.")
+    found = asking.post(f"breakers/{quote(name, safe='/')}/force", body)
+    asking.show(found, lambda found: typer.echo(f"{found['id']} is {_words(found['state'])}."))
 
 
-def _list(remote: Remote, state: str | None, *, as_json: bool) -> None:
-    found = [each for each in remote.get("breakers")["data"] if state is None or each["state"] == state]
-    if as_json:
-        print_json(found)
-    elif not found:
-        typer.echo("No breakers.", err=True)
-    else:
-        print_table(_COLUMNS, map(_row, found))
+def _list(asking: Asking, state: str | None = None) -> None:
+    found = asking.get("breakers")["data"]
+    _LISTING.show(asking, (each for each in found if state is None or each["state"] == state))
 
 
-def _row(breaker: dict[str, Any]) -> list[str]:
+def _row(breaker: Json) -> list[str]:
     return [
         breaker["id"],
         _words(breaker["state"]),
@@ -119,3 +77,7 @@ def _row(breaker: dict[str, Any]) -> list[str]:
 
 def _words(state: str) -> str:
     return {"half_open": "half-open", "forced_open": "forced open", "forced_closed": "forced closed"}.get(state, state)
+
+
+_LISTING = Listing("No breakers.", _COLUMNS, _row)
+lists_by_default(breakers, "breakers", _list)

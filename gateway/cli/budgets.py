@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 import typer
 
+from gateway.cli.asking import Asking, Json, Listing, asks, lists_by_default
 from gateway.cli.configuration import USAGE
-from gateway.cli.remote import (
-    DEFAULT_CONFIG,
-    AdminKey,
-    Column,
-    Config,
-    Json,
-    Remote,
-    Url,
-    clock,
-    dollars,
-    fail,
-    pass_on,
-    print_json,
-    print_table,
-)
+from gateway.cli.remote import Column, clock, dollars, fail
 
 budgets = typer.Typer(help="See budgets, and adjust or reset what is spent.", rich_markup_mode=None)
 
@@ -47,52 +34,30 @@ _COLUMNS = (
 )
 
 
-@budgets.callback(invoke_without_command=True)
-def _show(
-    context: typer.Context,
-    url: Url = "",
-    admin_key: AdminKey = "",
-    config: Config = DEFAULT_CONFIG,
-    as_json: Json = False,
-) -> None:
-    """See budgets, and adjust or reset what is spent. Without a command: list them.
-
-    Example: farebox budgets --url http://127.0.0.1:4000
-    """
-    if context.invoked_subcommand is None:
-        _list(Remote(url, admin_key, config), None, None, as_json=as_json)
-    else:
-        pass_on(context, url=url, admin_key=admin_key, config=config, as_json=as_json)
-
-
 @budgets.command("list")
+@asks
 def list_budgets(
+    asking: Asking,
     budget: Annotated[str | None, typer.Option(help="Only this budget.")] = None,
     scope: Annotated[str | None, typer.Option(help="Only this scope (agent:researcher) or kind (agent).")] = None,
-    url: Url = "",
-    admin_key: AdminKey = "",
-    config: Config = DEFAULT_CONFIG,
-    as_json: Json = False,
 ) -> None:
     """List the counters of the present windows: USD, times in UTC. A burn of 1 spends the limit by the window's end.
 
     Example: farebox budgets list --scope agent:researcher
     """
-    _list(Remote(url, admin_key, config), budget, scope, as_json=as_json)
+    _list(asking, budget, scope)
 
 
 @budgets.command()
+@asks
 def adjust(
+    asking: Asking,
     budget: Budget,
     reason: Why,
     give_back: Annotated[str | None, typer.Option(help="USD that count as spent no more.")] = None,
     spend: Annotated[str | None, typer.Option(help="USD to count as spent.")] = None,
     value: Value = None,
     entry: EntryId = None,
-    url: Url = "",
-    admin_key: AdminKey = "",
-    config: Config = DEFAULT_CONFIG,
-    as_json: Json = False,
 ) -> None:
     """Enter an amount in a budget's present window, with a reason. Nothing that was entered before is changed.
 
@@ -105,41 +70,31 @@ def adjust(
         fail(f"`{amount}` is no amount such as 5.00; --give-back and --spend say in which direction it goes", USAGE)
     signed = amount.strip() if give_back is None else f"-{amount.strip()}"
     body = {"amount_usd": signed, "reason": reason, "value": value, "id": entry}
-    answer = Remote(url, admin_key, config).post(f"budgets/{quote(budget, safe='')}/adjust", body)
-    _show_entry(answer, as_json=as_json)
+    asking.show(asking.post(f"budgets/{quote(budget, safe='')}/adjust", body), _print_entry)
 
 
 @budgets.command()
+@asks
 def reset(
+    asking: Asking,
     budget: Budget,
     reason: Why,
     value: Value = None,
     entry: EntryId = None,
-    url: Url = "",
-    admin_key: AdminKey = "",
-    config: Config = DEFAULT_CONFIG,
-    as_json: Json = False,
 ) -> None:
     """Give back all that is spent in a budget's present window, by one entry with a reason.
 
     Example: farebox budgets reset research-daily --reason "the incident of this morning"
     """
     body = {"reason": reason, "value": value, "id": entry}
-    answer = Remote(url, admin_key, config).post(f"budgets/{quote(budget, safe='')}/reset", body)
-    _show_entry(answer, as_json=as_json)
+    asking.show(asking.post(f"budgets/{quote(budget, safe='')}/reset", body), _print_entry)
 
 
-def _list(remote: Remote, budget: str | None, scope: str | None, *, as_json: bool) -> None:
-    found = remote.get("budgets", budget=budget, scope=scope)["data"]
-    if as_json:
-        print_json(found)
-    elif not found:
-        typer.echo("No budgets.", err=True)
-    else:
-        print_table(_COLUMNS, map(_row, found))
+def _list(asking: Asking, budget: str | None = None, scope: str | None = None) -> None:
+    _LISTING.show(asking, asking.get("budgets", budget=budget, scope=scope)["data"])
 
 
-def _row(line: dict[str, Any]) -> list[str]:
+def _row(line: Json) -> list[str]:
     return [
         line["id"] + (" (shadow)" if line["mode"] == "shadow" else ""),
         line["scope"],
@@ -151,12 +106,13 @@ def _row(line: dict[str, Any]) -> list[str]:
     ]
 
 
-def _show_entry(entry: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print_json(entry)
-        return
+def _print_entry(entry: Json) -> None:
     line = entry["budget"]
     typer.echo(
         f"{entry['id']}: {entry['amount_usd']} USD entered in {line['id']} ({line['scope']}); "
         f"{line['posted_usd']} of {line['limit_usd']} USD are spent, {line['remaining_usd']} left."
     )
+
+
+_LISTING = Listing("No budgets.", _COLUMNS, _row)
+lists_by_default(budgets, "budgets", _list)

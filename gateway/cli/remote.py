@@ -13,17 +13,11 @@ import typer
 from gateway.cli.configuration import NO_ANSWER, PROBLEMS, USAGE, load_or_exit
 
 TIMEOUT_S = 60.0
-DEFAULT_CONFIG = Path("config.yaml")
 DEFAULT_URL = "http://127.0.0.1:4000"
 
-Url = Annotated[
-    str, typer.Option("--url", envvar="FAREBOX_URL", help="The running gateway; as the configuration says if left out.")
-]
 AdminKey = Annotated[
     str, typer.Option("--admin-key", envvar="FAREBOX_ADMIN_KEY", help="The admin key; the viewer key may look.")
 ]
-Config = Annotated[Path, typer.Option("--config", "-c", help="The configuration file: it tells where the gateway is.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 class Remote:
@@ -129,12 +123,6 @@ def _configured(config: Path) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # everywhere is here too
     scheme = "http" if server.tls is None else "https"
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-def pass_on(context: typer.Context, **given: Any) -> None:
-    """Options before a subcommand are its own too: `farebox runs --url ... list`."""
-    commands = getattr(context.command, "commands", {})
-    context.default_map = dict.fromkeys(commands, given)
 
 
 def fail(message: str, status: int) -> NoReturn:

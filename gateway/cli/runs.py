@@ -7,22 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from gateway.cli.asking import Asking, Json, Listing, asks, lists_by_default
 from gateway.cli.configuration import USAGE
-from gateway.cli.remote import (
-    DEFAULT_CONFIG,
-    AdminKey,
-    Column,
-    Config,
-    Json,
-    Remote,
-    Url,
-    clock,
-    dollars,
-    fail,
-    pass_on,
-    print_json,
-    print_table,
-)
+from gateway.cli.remote import Column, clock, dollars, fail
 
 runs = typer.Typer(help="See runs; pause, resume and close them.", rich_markup_mode=None)
 
@@ -44,32 +31,12 @@ _COLUMNS = (
 )
 
 
-@runs.callback(invoke_without_command=True)
-def _show(
-    context: typer.Context,
-    url: Url = "",
-    admin_key: AdminKey = "",
-    config: Config = DEFAULT_CONFIG,
-    as_json: Json = False,
-) -> None:
-    """See runs; pause, resume and close them. Without a command: list them.
-
-    Example: farebox runs --url http://127.0.0.1:4000
-    """
-    if context.invoked_subcommand is None:
-        _list(Remote(url, admin_key, config), None, 100, as_json=as_json)
-    else:
-        pass_on(context, url=url, admin_key=admin_key, config=config, as_json=as_json)
-
-
 @runs.command("list")
+@asks
 def list_runs(
+    asking: Asking,
     state: Annotated[str | None, typer.Option(help="Only those that are open, paused or closed.")] = None,
     limit: Annotated[int, typer.Option(help="So many at most, the latest first.", min=1, max=1_000)] = 100,
-    url: Url = "",
-    admin_key: AdminKey = "",
-    config: Config = DEFAULT_CONFIG,
-    as_json: Json = False,
 ) -> None:
     """List the latest runs with what they and their sub-runs have used: USD, times in UTC.
 
@@ -77,21 +44,68 @@ def list_runs(
     """
     if state not in (None, "open", "paused", "closed"):
         fail(f"`{state}` is no state: open, paused or closed", USAGE)
-    _list(Remote(url, admin_key, config), state, limit, as_json=as_json)
+    _list(asking, state, limit)
 
 
 @runs.command()
-def show(
-    run: Run, url: Url = "", admin_key: AdminKey = "", config: Config = DEFAULT_CONFIG, as_json: Json = False
-) -> None:
+@asks
+def show(asking: Asking, run: Run) -> None:
     """Show one run: state, limits and what was used.
 
     Example: farebox runs show researcher/run_42
     """
-    found = Remote(url, admin_key, config).get(f"runs/{_checked(run)}")
-    if as_json:
-        print_json(found)
-        return
+    asking.show(asking.get(f"runs/{_checked(run)}"), _print)
+
+
+@runs.command()
+@asks
+def pause(asking: Asking, run: Run, reason: Why) -> None:
+    """Refuse a run's next requests until it is resumed. Those under way end as they would.
+
+    Example: farebox runs pause researcher/run_42 --reason "looks like a loop"
+    """
+    _change(asking, run, "pause", reason)
+
+
+@runs.command()
+@asks
+def resume(
+    asking: Asking,
+    run: Run,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why.")] = None,
+) -> None:
+    """Let a paused run go on.
+
+    Example: farebox runs resume researcher/run_42
+    """
+    _change(asking, run, "resume", reason)
+
+
+@runs.command()
+@asks
+def close(asking: Asking, run: Run, reason: Why) -> None:
+    """Close a run and its sub-runs for good. What it set aside and did not spend goes back.
+
+    Example: farebox runs close researcher/run_42 --reason "no longer needed"
+    """
+    _change(asking, run, "close", reason)
+
+
+def _change(asking: Asking, run: str, change: str, reason: str | None) -> None:
+    body = {"reason": reason or f"farebox runs {change}"}
+    asking.show(asking.post(f"runs/{_checked(run)}/{change}", body), _print_change)
+
+
+def _print_change(changed: Json) -> None:
+    back = changed.get("given_back_usd", "0.00")
+    typer.echo(f"{changed['id']} is {_state(changed)}." + (f" {back} USD went back." if back != "0.00" else ""))
+
+
+def _list(asking: Asking, state: str | None = None, limit: int = 100) -> None:
+    _LISTING.show(asking, asking.get("runs", state=state, limit=limit)["data"])
+
+
+def _print(found: Json) -> None:
     used, limits = found["used"], found["limits"]
     typer.echo(f"{found['id']}: {_state(found)}")
     if found["parent"]:
@@ -105,75 +119,7 @@ def show(
         typer.echo(f"  set aside {found['carve_usd']} USD" + ("" if left is None else f", {left} USD of it left"))
 
 
-@runs.command()
-def pause(
-    run: Run,
-    reason: Why,
-    url: Url = "",
-    admin_key: AdminKey = "",
-    config: Config = DEFAULT_CONFIG,
-    as_json: Json = False,
-) -> None:
-    """Refuse a run's next requests until it is resumed. Those under way end as they would.
-
-    Example: farebox runs pause researcher/run_42 --reason "looks like a loop"
-    """
-    _change(Remote(url, admin_key, config), run, "pause", reason, as_json=as_json)
-
-
-@runs.command()
-def resume(
-    run: Run,
-    reason: Annotated[str | None, typer.Option("--reason", help="Why.")] = None,
-    url: Url = "",
-    admin_key: AdminKey = "",
-    config: Config = DEFAULT_CONFIG,
-    as_json: Json = False,
-) -> None:
-    """Let a paused run go on.
-
-    Example: farebox runs resume researcher/run_42
-    """
-    _change(Remote(url, admin_key, config), run, "resume", reason, as_json=as_json)
-
-
-@runs.command()
-def close(
-    run: Run,
-    reason: Why,
-    url: Url = "",
-    admin_key: AdminKey = "",
-    config: Config = DEFAULT_CONFIG,
-    as_json: Json = False,
-) -> None:
-    """Close a run and its sub-runs for good. What it set aside and did not spend goes back.
-
-    Example: farebox runs close researcher/run_42 --reason "no longer needed"
-    """
-    _change(Remote(url, admin_key, config), run, "close", reason, as_json=as_json)
-
-
-def _change(remote: Remote, run: str, change: str, reason: str | None, *, as_json: bool) -> None:
-    changed = remote.post(f"runs/{_checked(run)}/{change}", {"reason": reason or f"farebox runs {change}"})
-    if as_json:
-        print_json(changed)
-        return
-    back = changed.get("given_back_usd", "0.00")
-    typer.echo(f"{changed['id']} is {_state(changed)}." + (f" {back} USD went back." if back != "0.00" else ""))
-
-
-def _list(remote: Remote, state: str | None, limit: int, *, as_json: bool) -> None:
-    found = remote.get("runs", state=state, limit=limit)["data"]
-    if as_json:
-        print_json(found)
-        return
-    if not found:
-        typer.echo("No runs.", err=True)
-        return
-    print_table(_COLUMNS, map(_row, found))
-
-
-def _row(run: dict[str, Any]) -> list[str]:
+def _row(run: Json) -> list[str]:
     used = run["used"]
     return [
         run["id"],
@@ -189,13 +135,13 @@ def _row(run: dict[str, Any]) -> list[str]:
     ]
 
 
-def _carve(run: dict[str, Any]) -> str:
+def _carve(run: Json) -> str:
     """What is left of what it set aside, of how much; nothing is once the rest has gone back."""
     left = run["carve_left_usd"]
     return "" if left is None else f"{dollars(left)} of {dollars(run['carve_usd'])}"
 
 
-def _state(run: dict[str, Any]) -> str:
+def _state(run: Json) -> str:
     return f"{run['state']} ({run['reason']})" if run["reason"] else str(run["state"])
 
 
@@ -207,3 +153,7 @@ def _checked(run: str) -> str:
     if not _ID.fullmatch(run):
         fail(f"`{run}` is no run: write agent/run, as `farebox runs list` does", USAGE)
     return run
+
+
+_LISTING = Listing("No runs.", _COLUMNS, _row)
+lists_by_default(runs, "runs", _list)

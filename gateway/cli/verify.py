@@ -6,8 +6,9 @@ from typing import Any
 
 import typer
 
+from gateway.cli.asking import Asking, asks
 from gateway.cli.configuration import NO_ANSWER, PROBLEMS
-from gateway.cli.remote import DEFAULT_CONFIG, AdminKey, Column, Config, Json, Remote, Url, print_json, print_table
+from gateway.cli.remote import Column, print_table
 
 _COLUMNS = (
     Column("counter", folds=True),
@@ -18,18 +19,16 @@ _COLUMNS = (
 )
 
 
-def verify(url: Url = "", admin_key: AdminKey = "", config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+@asks
+def verify(asking: Asking) -> None:
     """Recompute every counter from the journal. No difference is the only pass: any exits with 1.
 
     Exits with 3 when it is not known, because no gateway answers, or none that can or may say.
 
     Example: farebox verify --url http://127.0.0.1:4000
     """
-    found = Remote(url, admin_key, config, refused=NO_ANSWER).get("verify")
-    if as_json:
-        print_json(found)
-    else:
-        _print(found)
+    found = asking.get("verify", refused=NO_ANSWER)
+    asking.show(found, _print)
     if not found["ok"]:
         raise typer.Exit(PROBLEMS)
 
