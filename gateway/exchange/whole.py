@@ -15,7 +15,7 @@ from gateway.upstream.refusals import failed_answer, may_be_billed, refusal
 from gateway.upstream.secrets import mask
 from gateway.upstream.transport import Response
 from gateway.upstream.verdict import SERVER_ERROR, failure_of_status
-from gateway.wire.answers import MalformedAnswer, WholeAnswer, read_answer
+from gateway.wire.answers import MalformedAnswer, read_answer
 from routing.failures import Failure
 
 
@@ -45,7 +45,13 @@ async def relay_refusal(delivery: Delivery, response: Response) -> None:
 async def relay_whole(delivery: Delivery, response: Response) -> None:
     """The answer to a client that does not stream. Raises AttemptFailed, settled, for one that is none."""
     attempt, context, settlement = delivery.attempt, delivery.context, delivery.settlement
-    body, answer = await _read(delivery, response)
+    body = b""
+    try:
+        body = await response.read()  # a dialect's own words may be none either
+        attempt.first_byte_s = time.monotonic()
+        answer = read_answer(body)
+    except MalformedAnswer:
+        raise _malformed(delivery, response, len(body)) from None
     usage, tier = answer.usage, answer.service_tier
     if answer.failed:
         settlement.settle("error", usage or NOTHING, estimated=False, service_tier=tier)
@@ -64,17 +70,12 @@ async def relay_whole(delivery: Delivery, response: Response) -> None:
     await delivery.whole(response, body, context.cost)
 
 
-async def _read(delivery: Delivery, response: Response) -> tuple[bytes, WholeAnswer]:
-    body, attempt = b"", delivery.attempt
-    try:
-        body = await response.read()  # a dialect's own words may be none either
-        attempt.first_byte_s = time.monotonic()
-        return body, read_answer(body)
-    except MalformedAnswer:
-        delivery.settlement.size("malformed", 1, len(body))
-        error = UpstreamFailure(
-            f"The provider `{attempt.deployment.provider}` sent an answer that is none: no JSON, or nothing in it.",
-            upstream_status=response.status,
-            reason="malformed",
-        )
-        raise AttemptFailed(Failure("malformed"), error) from None
+def _malformed(delivery: Delivery, response: Response, body_bytes: int) -> AttemptFailed:
+    delivery.settlement.size("malformed", 1, body_bytes)
+    error = UpstreamFailure(
+        f"The provider `{delivery.attempt.deployment.provider}` sent an answer that is none: no JSON, or nothing "
+        "in it.",
+        upstream_status=response.status,
+        reason="malformed",
+    )
+    return AttemptFailed(Failure("malformed"), error)
