@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from gateway import __version__
 from gateway.admission.admission import Admission
@@ -54,6 +54,9 @@ from gateway.upstream.probes import Probes
 from gateway.upstream.switch import Switch
 from routing.catalog import Deployment
 from routing.quality import Quality
+
+if TYPE_CHECKING:
+    from gateway.telemetry.tracer import Tracer
 
 log = logging.getLogger("farebox.app")
 
@@ -100,6 +103,9 @@ class App:
         sinks: list[Sink] = [self._metrics, JournalSink(journal, charges=snapshot.storage.store == "memory")]
         if access_log:
             sinks.append(AccessLog())
+        self._tracer = _tracer(snapshot)
+        if self._tracer is not None:
+            sinks.append(self._tracer)
         self._recorder = Recorder(sinks)
         self._snapshots = SnapshotHolder(snapshot, snapshot.source, self._recorder.record, host=host)
         self._keystore = KeyStore(journal.database)
@@ -292,6 +298,8 @@ class App:
         if self._store is not None:
             await self._store.close()
         await self._journal.close()
+        if self._tracer is not None:
+            await asyncio.to_thread(self._tracer.close)
 
     async def _stop_listeners(self, hurry: asyncio.Event) -> None:
         async def cut_when_hurried() -> None:
@@ -302,3 +310,12 @@ class App:
         cutting = asyncio.create_task(cut_when_hurried())
         await asyncio.gather(*(listener.stop() for listener in self._listeners))
         cutting.cancel()
+
+
+def _tracer(snapshot: Snapshot) -> Tracer | None:
+    """OpenTelemetry is imported only where traces are sent."""
+    if snapshot.tracing is None:
+        return None
+    from gateway.telemetry.tracer import open_tracer
+
+    return open_tracer(snapshot.tracing)

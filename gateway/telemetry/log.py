@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 from gateway.telemetry.events import Event, KeyRefused, RequestFinished
 from gateway.telemetry.redact import redact
+from gateway.telemetry.spans import ids_of
 from routing.money import format_usd
 
 LEVEL_VARIABLE = "FAREBOX_LOG_LEVEL"
@@ -89,6 +90,7 @@ class AccessLog:
 
 
 def _access_fields(event: RequestFinished) -> dict[str, Any]:
+    trace_id, span_id = ids_of(event)
     return {
         "request_id": event.request_id,
         "org": event.org,
@@ -96,6 +98,8 @@ def _access_fields(event: RequestFinished) -> dict[str, Any]:
         "agent": event.agent,
         "key_id": event.key_id,
         "run": event.run,
+        "trace_id": trace_id,
+        "span_id": span_id,
         "endpoint": event.endpoint,
         "model": event.model,
         "deployment": event.deployment,

@@ -11,13 +11,13 @@ WHO = {"org": "acme", "team": "search", "agent": "researcher"}
 
 
 def started(**changes: Any) -> RequestStarted:
-    return RequestStarted(request_id="req-1", **WHO)._replace(**changes)
+    return RequestStarted(request_id="req_1", **WHO)._replace(**changes)
 
 
 def charged(**changes: Any) -> ChargePosted:
     return ChargePosted(
         charge_id="chg-1",
-        request_id="req-1",
+        request_id="req_1",
         attempt=1,
         at_s=1_800_000_000.0,
         **WHO,
@@ -42,7 +42,7 @@ def charged(**changes: Any) -> ChargePosted:
 
 def finished(**changes: Any) -> RequestFinished:
     return RequestFinished(
-        request_id="req-1",
+        request_id="req_1",
         at_s=1_800_000_000.0,
         **WHO,
         key_id="config:main",

@@ -94,7 +94,9 @@ def test_the_access_log_writes_a_line_per_finished_request() -> None:
     configure_logging("info", stream)
     AccessLog().receive([started(), charged(), finished(user="mail@example.com")])
     (line,) = lines(stream)
-    assert (line["message"], line["request_id"], line["status"]) == ("request", "req-1", 200)
+    assert (line["message"], line["request_id"], line["status"]) == ("request", "req_1", 200)
+    assert line["trace_id"] == f"{1:032x}", "the span that a trace has of it"
+    assert len(line["span_id"]) == 16
     assert (line["cost_usd"], line["error_code"]) == ("0.0000015", None)
     assert "mail@example.com" not in stream.getvalue()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 from hypothesis import given
@@ -151,7 +152,7 @@ def test_content_has_no_keys_in_it() -> None:
 @given(st.integers(0, 2**56 - 1), st.floats(0, 1))
 def test_a_share_of_the_traces_is_sent(random_digits: int, ratio: float) -> None:
     event = finished(request_id=f"req_0193a1b2c3d4{random_digits:014x}")
-    assert sampled(event, ratio) == (random_digits / 2**56 < ratio)
+    assert sampled(event, ratio) == (Fraction(random_digits, 2**56) < Fraction(ratio))
     assert sampled(event, 1.0)
     assert not sampled(event, 0.0)
 
