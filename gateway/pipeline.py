@@ -97,7 +97,8 @@ class Pipeline:
         self._admittance = admittance
         self._watch = watch
         self._upstreams = upstreams
-        self._deciding = deciding
+        self.deciding = deciding
+        """Decides for requests that a policy routes."""
         self._named = Named()
         self._recorder = upstreams.recorder
 
@@ -127,7 +128,7 @@ class Pipeline:
                 if context.prompt is not None:
                     self._watch.over(context)
                 if context.decided is not None:
-                    self._deciding.over(context)
+                    self.deciding.over(context)
                 self._recorder.record(context.finished())
 
     async def _serve(self, context: RequestContext, call: IncomingCall, reply: Reply) -> None:
@@ -155,14 +156,14 @@ class Pipeline:
 
     async def _by_policy(self, context: RequestContext, reply: Reply, policy: CompiledPolicy) -> None:
         """Serve a request whose model its agent's policy chooses."""
-        await self._deciding.route(context, policy)
+        await self.deciding.route(context, policy)
         try:
             await Exchange(context, reply, self._upstreams).run()
         except (BudgetExceeded, BudgetReserved) as error:
             decided = context.decided
             if decided is None or not decided.may_downgrade:
                 raise
-            if not self._deciding.cheaper(context, policy, error) and isinstance(error, BudgetExceeded):
+            if not self.deciding.cheaper(context, policy, error) and isinstance(error, BudgetExceeded):
                 raise
         else:
             return

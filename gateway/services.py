@@ -25,6 +25,7 @@ from gateway.ledger.budgets import Quota, RateLimit
 from gateway.ledger.scopes import Labels
 from gateway.pipeline import Pipeline, claimed_names, may_use
 from gateway.reports.availability import Available, upstream_state
+from gateway.reports.explain import Explanation, Question, explain_live
 from gateway.telemetry.events import ChargePosted
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.recorder import Recorder
@@ -229,6 +230,14 @@ class Services:
         rotated = await self._parts.keystore.rotate(key_id, overlap_s)
         await self._parts.keysync.refresh()
         return rotated
+
+    async def explain(self, question: Question) -> Explanation:
+        """Which model a request would get now, and why. Raises FareboxError when it is none."""
+        return await explain_live(self.pipeline.deciding, self.snapshot, question)
+
+    def key_record(self, key_id: str) -> KeyRecord | None:
+        """A key by its id."""
+        return self._parts.keyring.record(key_id)
 
     async def totals(self, since_s: float) -> list[dict[str, Any]]:
         """Calls, tokens, cost and errors per agent since a Unix time."""

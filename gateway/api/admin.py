@@ -18,6 +18,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from gateway.api import admin_explain
 from gateway.api.admin_breakers import add_breakers
 from gateway.api.admin_governance import add_governance
 from gateway.api.answers import answer_error, journal_unavailable
@@ -116,15 +117,15 @@ def admin_app(services: Services) -> AsgiApp:
     _add_changes(app, services, [Depends(admin)])
     add_governance(app, services.governance, [Depends(viewer)], [Depends(admin)])
     add_breakers(app, services.upstream_health, [Depends(viewer)], [Depends(admin)])
+    admin_explain.add_explain(app, services, [Depends(viewer)])
     _add_errors(app)
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        most = admin_explain.MAX_BODY_BYTES if scope.get("path") == admin_explain.PATH else MAX_BODY_BYTES
         try:  # FastAPI reads a body of any size, and before it asks whose it is
-            body = await AsgiCall("admin", scope, receive).body(MAX_BODY_BYTES)
+            body = await AsgiCall("admin", scope, receive).body(most)
         except BodyTooLarge:
-            refusal = BodyTooLarge(
-                f"The body is larger than {MAX_BODY_BYTES} bytes, the most that the admin API takes."
-            )
+            refusal = BodyTooLarge(f"The body is larger than {most} bytes, the most that the admin API takes.")
             await answer_error(AsgiReply(scope, send), refusal)
             return
         except ClientGone:

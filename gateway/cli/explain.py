@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,17 +13,19 @@ import typer
 
 from gateway.cli.configuration import PROBLEMS, USAGE
 from gateway.cli.offline import load_offline
-from gateway.cli.remote import Column, fail, print_json, print_table
+from gateway.cli.remote import AdminKey, Column, Remote, dollars, fail, print_json, print_table
 
 if TYPE_CHECKING:
     from gateway.config.snapshot import Snapshot
-    from gateway.reports.explain import Explanation
     from routing.quality import Quality
+
+_Header = tuple[bytes, bytes]
 
 explain = typer.Typer(rich_markup_mode=None)
 
 _GATES = (Column("model"), Column("tier"), Column("gates", folds=True), Column("right with", right=True))
 _RULES = (Column("rule"), Column("condition", folds=True), Column("result"), Column(""))
+_BUDGETS = (Column("budget"), Column("left", right=True), Column("spent", right=True), Column("elapsed", right=True))
 _APIS = {"chat", "completions", "embeddings"}
 
 
@@ -39,37 +42,64 @@ def _explain(
     policy: Annotated[
         Path | None, typer.Option("--policy", help="A policy file in place of the one with its name.")
     ] = None,
+    url: Annotated[
+        str, typer.Option("--url", help="Ask this running gateway: by its budgets, breakers, sessions as they are now.")
+    ] = "",
+    admin_key: AdminKey = "",
     config: Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")] = Path("config.yaml"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
     """Tell which model would answer a request, and why: gates, rules, numbers, result. Nothing is called.
 
-    What was learned is read from the journal, if there is one; sessions are new and budgets whole. Exits with 1 when
-    no model is left, with 2 when a file cannot be read.
+    What was learned is read from the journal, if there is one; sessions are new and budgets whole. With --url a running
+    gateway tells, by all that it knows now. Exits with 1 when no model is left, with 2 when a file cannot be read, with
+    3 when no gateway answers.
 
     Example: farebox explain request.json --agent researcher -H 'x-farebox-value-usd: 50'
     """
-    from gateway.errors import FareboxError
-    from gateway.reports.explain import Asked
-    from gateway.reports.explain import explain as explained
-
     if api not in _APIS:
         fail(f"`{api}` is no API: chat, completions or embeddings", USAGE)
-    body = _body(request)
+    body, headers = _body(request), [_header(each) for each in header or ()]
+    if url and policy is not None:
+        fail("--policy explains by a file, --url by what rules in a running gateway: give one of them", USAGE)
+    if url:
+        found = _asked_there(Remote(url, admin_key, config, refused=USAGE), body, agent, api, headers)
+    else:
+        found = _explained_here(config, policy, body, agent, api, headers)
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+    if not found["decision"]["models"]:
+        raise typer.Exit(PROBLEMS)
+
+
+def _asked_there(remote: Remote, body: bytes, agent: str, api: str, headers: Sequence[_Header]) -> dict[str, Any]:
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        fail("the request is not UTF-8 text", USAGE)
+    sent = {name.decode(): value.decode("latin-1") for name, value in headers}
+    found: dict[str, Any] = remote.post("explain", {"agent": agent, "api": api, "headers": sent, "request": text})
+    return found
+
+
+def _explained_here(
+    config: Path, policy: Path | None, body: bytes, agent: str, api: str, headers: Sequence[_Header]
+) -> dict[str, Any]:
+    from gateway.errors import FareboxError
+    from gateway.reports.explain import Question
+    from gateway.reports.explain import explain as explained
+    from gateway.reports.explained import explanation_object
+
     snapshot = load_offline(config, policy)
     if agent not in snapshot.agents:
         fail(f"no agent is called `{agent}`; there are {', '.join(snapshot.agents)}", USAGE)
-    asked = Asked(body, snapshot.agents[agent], [_header(each) for each in header or ()], api, time.time())
+    question = Question(body, snapshot.agents[agent], list(headers), api, time.time())
     try:
-        found = explained(snapshot, asked, asyncio.run(_learned(snapshot)))
+        return explanation_object(explained(snapshot, question, asyncio.run(_learned(snapshot))))
     except FareboxError as error:
         fail(error.message, USAGE)
-    if as_json:
-        print_json(_object(found))
-    else:
-        _print(found)
-    if not found.decision.models:
-        raise typer.Exit(PROBLEMS)
 
 
 def _body(request: Path) -> bytes:
@@ -79,7 +109,7 @@ def _body(request: Path) -> bytes:
         fail(f"{request} cannot be read: {error.strerror}", USAGE)
 
 
-def _header(text: str) -> tuple[bytes, bytes]:
+def _header(text: str) -> _Header:
     name, colon, value = text.partition(":")
     if not colon or not name.strip():
         fail(f"`{text}` is no header: write 'name: value'", USAGE)
@@ -90,76 +120,64 @@ async def _learned(snapshot: Snapshot) -> Quality | None:
     """What the journal keeps of models; None where there is no journal."""
     from gateway.journal.database import JournalError
     from gateway.journal.looking import looking
+    from gateway.learned.keeper import Keeper
     from gateway.learned.quality import LearnedQuality
 
+    learned = LearnedQuality()
     try:
         async with looking(snapshot.storage) as engine:
-            learned = LearnedQuality(engine)
-            await learned.load()
+            await Keeper(engine, learned).load()
     except JournalError:
         return None
     return learned.quality
 
 
-def _print(found: Explanation) -> None:
-    from routing.explain import explain as in_words
-
-    facts = found.wanted.facts
-    typer.echo(f"{facts.agent} (team {facts.team}, org {facts.org}) asks for {facts.model}")
-    sizes = f"about {facts.input_tokens} tokens, {facts.session_turns} messages, {facts.tools} tools"
-    typer.echo(
-        f"{sizes}; complexity {found.complexity:.2f}, value {facts.value_usd:g} USD, priority {facts.priority}\n"
-    )
-    chances = dict(found.p_correct)
+def _print(found: dict[str, Any]) -> None:
+    facts, live = found["request"], found["live"]
+    typer.echo(f"{facts['agent']} (team {facts['team']}, org {facts['org']}) asks for {facts['model']}")
+    sizes = f"about {facts['input_tokens']} tokens, {facts['session_turns']} messages, {facts['tools']} tools"
+    complexity = "" if facts["complexity"] is None else f"complexity {facts['complexity']:.2f}, "
+    typer.echo(f"{sizes}; {complexity}value {facts['value_usd']:g} USD, priority {facts['priority']}\n")
+    chances = found["p_correct"]
     rows = [
-        [each.model, each.tier, each.excluded or "passes", _chance(chances.get(each.model))] for each in found.gates
+        [each["model"], each["tier"], each["excluded"] or "passes", _percent(chances.get(each["model"]))]
+        for each in found["gates"]
     ]
     if rows:
         print_table(_GATES, rows)
         typer.echo()
-    if found.policy is not None:
-        print_table(_RULES, [[rule.name, rule.condition or "always", rule.result, rule.role] for rule in found.rules])
+    if found["policy"] is not None:
+        print_table(
+            _RULES,
+            [[rule["name"], rule["condition"] or "always", rule["result"], rule["role"]] for rule in found["rules"]],
+        )
         typer.echo()
-    for line in in_words(found.decision):
+    if live is not None:
+        _print_live(live)
+    for line in found["words"]:
         typer.echo(line)
 
 
-def _chance(p: float | None) -> str:
-    return "" if p is None else f"{p:.0%}"
-
-
-def _object(found: Explanation) -> dict[str, Any]:
-    from routing.money import format_usd
-
-    facts, decision = found.wanted.facts, found.decision
-    cost = format_usd
-    return {
-        "policy": None if found.policy is None else found.policy.name,
-        "request": {**facts._asdict(), "tags": dict(facts.tags), "complexity": found.complexity},
-        "gates": [each._asdict() for each in found.gates],
-        "rules": [each._asdict() for each in found.rules],
-        "p_correct": dict(found.p_correct),
-        "decision": {
-            "models": [model.name for model in decision.models],
-            "deployments": [deployment.id for deployment in decision.candidates],
-            "rule": decision.rule,
-            "reason": decision.reason,
-            "strategy": decision.strategy,
-            "tier": decision.tier or None,
-            "arm": decision.arm or None,
-            "probability": decision.probability,
-            "expected_cost_usd": cost(decision.expected_cost),
-            "runner_up": decision.runner_up or None,
-            "strongest": decision.strongest or None,
-            "strongest_cost_usd": cost(decision.strongest_cost),
-            "money_price": decision.money_price,
-            "considered": [
-                {
-                    **each._asdict(),
-                    "expected_cost": None if each.expected_cost is None else cost(each.expected_cost),
-                }
-                for each in decision.considered
+def _print_live(live: dict[str, Any]) -> None:
+    """What the gateway knows, as far as there is anything."""
+    if live["budgets"]:
+        print_table(
+            _BUDGETS,
+            [
+                [each["id"], dollars(each["left_usd"]), _percent(each["spent_ratio"]), _percent(each["elapsed_ratio"])]
+                for each in live["budgets"]
             ],
-            "shadows": [{"rule": each.rule, "model": each.model or None} for each in decision.shadows],
-        },
-    }
+        )
+        typer.echo()
+    session = live["session"]
+    if session is not None:
+        cached = f", {session['cached_tokens']} tokens cached" if session["cached_tokens"] else ""
+        typer.echo(f"session     was answered by {session['model']}{cached}")
+    if live["unwell"]:
+        typer.echo(f"unwell      {', '.join(live['unwell'])}")
+    if live["slowed"]:
+        typer.echo(f"slowed      its run spends too quickly ({live['slowed']}): it gets the weakest tier")
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.0%}"

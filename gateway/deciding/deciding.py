@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from gateway.admission.runs import names_of
@@ -133,6 +133,13 @@ class Deciding:
         slowed = _slowed(False, asked, run)
         decision = self._decide(seen.desk, seen.wanted, view, slowed)
         return Look(seen.desk, seen.wanted, view, seen.subject, slowed, decision)
+
+    def unwell(self, deployments: Iterable[Deployment]) -> tuple[str, ...]:
+        """Those that may not be called now, by their ids."""
+        if self._health.is_quiet:
+            return ()
+        unwell = Unwell(self._health, time.monotonic())
+        return tuple([each.id for each in deployments if each.id in unwell])
 
     async def _see(self, snapshot: Snapshot, asked: Asked, policy: CompiledPolicy, run: Run) -> _Seen:
         desk = self._desks.of(snapshot, asked.agent, policy)

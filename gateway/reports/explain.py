@@ -1,25 +1,29 @@
-"""Why a request would be routed as it would: gates, rules, numbers and the decision, by a configuration alone.
+"""Why a request would be routed as it would: gates, rules, numbers and the decision.
 
-What only a running gateway knows is taken as it is at the start: sessions are new, budgets whole, breakers closed. What
-was learned of models counts where the journal can be read.
+By a running gateway it is explained with what that knows now: budgets and their pace, breakers, sessions, runs, what
+was learned (`explain_live`). By a configuration alone (`explain`) all that is as at the start: sessions new, budgets
+whole, breakers closed. What was learned of models counts where the journal can be read.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from gateway.config.compile import resolve_wildcard
 from gateway.config.snapshot import Agent, Snapshot
+from gateway.deciding.deciding import Deciding, Look
 from gateway.deciding.desk import ranks_of
 from gateway.deciding.subject import Judge, Subject
-from gateway.identity.attribution import Attribution, Headers, attribute
-from gateway.wire.requests import ModelRequest, read_request
-from routing.decision import NO_FACTS, Decision, View, Wanted
+from gateway.deciding.wanting import Asked, wanted_of
+from gateway.identity.attribution import Headers, attribute
+from gateway.wire.requests import read_request
+from routing.catalog import Catalog
+from routing.decision import Budget, Decision, Session, View, Wanted
 from routing.gates import Gate, demand_of
 from routing.quality import Quality
 from routing.router import Router, obey
 from routing.rules import CompiledPolicy, Facts
 from routing.strength import strong_first
-from routing.value import worth_usd
 
 
 class GateResult(NamedTuple):
@@ -44,6 +48,19 @@ class RuleResult(NamedTuple):
     """`obeyed`, `shadow`, `skipped` (the gates leave nothing of it); empty: neither."""
 
 
+class Live(NamedTuple):
+    """What a running gateway knows that the decision went by."""
+
+    budgets: tuple[Budget, ...]
+    """Enforced ones that cover the request, where the policy's decisions depend on them."""
+    unwell: tuple[str, ...]
+    """Deployments of candidates that may not be called now."""
+    session: Session | None
+    """What is remembered of the conversation."""
+    slowed: str
+    """Why it gets the weakest tier: `velocity`; empty: it does not."""
+
+
 class Explanation(NamedTuple):
     """All that led to a decision."""
 
@@ -52,14 +69,16 @@ class Explanation(NamedTuple):
     wanted: Wanted
     gates: tuple[GateResult, ...]
     rules: tuple[RuleResult, ...]
-    complexity: float
-    """0 to 1."""
+    complexity: float | None
+    """0 to 1; None: nothing has read it, and a running gateway works it out for nobody else."""
     p_correct: tuple[tuple[str, float | None], ...]
     """By model that passes the gates, the probability that its answer is right; None: too little is known."""
     decision: Decision
+    live: Live | None = None
+    """None: it is explained by the configuration alone."""
 
 
-class Asked(NamedTuple):
+class Question(NamedTuple):
     """A request to be explained."""
 
     body: bytes
@@ -69,54 +88,95 @@ class Asked(NamedTuple):
     api: str
     at_s: float
     """Unix time."""
+    allowed: frozenset[str] | None = None
+    """The models of the key, where it has some of its own."""
 
 
-def explain(snapshot: Snapshot, asked: Asked, quality: Quality | None = None) -> Explanation:
+def explain(snapshot: Snapshot, question: Question, quality: Quality | None = None) -> Explanation:
     """Why the request would be routed as it would be. Raises FareboxError when it is none."""
-    agent = asked.agent
-    request = read_request(asked.api, asked.body)
-    attribution, _ = attribute(asked.headers, request.fields, agent.trust)
+    asked, policy = _read(snapshot, question)
+    ranks = {} if policy is None else ranks_of(policy)
+    subject = Subject(asked.request, asked.agent.id, Judge(quality), ranks, asked.attribution.complexity)
+    if policy is None:
+        return _as_asked(snapshot, asked)._replace(complexity=subject.complexity())
+    wanted = wanted_of(asked)
+    view = View(asked.at_s, complexity=subject.complexity, quality=subject.p_correct)
+    decision = Router(policy, snapshot.catalog).decide(wanted, view)
+    return _explanation(policy, snapshot.catalog, wanted, decision, subject)
+
+
+async def explain_live(deciding: Deciding, snapshot: Snapshot, question: Question) -> Explanation:
+    """The same by all that a running gateway knows. Nothing is called, counted or remembered. Raises FareboxError."""
+    asked, policy = _read(snapshot, question)
+    if policy is None:
+        found = _as_asked(snapshot, asked)
+        return found._replace(live=Live((), deciding.unwell(found.decision.candidates), None, ""))
+    look = await deciding.look(snapshot, asked, policy)
+    ruling = look.desk.weakest.policy if look.slowed else policy
+    found = _explanation(ruling, snapshot.catalog, look.wanted, look.decision, None)
+    return found._replace(live=_live(deciding, look))
+
+
+def _live(deciding: Deciding, look: Look) -> Live:
+    wanted = look.wanted
+    key = wanted.session or wanted.run
+    session = deciding.sessions.get(key, look.view.now_s) if key else None
+    return Live(look.view.budgets, deciding.unwell(look.decision.candidates), session, look.slowed)
+
+
+def _read(snapshot: Snapshot, question: Question) -> tuple[Asked, CompiledPolicy | None]:
+    """The request, and the policy that routes it. Raises FareboxError."""
+    agent = question.agent
+    request = read_request(question.api, question.body)
+    attribution, _ = attribute(question.headers, request.fields, agent.trust)
     policy = snapshot.agent_policies.get(agent.id)
     if policy is not None and request.model not in policy.claims:
         policy = None
-    judge = Judge()
-    if quality is not None:
-        judge.quality = quality
-    subject = Subject(request, agent.id, judge, {} if policy is None else ranks_of(policy), attribution.complexity)
-    complexity = subject.complexity()
-    wanted = _wanted(request, attribution, agent, asked.at_s)
-    wanted = wanted._replace(in_tool_loop=subject.in_tool_loop)
-    if policy is None:
-        model = snapshot.catalog.find(request.model)
-        decision = obey(wanted, model)
-        asked_for = [] if model is None else [_gate(Gate(model, snapshot.catalog.aliases), "", wanted)]
-        return Explanation(None, wanted, tuple(asked_for), (), complexity, (), decision)
-    view = View(asked.at_s, complexity=subject.complexity, quality=subject.p_correct)
-    decision = Router(policy, snapshot.catalog).decide(wanted, view)
+    allowed = tuple([each for each in (question.allowed, agent.allowed_models) if each is not None])
+    own = None if attribution.run is None else f"{agent.id}/{attribution.run}"
+    parent = attribution.parent_run
+    if parent is not None and "/" not in parent:
+        parent = f"{agent.id}/{parent}"
+    return Asked(request, attribution, agent, allowed, "explain", question.at_s, own, parent), policy
+
+
+def _as_asked(snapshot: Snapshot, asked: Asked) -> Explanation:
+    """No policy routes it."""
+    name = asked.request.model
+    model = snapshot.catalog.find(name) or resolve_wildcard(snapshot, name)
+    wanted = wanted_of(asked)
+    gates = []
+    if model is not None:
+        excluded = Gate(model, {name: model.name}).admit_named(demand_of(wanted))[1]
+        gates.append(GateResult(model.name, "", excluded))
+    return Explanation(None, wanted, tuple(gates), (), None, (), obey(wanted, model))
+
+
+def _explanation(
+    policy: CompiledPolicy, catalog: Catalog, wanted: Wanted, decision: Decision, subject: Subject | None
+) -> Explanation:
+    """`subject`: asked for what the decision did not depend on, too; None: only what it did is told."""
+    complexity = decision.complexity if subject is None else subject.complexity()
+    facts = wanted.facts if complexity is None else wanted.facts._replace(complexity=complexity)
     tiers = {model: tier.name for tier in policy.tiers for model in tier.models}
     gates = tuple(
-        _gate(gate, tiers.get(gate.model.name, ""), wanted) for gate in strong_first(policy, snapshot.catalog)
+        GateResult(gate.model.name, tiers.get(gate.model.name, ""), gate.admit(demand_of(wanted))[1])
+        for gate in strong_first(policy, catalog)
     )
-    return Explanation(
-        policy,
-        wanted,
-        gates,
-        _rules(policy, wanted.facts._replace(complexity=complexity), decision),
-        complexity,
-        tuple((gate.model, subject.p_correct(gate.model, gate.tier)) for gate in gates if not gate.excluded),
-        decision,
+    known = {each.model: each.p_correct for each in decision.considered}
+    p_correct = tuple(
+        (gate.model, known.get(gate.model) if subject is None else subject.p_correct(gate.model, gate.tier))
+        for gate in gates
+        if not gate.excluded
     )
-
-
-def _gate(gate: Gate, tier: str, wanted: Wanted) -> GateResult:
-    return GateResult(gate.model.name, tier, gate.admit(demand_of(wanted))[1])
+    return Explanation(policy, wanted, gates, _rules(policy, facts, decision), complexity, p_correct, decision)
 
 
 def _rules(policy: CompiledPolicy, facts: Facts, decision: Decision) -> tuple[RuleResult, ...]:
     """Each rule's condition, and what became of it."""
     found, over = [], False
     for rule in (*policy.rules, policy.default):
-        matches = True if rule.condition is None else rule.condition.matches(facts)
+        matches = over or rule.condition is None or rule.condition.matches(facts)
         result = "not asked" if over else "failed" if matches is None else str(matches).lower()
         role = ""
         if not over and matches:
@@ -126,39 +186,3 @@ def _rules(policy: CompiledPolicy, facts: Facts, decision: Decision) -> tuple[Ru
         text = getattr(rule.condition, "text", "")
         found.append(RuleResult(rule.name, " ".join(text.split()), result, role))
     return tuple(found)
-
-
-def _wanted(request: ModelRequest, attribution: Attribution, agent: Agent, at_s: float) -> Wanted:
-    profile, hours = request.profile, int(at_s) // 3600
-    run = "" if attribution.run is None else f"{agent.id}/{attribution.run}"
-    facts = NO_FACTS._replace(
-        agent=agent.id,
-        team=agent.team,
-        org=agent.org,
-        tags=dict(attribution.tags),
-        model=request.model,
-        value_usd=worth_usd(attribution.value_nano_usd, agent.value, agent.max_value),
-        priority=attribution.priority or "normal",
-        complexity=attribution.complexity or 0.0,
-        input_tokens=profile.input_tokens,
-        max_output_tokens=profile.max_output_tokens or 0,
-        tools=profile.tools,
-        images=profile.images,
-        stream=profile.stream,
-        json_schema=profile.json_schema,
-        session_turns=profile.messages,
-        hour=hours % 24,
-        weekday=(hours // 24 + 3) % 7 + 1,
-    )
-    return Wanted(
-        facts,
-        "explain",
-        run,
-        "" if attribution.session is None else f"{agent.id}/session:{attribution.session}",
-        request.api,
-        request.parallel_tools,
-        answers=profile.answers,
-        service_tier=profile.service_tier,
-        allowed=() if agent.allowed_models is None else (agent.allowed_models,),
-        residency=agent.residency,
-    )

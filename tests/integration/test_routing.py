@@ -269,7 +269,7 @@ async def test_the_state_of_the_budget_is_read(start: Any) -> None:
     rules = [{"name": "poor", "when": "budget.remaining_ratio < 0.99", "use": "cheap"}]
     gateway = await start({"rules": rules, "default": "best"}, budgets=budgets)
     assert (await ask(gateway)).headers["x-farebox-model"] == "sim-large"
-    gateway.app.services.pipeline._deciding._purses.forget()  # as a second does
+    gateway.app.services.pipeline.deciding._purses.forget()  # as a second does
     assert (await ask(gateway)).headers["x-farebox-model"] == "sim-small"
 
 
@@ -302,7 +302,7 @@ async def test_admission_downgrades_what_the_view_did_not_foresee(start: Any) ->
     budget = {"scope": "agent:tester", "limit_usd": "0.4", "window": "total", "on_exceed": "downgrade"}
     agents = {"tester": {"clamp": "off"}, "other": {}}
     gateway = await start({"default": "best"}, budgets={"all": budget}, agents=agents)
-    gateway.app.services.pipeline._deciding.lengths.observe("tester", "sim-large", 10)
+    gateway.app.services.pipeline.deciding.lengths.observe("tester", "sim-large", 10)
     answer = await ask(gateway, max_tokens=32_000)
     assert answer.headers["x-farebox-model"] == "sim-reasoner"  # the dearest that fits
     (found,) = await decisions(gateway)
