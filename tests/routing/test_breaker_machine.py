@@ -28,6 +28,10 @@ class Running(NamedTuple):
     """How often it had changed its state; -1 if it was not closed."""
 
 
+def _outweigh(failed: list[float], under_way: list[float]) -> bool:
+    return len(failed) >= 2 * sum(min(failed) <= each <= max(failed) for each in under_way)
+
+
 class BreakerMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
@@ -95,8 +99,8 @@ class BreakerMachine(RuleBasedStateMachine):
         under_way = [each.began_s for each in self.running if each.moves == moves]
         streak = list(itertools.takewhile(lambda each: each[1], reversed(self.outcomes)))
         began_s = [each[2] for each in streak]
-        among = sum(min(began_s) <= each <= max(began_s) for each in under_way) if streak else 0
-        in_a_row = len(streak) >= max(SETTINGS.consecutive_failures, 2 * among)
+        enough = SETTINGS.consecutive_failures
+        in_a_row = len(streak) >= enough and any(_outweigh(row, under_way) for row in (began_s, began_s[:enough]))
         recent = [failed for at_s, failed, _ in self.outcomes if at_s > self.now_s - SETTINGS.window_s]
         surely = [failed for at_s, failed, _ in self.outcomes if at_s > self.now_s - 0.9 * SETTINGS.window_s]
         before = sum(self.now_s - SETTINGS.window_s <= each <= call.began_s for each in under_way)

@@ -181,7 +181,7 @@ def _left_alone(
 
 
 def _known_broken_s(calls: list[SimCall], from_s: float, failures: int) -> float | None:
-    """When so many answers in a row had failed, twice as many as calls that began among them and had not ended."""
+    """When so many answers in a row had failed, twice as many as began among them, or the last of them, and ran on."""
     row: list[float] = []
     for call in sorted((call for call in calls if call.ended_s is not None), key=lambda call: call.ended_s or 0.0):
         if _says_nothing(call):
@@ -189,10 +189,14 @@ def _known_broken_s(calls: list[SimCall], from_s: float, failures: int) -> float
         row = [*row, call.began_s] if call.plan.fault in _CLEAR and call.began_s >= from_s else []
         if len(row) >= failures:
             at_s = call.ended_s or 0.0
-            among = [each for each in calls if min(row) <= each.began_s <= max(row)]
-            if len(row) >= OUTWEIGH * sum(each.ended_s is None or each.ended_s > at_s for each in among):
+            under_way = [each.began_s for each in calls if each.ended_s is None or each.ended_s > at_s]
+            if any(_outweigh(each, under_way) for each in (row, row[-failures:])):
                 return at_s
     return None
+
+
+def _outweigh(failed: list[float], under_way: list[float]) -> bool:
+    return len(failed) >= OUTWEIGH * sum(min(failed) <= each <= max(failed) for each in under_way)
 
 
 def _says_nothing(call: SimCall) -> bool:
