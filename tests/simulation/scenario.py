@@ -79,10 +79,12 @@ class Scenario:
         return "\n".join(lines)
 
 
-def draw(seed: int, directory: Path, requests: int, *, sound: bool = False) -> Scenario:
+def draw(
+    seed: int, directory: Path, requests: int, *, sound: bool = False, requests_per_s: float | None = None
+) -> Scenario:
     """The scenario of a seed. `sound`: with money enough, and a last provider that is always well."""
     chance = Random(f"scenario {seed}")
-    length_s = requests / chance.choice((5, 20, 60))
+    length_s = requests / (chance.choice((5, 20, 60)) if requests_per_s is None else requests_per_s)
     manners = {f"p{number}": _manner(chance, length_s) for number in range(chance.choice((1, 1, 2, 2, 3)))}
     if sound:
         manners["sound"] = replace(_manner(chance, length_s), weather=Weather([]))

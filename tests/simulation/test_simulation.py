@@ -27,9 +27,11 @@ def _seeds() -> range:
     return range(int(first), int(last or first) + 1)
 
 
-def simulate(seed: int, directory: Path, requests: int = _REQUESTS, *, sound: bool = False) -> Evidence:
+def simulate(
+    seed: int, directory: Path, requests: int = _REQUESTS, *, sound: bool = False, requests_per_s: float | None = None
+) -> Evidence:
     """Run a seed to its end."""
-    scenario = draw(seed, directory, requests, sound=sound)
+    scenario = draw(seed, directory, requests, sound=sound, requests_per_s=requests_per_s)
 
     async def run() -> Evidence:
         return await World(scenario).run()
@@ -54,6 +56,19 @@ def test_seed(seed: int, tmp_path: Path) -> None:
 def test_sound_fallback(seed: int, tmp_path: Path) -> None:
     found = simulate(seed, tmp_path, sound=True)
     show(found, [*violations(found), *everyone_is_answered(found)], f"test_sound_fallback[{seed}]")
+
+
+@pytest.mark.parametrize("seed", _seeds()[:2])
+def test_thousands_a_second(seed: int, tmp_path: Path) -> None:
+    found = simulate(seed, tmp_path, 2_000, requests_per_s=2_000)
+    show(found, violations(found), f"test_thousands_a_second[{seed}]")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", _seeds()[:20])
+def test_thousands_a_second_for_a_while(seed: int, tmp_path: Path) -> None:
+    found = simulate(seed, tmp_path, 20_000, requests_per_s=4_000)
+    show(found, violations(found), f"test_thousands_a_second_for_a_while[{seed}]")
 
 
 def show(found: Evidence, wrong: list[str], test: str) -> None:
