@@ -63,7 +63,7 @@ def board(head: Head, variables: tuple[Variable, ...], sections: tuple[Section, 
         number += 1
         made = made.with_row(build.Row(section.title).id(number))
         for line in section.lines:
-            widths = line.widths or (WIDTH // len(line.panels),) * len(line.panels)
+            widths = line.widths or _shares(len(line.panels))
             for panel, width in zip(line.panels, widths, strict=True):
                 number += 1
                 panel.id_val = number
@@ -126,6 +126,12 @@ def to_agent(field: str) -> Builder[model.DashboardLink]:
 def agent_url(field: str) -> str:
     """The agent's board, over the same time."""
     return f"/d/farebox-agent?var-agent=${{{field}}}&${{__url_time_range}}"
+
+
+def _shares(panels: int) -> tuple[int, ...]:
+    """The width of each, all of it used: a line that is too short would draw the next panel up into it."""
+    each, left = divmod(WIDTH, panels)
+    return tuple(each + (place < left) for place in range(panels))
 
 
 def _query(name: str, query: str) -> build.QueryVariable:

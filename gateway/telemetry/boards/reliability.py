@@ -304,7 +304,7 @@ def _people() -> tuple[model.Panel, ...]:
             Query(rate("farebox_key_refusals_total", "code", ""), "{{code}}"),
         ),
         stat_of(
-            About("Keys", "Keys that may call.", COUNT),
+            About("Keys", "Keys that may call, of the configuration and of farebox keys.", COUNT),
             Query("max(farebox_keys)"),
         ),
         stacked(
@@ -312,7 +312,7 @@ def _people() -> tuple[model.Panel, ...]:
             Query(increase("farebox_alerts_total", "sink, result", "", "$__interval"), "{{sink}}: {{result}}", "5m"),
         ),
         ranking(
-            About("Alerts that wait", "To be sent, by sink.", COUNT, bad_above(10, 100)),
+            About("Alerts that wait", "Alerts that wait to be sent, by sink.", COUNT, bad_above(10, 100)),
             Query("sum by (sink) (farebox_alerts_pending)", "{{sink}}"),
         ),
         ranking(

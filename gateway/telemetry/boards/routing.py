@@ -62,7 +62,13 @@ def _saved() -> tuple[model.Panel, ...]:
             Query(f"{strongest} - {paid}"),
         ),
         stat_of(
-            About("Of what it would have cost", "The same as a share.", SHARE, _SAVED, 1),
+            About(
+                "Of what it would have cost",
+                "The same as a share of what the strongest would have cost.",
+                SHARE,
+                _SAVED,
+                1,
+            ),
             Query(f"1 - {paid} / ({strongest} > 0)"),
         ),
         stat_of(
@@ -75,7 +81,13 @@ def _saved() -> tuple[model.Panel, ...]:
             Query(f"{asked} - {paid_asked}"),
         ),
         stat_of(
-            About("Of what that would have cost", "The same as a share.", SHARE, _SAVED, 1),
+            About(
+                "Of what that would have cost",
+                "The same as a share of what the model asked for would have cost.",
+                SHARE,
+                _SAVED,
+                1,
+            ),
             Query(f"1 - {paid_asked} / ({asked} > 0)"),
         ),
         stat_of(
