@@ -7,6 +7,8 @@ and ends in `_nano_usd`; durations are milliseconds and end in `_ms`. `tags`, `p
 A charge is written when it is settled, its request's row when the request ends, so a charge can be there a moment
 before its request. `charges.request_id` is therefore a reference that no constraint enforces.
 
+`daily` and `daily_requests` are kept by the database itself (`triggers.py`).
+
 The columns of `requests`, `charges` and `adjustments` stand in the order of the events that they are made from
 (`rows.py` relies on it). A change here needs a migration of its own under `migrations/versions/`, and `HEAD` moved to
 it: a test compares the two.
@@ -29,9 +31,10 @@ from sqlalchemy import (
     event,
 )
 
+from gateway.journal.triggers import DIMENSIONS, SUMS, charge_triggers, request_triggers
 from routing.money import Usage
 
-HEAD = "0005"
+HEAD = "0006"
 """The migration that the tables below are the result of."""
 
 metadata = MetaData()
@@ -98,6 +101,7 @@ charges = Table(
     _text("resolution"),
     _integer("reserved_nano_usd"),
     _integer("own_window_at_us", nullable=True),
+    _integer("listed_nano_usd", nullable=True),
 )
 
 adjustments = Table(
@@ -203,6 +207,44 @@ stores = Table(
     *map(_integer, ("drained_epoch", "drained_seq")),
 )
 
+# The roll-ups are looked for by their whole key and read by days: on SQLite the table itself is that index.
+daily = Table(
+    "daily",
+    metadata,
+    Column("day", BigInteger, primary_key=True, nullable=False),
+    *(
+        Column(name, Boolean if name in {"estimated", "unpriced"} else Text, primary_key=True, nullable=False)
+        for name in DIMENSIONS
+        if name != "day"
+    ),
+    *map(_integer, SUMS),
+    sqlite_with_rowid=False,
+)
+
+daily_requests = Table(
+    "daily_requests",
+    metadata,
+    Column("day", BigInteger, primary_key=True, nullable=False),
+    *(Column(name, Text, primary_key=True, nullable=False) for name in ("org", "team", "agent", "model")),
+    *map(_integer, ("requests", "errors", "routed_nano_usd", "strongest_nano_usd")),
+    *map(_integer, ("routed_asked_nano_usd", "asked_nano_usd")),
+    sqlite_with_rowid=False,
+)
+
+reconciliations = Table(
+    "reconciliations",
+    metadata,
+    *(Column(name, Text, primary_key=True, nullable=False) for name in ("provider", "model")),
+    *map(_integer, ("at_us", "from_day", "to_day", "billed_nano_usd", "charged_nano_usd")),
+)
+
+retention = Table(
+    "retention",
+    metadata,
+    Column("kind", Text, primary_key=True, nullable=False),
+    _integer("before_us"),
+)
+
 # Each index costs processor time on every row: these are the questions that are asked all the time, and no more.
 Index("requests_by_agent", requests.c.agent, requests.c.at_us)
 Index(
@@ -237,25 +279,30 @@ _on_create(
     "postgresql",
 )
 
-# An entry of the ledger is written once and never changed: corrections are entries of their own.
-for _table in (charges, adjustments):
-    _name = _table.name
-    for _verb in ("update", "delete"):
-        _on_create(
-            _table,
-            f"CREATE TRIGGER {_name}_no_{_verb} BEFORE {_verb.upper()} ON {_name} "
-            f"BEGIN SELECT RAISE(ABORT, '{_name} are immutable'); END",
-            "sqlite",
-        )
+# An entry of the ledger is written once and never changed: corrections are entries of their own. Charges go when they
+# are older than `retention` says, and of who they were for it can be forgotten (triggers.py).
+for _verb in ("update", "delete"):
     _on_create(
-        _table,
+        adjustments,
+        f"CREATE TRIGGER adjustments_no_{_verb} BEFORE {_verb.upper()} ON adjustments "
+        "BEGIN SELECT RAISE(ABORT, 'adjustments are immutable'); END",
+        "sqlite",
+    )
+for _name in ("charges", "adjustments"):
+    _on_create(
+        metadata.tables[_name],
         f"CREATE FUNCTION {_name}_are_immutable() RETURNS trigger LANGUAGE plpgsql AS "
         f"$$ BEGIN RAISE EXCEPTION '{_name} are immutable' USING ERRCODE = 'restrict_violation'; END $$",
         "postgresql",
     )
-    _on_create(
-        _table,
-        f"CREATE TRIGGER {_name}_immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON {_name} "
-        f"FOR EACH STATEMENT EXECUTE FUNCTION {_name}_are_immutable()",
-        "postgresql",
-    )
+_on_create(
+    adjustments,
+    "CREATE TRIGGER adjustments_immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON adjustments "
+    "FOR EACH STATEMENT EXECUTE FUNCTION adjustments_are_immutable()",
+    "postgresql",
+)
+for _dialect in ("sqlite", "postgresql"):
+    for _sql in charge_triggers(_dialect, [column.name for column in charges.columns]):
+        _on_create(charges, _sql, _dialect)
+    for _sql in request_triggers(_dialect):
+        _on_create(requests, _sql, _dialect)

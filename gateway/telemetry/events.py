@@ -78,6 +78,8 @@ class ChargePosted(NamedTuple):
     reserved_at_s: float = 0.0
     """When it was reserved itself, where that is not `window_at_s`; 0 where it is. The scopes that the carve is not
     reserved in (user, tag, model, provider, the runs inside it) count it in the windows of this moment."""
+    listed_nano_usd: NanoUsd | None = None
+    """What our price list says that it costs, where the provider's own word of its cost is charged instead; else None."""
 
 
 class Choice(NamedTuple):

@@ -68,6 +68,7 @@ charges = st.builds(
     window_at_s=st.integers(1, 4_000_000_000_000_000).map(lambda microseconds: microseconds / 1e6),
     resolution=st.sampled_from(("settled", "released", "orphaned", "correction")),
     reserved_nano_usd=money,
+    listed_nano_usd=st.none() | money,
     reserved_at_s=st.just(0.0) | st.integers(1, 4_000_000_000_000_000).map(lambda microseconds: microseconds / 1e6),
 ).map(lambda charge: charge._replace(reserved_at_s=0.0) if charge.reserved_at_s == charge.window_at_s else charge)
 shares = st.floats(0, 1)
@@ -137,6 +138,7 @@ requests = st.builds(
     cost_nano_usd=money,
     choice=st.none() | choices,
     content=st.none(),
+    **{name: st.just("") for name in ("trace_id", "traceparent") if name in RequestFinished._fields},
 )
 limits = st.builds(
     RunLimits,

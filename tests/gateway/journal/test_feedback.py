@@ -22,9 +22,9 @@ async def test_the_latest_word_is_kept(either_journal: Journal) -> None:
     either_journal.write([charged(), finished()])
     await either_journal.flush()
     log = FeedbackLog(either_journal.database.engine, now=lambda: 7.0)
-    assert await log.enter("req-1", "researcher", 0.25, "meh") == Entered("gpt", None)
-    assert await log.enter("req-1", "researcher", 0.5, None) == Entered("gpt", 0.25)
-    assert await rows(either_journal) == [("req-1", 7_000_000, "researcher", "gpt", 0.5, None)]
+    assert await log.enter("req_1", "researcher", 0.25, "meh") == Entered("gpt", None)
+    assert await log.enter("req_1", "researcher", 0.5, None) == Entered("gpt", 0.25)
+    assert await rows(either_journal) == [("req_1", 7_000_000, "researcher", "gpt", 0.5, None)]
 
 
 async def test_only_of_ones_own_answers(journal: Journal) -> None:
@@ -32,7 +32,7 @@ async def test_only_of_ones_own_answers(journal: Journal) -> None:
     journal.write([charged(), finished(), failed, charged(charge_id="c2", request_id="req-2", outcome="timeout")])
     await journal.flush()
     log = FeedbackLog(journal.database.engine)
-    assert await log.enter("req-1", "somebody", 1.0, None) is None
+    assert await log.enter("req_1", "somebody", 1.0, None) is None
     assert await log.enter("req-2", "researcher", 1.0, None) is None
     assert await log.enter("req-3", "researcher", 1.0, None) is None
     assert await rows(journal) == []
@@ -42,7 +42,7 @@ async def test_it_is_about_the_call_that_answered(journal: Journal) -> None:
     first = charged(outcome="cut", model="small")
     journal.write([first, charged(charge_id="c2", attempt=2, model="large"), finished()])
     await journal.flush()
-    assert await FeedbackLog(journal.database.engine).enter("req-1", "researcher", 1.0, None) == Entered("large", None)
+    assert await FeedbackLog(journal.database.engine).enter("req_1", "researcher", 1.0, None) == Entered("large", None)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=4))
@@ -52,9 +52,9 @@ async def test_saying_it_again_changes_nothing(journal: Journal, words: list[flo
     await journal.flush()
     log = FeedbackLog(journal.database.engine, now=lambda: 1.0)
     for score in words:
-        await log.enter("req-1", "researcher", score, None)
+        await log.enter("req_1", "researcher", score, None)
     once = await rows(journal)
-    assert await log.enter("req-1", "researcher", words[-1], None) == Entered("gpt", words[-1])
+    assert await log.enter("req_1", "researcher", words[-1], None) == Entered("gpt", words[-1])
     assert await rows(journal) == once
     assert once[0][4] == words[-1]
 
@@ -65,5 +65,5 @@ async def test_an_answer_that_was_replaced_is_not_meant(journal: Journal) -> Non
     alone = {"request_id": "req-2", "outcome": "unverified"}
     journal.write([charged(charge_id="c3", model="last", **alone), finished(request_id="req-2")])
     await journal.flush()
-    assert await log.enter("req-1", "researcher", 1.0, None) == Entered("strong", None)
+    assert await log.enter("req_1", "researcher", 1.0, None) == Entered("strong", None)
     assert await log.enter("req-2", "researcher", 1.0, None) == Entered("last", None)

@@ -69,7 +69,7 @@ async def test_rows_come_back_as_they_were(journal: Journal) -> None:
     )
     request = finished(tags=(("team", "search"),), run="run-1", content=(b"\0question", b"answer"))
     journal.write([charge, request])
-    found = await request_cost(journal, "req-1", "researcher")
+    found = await request_cost(journal, "req_1", "researcher")
     assert found is not None
     assert (found.request, found.charges) == (request._replace(content=None), (charge,))
     assert [(total.agent, total.cost_nano_usd) for total in await totals(journal)] == [("researcher", 1_500)]
@@ -241,6 +241,7 @@ async def schema(url: str) -> list[tuple[str, ...]]:
         "WHERE schemaname = 'public' AND tablename <> 'alembic_version' "
         "UNION ALL SELECT 'trigger', event_object_table, trigger_name, event_manipulation || ' ' || action_statement "
         "FROM information_schema.triggers "
+        "UNION ALL SELECT 'function', '', proname, prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace "
         "UNION ALL SELECT 'constraint', conrelid::regclass::text, conname, contype::text FROM pg_constraint "
         "WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version' "
         "ORDER BY 1, 2, 3, 4"
@@ -259,8 +260,8 @@ async def test_a_migrated_database_is_the_same_as_a_new_one(postgres_server: Pos
         await database.check_writable()
         await database.close()
         assert await schema(fresh) == migrated
-        assert {row[1] for row in migrated} == set(metadata.tables)
-        assert len([row for row in migrated if row[0] == "trigger"]) == 4
+        assert {row[1] for row in migrated if row[0] == "column"} == set(metadata.tables)
+        assert len([row for row in migrated if row[0] == "trigger"]) == 6
     finally:
         postgres_server.run("DROP DATABASE fresh WITH (FORCE)")
 

@@ -38,11 +38,11 @@ async def test_a_request_with_its_answer(either_journal: Journal, either: Storag
     choice = Choice("p", "r", value_usd=2.5, complexity=0.4, priority="high", run_depth=1, in_tool_loop=True)
     asked = finished(profile=shape, run="r1", session="s1", tags=(("a", "b"),), choice=choice)
     async with writing(either_journal.database.engine) as connection:
-        said = {"request_id": "req-1", "at_us": 1, "agent": "researcher", "model": "gpt", "score": 0.25}
+        said = {"request_id": "req_1", "at_us": 1, "agent": "researcher", "model": "gpt", "score": 0.25}
         await connection.execute(insert(feedback), [said])
     (row,) = await journaled(either_journal, either, charged(), asked)
     assert row == Recorded(
-        "req-1",
+        "req_1",
         AT_S,
         "acme",
         "search",

@@ -19,7 +19,7 @@ async def test_a_requests_charges_come_in_the_order_of_its_attempts(either_journ
     second = charged(charge_id="a", attempt=2)
     first = charged(charge_id="b", attempt=1, outcome="timeout", purpose="failed")
     journal.write([second, first, charged(charge_id="c", request_id="req-2"), finished()])
-    found = await request_cost(journal, "req-1", "researcher")  # and they need no flush before
+    found = await request_cost(journal, "req_1", "researcher")  # and they need no flush before
     assert found is not None
     assert found.request == finished()
     assert found.charges == (first, second)
@@ -28,8 +28,8 @@ async def test_a_requests_charges_come_in_the_order_of_its_attempts(either_journ
 async def test_a_request_is_shown_to_its_own_agent_and_to_admins(either_journal: Journal) -> None:
     journal = either_journal
     journal.write([finished()])
-    assert await request_cost(journal, "req-1", "another") is None
-    assert await request_cost(journal, "req-1", None) is not None
+    assert await request_cost(journal, "req_1", "another") is None
+    assert await request_cost(journal, "req_1", None) is not None
     assert await request_cost(journal, "req-2", None) is None
 
 
@@ -68,7 +68,7 @@ async def test_runs_come_with_the_latest_change_first(either_journal: Journal) -
 
 async def test_an_unreadable_journal_says_so(journal: Journal, other: sqlite3.Connection) -> None:
     other.execute("ALTER TABLE requests RENAME TO gone")
-    for question in (request_cost(journal, "req-1", None), totals(journal)):
+    for question in (request_cost(journal, "req_1", None), totals(journal)):
         with pytest.raises(JournalError, match="cannot be read: no such table"):
             await question
 

@@ -97,7 +97,7 @@ def test_a_charge_that_nothing_governed_counts_when_it_was_settled() -> None:
 def test_a_charge_has_a_moment_of_its_own_only_where_its_carve_has_another() -> None:
     for window_at_s, reserved_at_s, own_us in ((7.0, 0.0, None), (7.0, 7.0, None), (7.0, 9.5, 9_500_000)):
         row = charge_row(charged(window_at_s=window_at_s, reserved_at_s=reserved_at_s))
-        assert (row[-1], row[-4]) == (own_us, 7_000_000)
+        assert (row[-2], row[-5]) == (own_us, 7_000_000)
 
 
 def test_columns_stand_in_the_order_of_the_events_fields() -> None:
@@ -111,6 +111,8 @@ def test_columns_stand_in_the_order_of_the_events_fields() -> None:
         "entry_id": ["id"],
         "choice": ["policy", "decision"],
         "content": [],
+        "trace_id": [],
+        "traceparent": [],
     }
     for table, event in (
         (tables.charges, ChargePosted),
@@ -160,7 +162,7 @@ def test_a_decision_is_a_json_object_without_what_is_as_usual() -> None:
 
 
 def test_content_is_a_row_of_its_own() -> None:
-    assert content_row(finished(content=(b"question", b"answer"))) == ("req-1", b"question", b"answer")
+    assert content_row(finished(content=(b"question", b"answer"))) == ("req_1", b"question", b"answer")
     assert request_of(request_row(finished()), (b"q", b"a")).content == (b"q", b"a")
 
 

@@ -193,7 +193,7 @@ async def test_every_charge_finds_its_request_in_whatever_order_they_came(
 async def test_content_is_stored_only_when_it_comes_along(journal: Journal, other: sqlite3.Connection) -> None:
     journal.write([finished(content=(b"question", b"answer")), finished(request_id="req-2")])
     await journal.flush()
-    assert other.execute("SELECT * FROM contents").fetchall() == [("req-1", b"question", b"answer")]
+    assert other.execute("SELECT * FROM contents").fetchall() == [("req_1", b"question", b"answer")]
     assert count(other, "requests") == 2
 
 
@@ -285,7 +285,7 @@ async def test_a_value_that_no_database_takes_does_not_block_the_journal(
 async def test_tags_that_no_database_takes_do_not_block_it_either(journal: Journal, other: sqlite3.Connection) -> None:
     journal.write([finished(tags=(("mood", "\ud800"),)), *pairs(1)])
     await journal.flush()
-    assert other.execute("SELECT tags ->> 'mood' FROM requests WHERE request_id = 'req-1'").fetchall() == [("\\ud800",)]
+    assert other.execute("SELECT tags ->> 'mood' FROM requests WHERE request_id = 'req_1'").fetchall() == [("\\ud800",)]
     assert count(other, "requests") == 2
 
 
