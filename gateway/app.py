@@ -15,6 +15,7 @@ from gateway import __version__
 from gateway.admission.admission import Admission
 from gateway.admission.intents import Intents
 from gateway.admission.watch import Watch
+from gateway.alerting.alerting import Alerting
 from gateway.api.openai import OpenAIApi
 from gateway.api.operations import OperationsApi
 from gateway.api.server import Listener
@@ -115,6 +116,9 @@ class App:
         self._loads = Loads()
         self._probes = Probes(self._transport, self._health)
         self._door = Door(journal)
+        self._alerting = Alerting(self._transport, AlertLog(journal.database))
+        self._metrics.add(self._alerting)
+        self._recorder.add(self._alerting)
         self._listeners: list[Listener] = []
         self._serves_admin = False
         self.development_key: str | None = None
@@ -265,6 +269,7 @@ class App:
         self._probes.use(snapshot)
         if self._store is not None:
             self._store.use(snapshot)
+        self._alerting.use(snapshot)
         self._metrics.set_known(Known.of(snapshot), max_label_values=snapshot.metrics.max_label_values)
 
     async def flush(self) -> None:
@@ -292,6 +297,7 @@ class App:
             await self._alerts.close()
         await self._probes.close()
         self._recorder.flush()
+        await self._alerting.close()
         await self._transport.close()
         await self._learned.close()
         await self._quality.close()

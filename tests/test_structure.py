@@ -39,6 +39,7 @@ LEVELS = {
     "gateway.store": 3.2,
     "gateway.telemetry": 3,
     "gateway.upstream": 3,
+    "gateway.alerting": 3.4,
     "gateway.context": 3.5,
     "gateway.deciding": 3.8,
     "gateway.deciding.decided": 3.4,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from gateway import __version__
+from gateway.cli.alerts import alerts
 from gateway.cli.backtest import backtest
 from gateway.cli.breakers import breakers
 from gateway.cli.budgets import budgets
@@ -58,6 +59,7 @@ app.add_typer(keys, name="keys")
 app.add_typer(budgets, name="budgets")
 app.add_typer(runs, name="runs")
 app.add_typer(breakers, name="breakers")
+app.add_typer(alerts, name="alerts")
 app.command()(verify)
 app.add_typer(importer, name="import")
 

@@ -9,6 +9,7 @@ from functools import reduce
 from pathlib import Path
 
 from gateway.config.agents import build_agents
+from gateway.config.alerts import build_alerts
 from gateway.config.catalog import CatalogBuilder
 from gateway.config.endpoints import build_endpoints, existing_file
 from gateway.config.left_out import LeftOut
@@ -90,6 +91,7 @@ class Compiler:
         self._check_ports(raw)
         agents, budgets = build_agents(raw), build_budgets(raw.budgets, tree)
         rate_limits, tracing = build_rate_limits(raw.limits), build_tracing(raw, tree)
+        alerts = build_alerts(raw.alerts, tree, self._folder, self._environ)
         if problems := tree.document.problems + policies.problems:
             raise ConfigError(problems)
         find_warnings(raw, tree, agents, budgets, rate_limits)
@@ -107,6 +109,7 @@ class Compiler:
             simulator=SimulatorSettings(**raw.simulator.model_dump()),
             metrics=MetricsSettings(**raw.metrics.model_dump()),
             tracing=tracing,
+            alerts=alerts,
             endpoints=endpoints,
             catalog=reduce(Catalog.with_model, around.resolved.values(), catalog),
             agents=agents,

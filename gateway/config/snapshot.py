@@ -242,6 +242,31 @@ class TracingSettings:
     """Whether prompts and answers are in the spans."""
 
 
+@dataclass(frozen=True, slots=True)
+class AlertSink:
+    """Where alerts go."""
+
+    name: str
+    type: Literal["slack", "webhook", "log"]
+    kinds: frozenset[str] | None = None
+    """None: all."""
+    endpoint: Endpoint | None = None
+    """Of all but `log`."""
+    path: bytes = field(default=b"", repr=False)
+    """Below the endpoint, with its query. A secret: whoever knows it can post."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSettings:
+    """Who is told when something is wrong."""
+
+    sinks: tuple[AlertSink, ...] = ()
+    repeat_s: float = 3_600.0
+    """The same alert is not told again for so long."""
+    links: tuple[tuple[str, str], ...] = ()
+    """Names, and URLs with places in braces."""
+
+
 class PolicyFile(NamedTuple):
     """A policy, and where it is written."""
 
@@ -307,5 +332,6 @@ class Snapshot:
     """One line, with its place, for each thing that is allowed and probably not meant."""
     tracing: TracingSettings | None = None
     """None: no traces are sent."""
+    alerts: AlertSettings = AlertSettings()
     folders: tuple[Path, ...] = ()
     """Where a new file may become part of the configuration: the folders of `include` patterns and of policies."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from gateway.config.models.alerts import Alerts
 from gateway.config.models.base import EmptyIsNone, Id, ModelName, PathText, ProviderId, Written
 from gateway.config.models.budgets import Budget, Limit
 from gateway.config.models.governance import BudgetStatus, Queue, Runs
@@ -56,6 +57,7 @@ class RawConfig(Written):
     tracing: Tracing = Field(
         Tracing.model_construct(), description="Traces to an OpenTelemetry collector. Changes need a restart."
     )
+    alerts: Alerts = Field(Alerts.model_construct(), description="Who is told when something is wrong.")
     policies: PathText = Field("policies", description="Folder of policy files (`*.yaml`).")
     policy: PolicyName = Field(
         None, description="The policy of agents and teams that say none, by name. Left out: the one called `default`."
