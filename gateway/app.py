@@ -33,7 +33,8 @@ from gateway.journal.feedback import FeedbackLog
 from gateway.journal.keystore import KeyStore
 from gateway.journal.keysync import KeySync
 from gateway.journal.writer import Journal
-from gateway.learned.learned import Learned
+from gateway.learned.expectations import Expectations
+from gateway.learned.keeper import Keeper
 from gateway.learned.quality import LearnedQuality
 from gateway.ledger.report import BudgetLine
 from gateway.pipeline import Pipeline
@@ -86,8 +87,8 @@ class App:
         self._store: OpenStore | None = None
         self._alerts: BudgetAlerts | None = None
         self._standing: Standing | None = None
-        self._learned = Learned(journal.database.engine)
-        self._quality = LearnedQuality(journal.database.engine)
+        self._expectations, self._quality = Expectations(), LearnedQuality()
+        self._keepers = [Keeper(journal.database.engine, known) for known in (self._expectations, self._quality)]
         self._transport = Switch()
         self._metrics = Metrics(
             version=__version__,
@@ -160,7 +161,7 @@ class App:
         journal, recorder, models = self._journal, self._recorder, CatalogModels()
         timed = TimedStore(store, lambda: store.status()["store"] == "ok")
         self._metrics.add(timed)
-        admission = Admission(timed, self._learned, recorder, shared=store.shared)
+        admission = Admission(timed, self._expectations, recorder, shared=store.shared)
         intents = None
         if isinstance(store, MemoryStore):
             intents = Intents(store)
@@ -171,7 +172,7 @@ class App:
             self._door,
             watch=Watch(timed, admission.runs, recorder),
             upstreams=Upstreams(admission, intents, self._health, self._transport, recorder, self._loads),
-            deciding=Deciding(Knowledge(store, self._health, self._loads, self._learned.expect, self._quality)),
+            deciding=Deciding(Knowledge(store, self._health, self._loads, self._expectations.expect, self._quality)),
         )
         books = Books(timed, lambda: journal.database, recorder.record, self.flush)
         self._standing = Standing(books, lambda: self._snapshots.current)
@@ -210,9 +211,9 @@ class App:
     async def _start(self, host: str, port: int) -> None:
         snapshot = self._snapshots.current
         store = self._store = await open_store(snapshot, self._journal, self.flush)
-        for learned in (self._learned, self._quality):
-            await learned.load()
-            learned.start()
+        for keeper in self._keepers:
+            await keeper.load()
+            keeper.start()
         self.services = self._assemble(store)
         told = AlertLog(self._journal.database)
         self._alerts = BudgetAlerts(self.services.governance.alerting, told, self._recorder.record)
@@ -299,8 +300,8 @@ class App:
         self._recorder.flush()
         await self._alerting.close()
         await self._transport.close()
-        await self._learned.close()
-        await self._quality.close()
+        for keeper in self._keepers:
+            await keeper.close()
         if self._store is not None:
             await self._store.close()
         await self._journal.close()

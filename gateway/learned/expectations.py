@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
+from gateway.learned.known import Pair, State
 from gateway.learned.sketch import Scale, Sketch
 from routing.money import Usage
 
@@ -31,9 +32,6 @@ EVERYBODY: Final = ""
 _ALWAYS: Final = 16
 _EVERY: Final = 4
 """Quantiles are computed again after each of the first 16 observations, then after every fourth."""
-
-Pair = tuple[str, str]
-"""Agent and model."""
 
 
 class Expectation(NamedTuple):
@@ -71,7 +69,12 @@ class _Known:
 
 
 class Expectations:
-    """What was learned of all agents and models. Bounded: the pairs that were seen longest ago are forgotten."""
+    """What was learned of all agents and models. Bounded: the pairs that were seen longest ago are forgotten.
+
+    Implements `gateway.learned.known.Known`.
+    """
+
+    kinds = tuple(SCALES)
 
     def __init__(self, output_share: float = OUTPUT_SHARE, max_pairs: int = 4_096) -> None:
         self._output_share = output_share
@@ -127,7 +130,7 @@ class Expectations:
             return START
         return known.expect(MODEL_SHARE, MODEL_SHARE)
 
-    def changes(self) -> tuple[list[tuple[str, Pair, bytes]], list[Pair]]:
+    def changes(self) -> tuple[list[State], list[Pair]]:
         """What has changed since the last call, as (kind, pair, packed sketch), and the pairs that were forgotten."""
         changed = []
         for pair, known in self._pairs.items():
@@ -139,7 +142,7 @@ class Expectations:
         self.changed = False
         return changed, forgotten
 
-    def unsaved(self, changed: Iterable[tuple[str, Pair, bytes]], forgotten: Iterable[Pair]) -> None:
+    def unsaved(self, changed: Iterable[State], forgotten: Iterable[Pair]) -> None:
         """Take back what `changes` gave out: it could not be saved and has to be tried again."""
         for _, pair, _ in changed:
             if (known := self._pairs.get(pair)) is not None:
@@ -147,7 +150,7 @@ class Expectations:
         self._forgotten.update(forgotten)
         self.changed = True
 
-    def restore(self, kept: Iterable[tuple[str, Pair, bytes]]) -> None:
+    def restore(self, kept: Iterable[State]) -> None:
         """Take over what was saved, the longest ago first. What cannot be read is learned again."""
         for kind, pair, packed in kept:
             scale = SCALES.get(kind)

@@ -1,4 +1,4 @@
-"""How good models are for agents, learned from what is said of their answers and kept across restarts.
+"""How good models are for agents, learned from what is said of their answers. Pure.
 
 `routing.quality` holds the records. Here they are fed: by clients (`POST /v1/feedback`, a whole outcome each) and by
 weak labels, which count for less. A record forgets: where it has `MEMORY` outcomes, half of each counts from then on.
@@ -6,30 +6,18 @@ weak labels, which count for less. A record forgets: where it has `MEMORY` outco
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
 import msgspec
-from sqlalchemy import bindparam, delete, insert, select
 
-from gateway.journal.database import JournalError
-from gateway.journal.engine import AsyncEngine
-from gateway.journal.rows import to_us
-from gateway.journal.sessions import reading, writing
-from gateway.journal.tables import learned
+from gateway.learned.known import Pair, State
 from routing.quality import SIGNALS, Quality, Record, Signals
-
-log = logging.getLogger("farebox.learned")
 
 KIND: Final = "quality"
 VERSION: Final = 1
 MEMORY: Final = 2_000.0
-SAVE_EVERY_S: Final = 30.0
 MAX_PAIRS: Final = 4_096
 REMEMBERED: Final = 10_000
 """Requests whose signals are kept until somebody judges their answers; others count as the agent's usual ones."""
@@ -38,9 +26,6 @@ Label = Literal["form", "retry"]
 WEIGHTS: Final[dict[Label, float]] = {"form": 0.2, "retry": 0.1}
 """What a weak label counts beside a client's word. `form`: an answer that has, or lacks, the form that was asked for;
 `retry`: the same request again in the same run or session, though it was answered."""
-
-Pair = tuple[str, str]
-"""Agent and model."""
 
 
 class _Packed(msgspec.Struct, array_like=True, frozen=True):
@@ -90,25 +75,17 @@ class Heard(NamedTuple):
 
 
 class LearnedQuality:
-    """Feeds `quality`, and keeps it in the journal's table `learned`."""
+    """Feeds `quality`. Implements `gateway.learned.known.Known`."""
 
-    def __init__(
-        self,
-        engine: AsyncEngine,
-        quality: Quality | None = None,
-        now: Callable[[], float] = time.time,
-        save_every_s: float = SAVE_EVERY_S,
-    ) -> None:
+    kinds = (KIND,)
+
+    def __init__(self, quality: Quality | None = None) -> None:
         self.quality = quality if quality is not None else Quality()
-        self._engine = engine
-        self._now = now
-        self._save_every_s = save_every_s
         self._latest: OrderedDict[Pair, None] = OrderedDict()
         """In the order in which they were last learned of."""
         self._changed: set[Pair] = set()
         self._forgotten: set[Pair] = set()
         self._signals: OrderedDict[str, Signals] = OrderedDict()
-        self._task: asyncio.Task[None] | None = None
 
     def remember(self, request_id: str, signals: Signals) -> None:
         """Keep a request's signals for when its answer is judged."""
@@ -159,62 +136,29 @@ class LearnedQuality:
 
     # --- across restarts ---
 
-    async def load(self) -> None:
-        """Take over what earlier processes learned. Raises JournalError."""
-        rows = select(learned.c.agent, learned.c.model, learned.c.state).where(learned.c.kind == KIND)
-        async with reading(self._engine) as connection:
-            found = (await connection.execute(rows.order_by(learned.c.updated_at_us))).all()
-        for agent, model, state in found:
+    @property
+    def changed(self) -> bool:
+        """Whether there is something that `changes` has not given out yet."""
+        return bool(self._changed or self._forgotten)
+
+    def changes(self) -> tuple[list[State], list[Pair]]:
+        """What has changed since the last call, as (kind, pair, packed record), and the pairs that were forgotten."""
+        found = [(pair, self.quality.record(*pair)) for pair in sorted(self._changed)]
+        changed = [(KIND, pair, pack(record)) for pair, record in found if record is not None]
+        forgotten = sorted(self._forgotten)
+        self._changed.clear()
+        self._forgotten.clear()
+        return changed, forgotten
+
+    def unsaved(self, changed: Iterable[State], forgotten: Iterable[Pair]) -> None:
+        """Take back what `changes` gave out: it could not be saved and has to be tried again."""
+        self._changed |= {pair for _, pair, _ in changed if self.quality.record(*pair) is not None}
+        self._forgotten |= set(forgotten) - self._latest.keys()
+
+    def restore(self, kept: Iterable[State]) -> None:
+        """Take over what was saved, the longest ago first. What cannot be read is learned again."""
+        for _, pair, state in kept:
             record = unpack(state)
             if record is not None:
-                self.quality.restore(agent, model, record)
-                self._latest[agent, model] = None
-
-    def start(self) -> None:
-        """Save from now on, every half minute in which something was learned."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="quality")
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(self._save_every_s)
-            with contextlib.suppress(JournalError):  # logged where it is raised
-                await self.save()
-
-    async def save(self) -> None:
-        """Write what has changed. Raises JournalError, and will write it the next time."""
-        if not self._changed and not self._forgotten:
-            return
-        changed, forgotten = self._changed, self._forgotten
-        self._changed, self._forgotten = set(), set()
-        try:
-            await self._write(changed, forgotten)
-        except JournalError as error:
-            self._changed |= {pair for pair in changed if self.quality.record(*pair) is not None}
-            self._forgotten |= forgotten - self._latest.keys()
-            log.warning("what was learned of models could not be saved: %s", error)
-            raise
-
-    async def _write(self, changed: Iterable[Pair], forgotten: Iterable[Pair]) -> None:
-        at_us = to_us(self._now())
-        rows = [
-            {"kind": KIND, "agent": pair[0], "model": pair[1], "state": pack(record), "updated_at_us": at_us}
-            for pair in sorted(changed)
-            if (record := self.quality.record(*pair)) is not None
-        ]
-        stale = [{"a": agent, "m": model} for agent, model in sorted({*changed, *forgotten})]
-        of_pair = delete(learned).where(
-            learned.c.kind == KIND, learned.c.agent == bindparam("a"), learned.c.model == bindparam("m")
-        )
-        async with writing(self._engine) as connection:
-            await connection.execute(of_pair, stale)
-            if rows:
-                await connection.execute(insert(learned), rows)
-
-    async def close(self) -> None:
-        """Save for the last time. A failure is logged only."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
-        with contextlib.suppress(JournalError):
-            await self.save()
+                self.quality.restore(*pair, record)
+                self._latest[pair] = None

@@ -159,7 +159,7 @@ class World:
         expectations = Expectations()
         admission = Admission(store, expectations, recorder)
         intents = Intents(store)
-        quality = LearnedQuality(None)  # type: ignore[arg-type]  # nothing is saved
+        quality = LearnedQuality()
         recorder.add(intents)
         health = UpstreamHealth(scenario.snapshot.resilience, self._turned)
         health._draw = Random(f"jitter {scenario.seed}").random

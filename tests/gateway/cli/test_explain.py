@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from gateway.cli import app
 from gateway.config.snapshot import StorageSettings
 from gateway.journal.database import Database
+from gateway.learned.keeper import Keeper
 from gateway.learned.quality import Heard, LearnedQuality
 
 CONFIG = """
@@ -115,10 +116,10 @@ def test_a_concrete_model_is_obeyed(folder: Path) -> None:
 def test_what_was_learned_counts(folder: Path) -> None:
     async def learn() -> None:
         database = await Database.open(StorageSettings(dir=folder / ".farebox"))
-        learned = LearnedQuality(database.engine)
+        learned = LearnedQuality()
         for number in range(50):
             learned.hear(Heard("researcher", "small", str(number), 0.0, None))
-        await learned.close()
+        await Keeper(database.engine, learned).save()
         await database.close()
 
     before = explained()["p_correct"]

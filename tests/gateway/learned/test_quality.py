@@ -1,19 +1,13 @@
-"""What is learned of models: by words and weak labels, in memory and across restarts."""
+"""What is learned of models: by words and weak labels."""
 
 from __future__ import annotations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import insert, select
 
-from gateway.journal.database import Database
-from gateway.journal.sessions import reading, writing
-from gateway.journal.tables import learned
 from gateway.learned import quality as module
-from gateway.learned.learned import Learned
 from gateway.learned.quality import KIND, MEMORY, Heard, LearnedQuality, pack, unpack
-from routing.money import Usage
 from routing.quality import SIGNALS, Record
 
 scores = st.floats(0, 1)
@@ -40,7 +34,7 @@ def sums(quality: LearnedQuality) -> list[float]:
 
 @given(st.lists(scores, min_size=1, max_size=6), signals)
 async def test_the_latest_word_counts_and_counts_once(words: list[float], of_request: list[float]) -> None:
-    often, once = (LearnedQuality(None) for _ in range(2))  # type: ignore[arg-type]  # nothing is saved
+    often, once = (LearnedQuality() for _ in range(2))
     for quality in (often, once):
         quality.remember("r", of_request)
     said(often, [*words, words[-1]])
@@ -63,49 +57,56 @@ def test_other_bytes_are_not_read(state: bytes) -> None:
     assert unpack(state) is None
 
 
-async def test_a_restart_forgets_nothing(database: Database) -> None:
-    before = LearnedQuality(database.engine)
+def test_what_was_saved_is_known_again() -> None:
+    before = LearnedQuality()
     for number in range(30):
         before.hear(heard(number % 2, request_id=str(number)))
-    await before.close()
-    after = LearnedQuality(database.engine)
-    await after.load()
+    after = LearnedQuality()
+    after.restore(before.changes()[0])
     assert sums(after) == sums(before)
+    assert not after.changed
     after.hear(heard(1.0))
-    await after.save()
-    third = LearnedQuality(database.engine)
-    await third.load()
+    third = LearnedQuality()
+    third.restore(after.changes()[0])
     assert third.quality.outcomes("a", "m") == 31
 
 
-async def test_the_other_things_that_are_learned_stay(database: Database) -> None:
-    lengths, quality = Learned(database.engine), LearnedQuality(database.engine)
-    quality.hear(heard(1.0))
-    lengths.observe("a", "m", 10, Usage(10, 10), truncated=False)
-    for _ in range(2):
-        await quality.save()
-        await lengths.save()
-        lengths.observe("a", "m", 10, Usage(10, 10), truncated=False)
-        quality.hear(heard(0.0, request_id="s"))
-    async with reading(database.engine) as connection:
-        kinds = (await connection.execute(select(learned.c.kind).order_by(learned.c.kind))).scalars().all()
-    assert [kind for kind in kinds if kind == KIND] == [KIND]
-    assert len(kinds) > 2
-    again = Learned(database.engine)
-    await again.load()  # which passes over what is not its own
-
-
-async def test_what_cannot_be_read_is_learned_again(database: Database) -> None:
-    async with writing(database.engine) as connection:
-        row = {"kind": KIND, "agent": "a", "model": "m", "state": b"?", "updated_at_us": 1}
-        await connection.execute(insert(learned), [row])
-    quality = LearnedQuality(database.engine)
-    await quality.load()
+def test_what_cannot_be_read_is_learned_again() -> None:
+    quality = LearnedQuality()
+    quality.restore([(KIND, ("a", "m"), b"?")])
     assert quality.quality.record("a", "m") is None
 
 
+def test_what_changed_is_given_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_PAIRS", 1)
+    quality = LearnedQuality()
+    quality.hear(heard(1.0))
+    changed, forgotten = quality.changes()
+    assert ([(kind, pair) for kind, pair, _ in changed], forgotten) == ([(KIND, ("a", "m"))], [])
+    quality.hear(Heard("b", "m", "r", 1.0, None))
+    changed, forgotten = quality.changes()
+    assert ([pair for _, pair, _ in changed], forgotten) == ([("b", "m")], [("a", "m")])
+    assert quality.changes() == ([], [])
+    assert not quality.changed
+
+
+def test_what_could_not_be_saved_is_given_out_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_PAIRS", 1)
+    quality = LearnedQuality()
+    for agent in ("a", "b"):
+        quality.hear(Heard(agent, "m", "r", 1.0, None))
+    given = quality.changes()
+    quality.unsaved(*given)
+    assert quality.changed
+    assert quality.changes() == given
+    quality.hear(Heard("a", "m", "r", 1.0, None))  # in the meantime it is learned of again
+    quality.unsaved(*given)
+    changed, forgotten = quality.changes()
+    assert ([pair for _, pair, _ in changed], forgotten) == ([("a", "m")], [("b", "m")])
+
+
 def test_labels_count_for_less_than_words() -> None:
-    quality = LearnedQuality(None)  # type: ignore[arg-type]  # nothing is saved
+    quality = LearnedQuality()
     quality.label("a", "m", "r", "form", 1.0)
     quality.label("a", "m", "r", "retry", 0.0)
     assert quality.quality.outcomes("a", "m") == pytest.approx(0.3)
@@ -113,7 +114,7 @@ def test_labels_count_for_less_than_words() -> None:
 
 
 def test_old_outcomes_fade() -> None:
-    quality = LearnedQuality(None)  # type: ignore[arg-type]  # nothing is saved
+    quality = LearnedQuality()
     for number in range(int(MEMORY)):
         quality.hear(heard(0.0, request_id=str(number)))
     assert quality.quality.outcomes("a", "m") == MEMORY / 2
@@ -126,7 +127,7 @@ def test_old_outcomes_fade() -> None:
 
 def test_the_pair_that_was_heard_of_longest_ago_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_PAIRS", 2)
-    quality = LearnedQuality(None)  # type: ignore[arg-type]  # nothing is saved
+    quality = LearnedQuality()
     for agent in ("a", "b", "a", "c"):
         quality.hear(Heard(agent, "m", agent, 1.0, None))
     assert [quality.quality.outcomes(agent, "m") for agent in "abc"] == [2, 0, 1]
@@ -134,7 +135,7 @@ def test_the_pair_that_was_heard_of_longest_ago_goes_first(monkeypatch: pytest.M
 
 def test_a_request_that_is_not_remembered_is_a_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "REMEMBERED", 1)
-    quality = LearnedQuality(None)  # type: ignore[arg-type]  # nothing is saved
+    quality = LearnedQuality()
     quality.remember("first", [1.0] * SIGNALS)
     quality.hear(heard(1.0, request_id="first"))
     quality.remember("second", [3.0] * SIGNALS)
