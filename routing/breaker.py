@@ -10,7 +10,8 @@
 Everything else changes nothing. A deployment that its provider asked us to leave alone for a while (429, Retry-After)
 is *parked*: not called until then, whatever the state, and no worse for it.
 
-Calls under way count as ones that do not fail, where they began among those that did: `routing.row` says why.
+Calls under way count as ones that do not fail, where they began among those that did (`routing.row` says why).
+A request that fails again says nothing new, else two that no provider can serve would stop all others.
 
 Time is `now_s`. Gateways that exchange states (`shared`, `adopt`) need a clock that they share, such as Unix time.
 """
@@ -49,7 +50,7 @@ TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
 _FORCES: Final[dict[Force, Event]] = {"open": "force_open", "closed": "force_closed", "auto": "release"}
 
 _DOUBLINGS_MAX: Final = 32
-"""More would only overflow: the wait has long reached its bound."""
+"""More would only overflow."""
 _LEASES_MAX: Final = 64
 """Probes that are remembered past the end of their lease, so that what they learn at last is not lost."""
 
@@ -131,6 +132,7 @@ class Breaker:
     """
 
     __slots__ = (
+        "_again",
         "_changed_at_s",
         "_failures",
         "_leases",
@@ -168,6 +170,8 @@ class Breaker:
         self._row = Row()
         self._under_way: dict[str, float] = {}
         """Calls that have not ended, and when they began: of those that began in this state."""
+        self._again: set[str] = set()
+        """The retries among them."""
         self._successes = 0
         self._openings = 0
         self._opened = 0
@@ -215,13 +219,16 @@ class Breaker:
             return "probe" if self._running(now_s) < self.settings.probes else "no"
         return "no"
 
-    def begin(self, now_s: float, holder: str) -> None:
-        """A call begins that is no probe. `record` or `cancel` has to follow."""
+    def begin(self, now_s: float, holder: str, *, again: bool = False) -> None:
+        """A call begins that is no probe; `again`: its request failed here before. `record` or `cancel` follows."""
         self._under_way[holder] = now_s
+        if again:
+            self._again.add(holder)
 
     def cancel(self, holder: str) -> None:
         """A call was never sent, or ended by us or its client: nothing is learned, a probe's place is given back."""
         self._under_way.pop(holder, None)
+        self._again.discard(holder)
         self.end_probe(holder)
 
     def begin_probe(self, now_s: float, holder: str) -> bool:
@@ -280,12 +287,13 @@ class Breaker:
         Calls that began before the breaker came into its state are late: they say nothing about it. `draw` is a number
         of [0, 1) by chance.
         """
-        lease = None
+        lease, again = None, holder in self._again
         if holder is not None:
             self._under_way.pop(holder, None)
+            self._again.discard(holder)
             lease = self._leases.pop(holder, None) if self._leases else None
         if self.state == "closed":
-            if began_s < self._since_s or outcome == "ignored":
+            if began_s < self._since_s or outcome == "ignored" or (again and outcome == "failure"):
                 return None
             self._outcomes.add(now_s)
             if outcome == "ok":
@@ -373,6 +381,7 @@ class Breaker:
         self._since_s = now_s
         self._successes = self._row.length = 0
         self._under_way.clear()
+        self._again.clear()
         if state == "open":
             self._opened += 1
         elif state in ("closed", "forced_closed"):

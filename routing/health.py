@@ -192,7 +192,7 @@ class Health:
             mine.begin_probe(now_s, holder)  # takes nothing where its breaker admits everybody
             above.begin_probe(now_s, holder)
         else:
-            mine.begin(now_s, holder)
+            mine.begin(now_s, holder, again=retry)
         return admits
 
     def cancel(self, deployment_id: str, holder: str) -> None:

@@ -240,6 +240,26 @@ def test_calls_that_were_cancelled_are_not_under_way() -> None:
     assert [each.reason for each in heard] == ["consecutive_failures"]
 
 
+def test_a_request_that_fails_again_says_nothing_new() -> None:
+    health, heard = make(A, floor=10)
+    for number in range(8):
+        retry = number % 2 == 1
+        assert health.begin(A, 1.0, f"x{number}", retry=retry) == "yes"
+        health.record(A.id, Failure("server_error"), f"x{number}", 1.0, 1.0, 0.0)
+    assert heard == []
+    call(health, A, 1.0, "server_error")
+    assert [each.reason for each in heard] == ["consecutive_failures"]
+
+
+def test_a_request_that_goes_well_when_it_is_tried_again_is_good_news() -> None:
+    health, heard = make(A, floor=10)
+    for number in range(8):
+        call(health, A, 1.0, "server_error")
+        assert health.begin(A, 1.0, "again", retry=number % 2 == 1) == "yes"
+        health.record(A.id, None, "again", 1.0, 1.0, 0.0)
+    assert heard == []
+
+
 def test_calls_that_went_well_are_not_under_way() -> None:
     health, heard = make(A)
     for number in range(20):

@@ -181,10 +181,14 @@ def _left_alone(
 
 
 def _known_broken_s(calls: list[SimCall], from_s: float, failures: int) -> float | None:
-    """When so many answers in a row had failed, twice as many as began among them, or the last of them, and ran on."""
+    """When so many requests in a row had failed, twice as many as began among them, or the last of them, and ran on."""
     row: list[float] = []
+    firsts: dict[str, int] = {}
+    for call in sorted(calls, key=lambda call: call.began_s):
+        firsts.setdefault(call.request_id, call.number)
     for call in sorted((call for call in calls if call.ended_s is not None), key=lambda call: call.ended_s or 0.0):
-        if _says_nothing(call):
+        failed_again = call.plan.fault in _CLEAR and firsts[call.request_id] != call.number
+        if _says_nothing(call) or failed_again:
             continue
         row = [*row, call.began_s] if call.plan.fault in _CLEAR and call.began_s >= from_s else []
         if len(row) >= failures:
