@@ -94,7 +94,7 @@ class Compiler:
         alerts = build_alerts(raw.alerts, tree, self._folder, self._environ)
         if problems := tree.document.problems + policies.problems:
             raise ConfigError(problems)
-        find_warnings(raw, tree, agents, budgets, rate_limits)
+        find_warnings(raw, tree, catalog, agents, (*budgets, *rate_limits))
         ceiling = raw.unpriced.ceiling
         files = tuple(dict.fromkeys([*self._sources.files, self._folder / ".env", *secret_files, *policies.files]))
         return Snapshot(

@@ -13,14 +13,16 @@ from gateway.config.validate import Tree
 from gateway.config.wildcards import matches_any
 from gateway.ledger.budgets import Budget, RateLimit
 from gateway.ledger.scopes import EACH, Scope
+from routing.catalog import Catalog
 
 _NAMED = 5
 
 
 def find_warnings(
-    raw: RawConfig, tree: Tree, agents: Mapping[str, Agent], budgets: Iterable[Budget], limits: Iterable[RateLimit]
+    raw: RawConfig, tree: Tree, catalog: Catalog, agents: Mapping[str, Agent], limits: Iterable[Budget | RateLimit]
 ) -> None:
-    """Add to the tree's warnings."""
+    """Add to the tree's warnings. `limits`: budgets, and limits on rates."""
+    budgets = [each for each in limits if isinstance(each, Budget)]
     for budget in budgets:
         path: YamlPath = ("budgets", budget.id)
         if not (budget.scope.value == EACH and budget.when_missing == "shared"):
@@ -29,7 +31,10 @@ def find_warnings(
         if budget.reserve == "calibrated" and not _any_metered(raw, budget.scope, None):
             tree.warn((*path, "reserve"), f"{_NO_EFFECT} in its scope {_DECLARE}")
     _warn_of_groups(raw, tree)
+    _warn_of_windows(raw, tree, catalog)
     for limit in limits:
+        if isinstance(limit, Budget):
+            continue
         _warn_of_clients(tree, ("limits", limit.id, "scope"), limit.scope, agents, refused=False)
     for name, agent in agents.items():
         if agent.reserve == "calibrated" and not _any_metered(raw, Scope("global"), agent.allowed_models):
@@ -92,6 +97,21 @@ def _warn_of_groups(raw: RawConfig, tree: Tree) -> None:
                 if spec.weight > 1 or (spec.weight == 0 and model.strategy == "ordered"):
                     at: YamlPath = (*path, "deployments", index, "weight")
                     tree.warn(at, f"has no effect under `strategy: {model.strategy}`; `weighted` goes by it")
+
+
+def _warn_of_windows(raw: RawConfig, tree: Tree, catalog: Catalog) -> None:
+    """A deployment of a group whose window nobody knows: what is too long for it goes there all the same."""
+    for name in raw.models:
+        model = catalog.models.get(name)
+        if model is None or len(model.deployments) < 2:
+            continue
+        unknown = [each.id for each in model.deployments if each.context_tokens is None]
+        if unknown:
+            tree.warn(
+                ("models", name, "deployments"),
+                f"it is not known how much {', '.join(unknown[:_NAMED])} can take, so requests of any length go there: "
+                "give it `context_tokens`",
+            )
 
 
 def _overlap(one: str, other: str) -> bool:

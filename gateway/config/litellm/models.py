@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from gateway.config.litellm.balancing import PARAMS, capacity_of, weights_of
 from gateway.config.litellm.notes import Notes
 from gateway.config.litellm.prices import RATES, table_price, written_price
 from gateway.config.litellm.providers import KNOWN, Providers
@@ -12,22 +13,32 @@ from gateway.config.problems import YamlPath
 from gateway.pricing.table import PriceTable
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9@*][A-Za-z0-9._:/@+*-]{0,199}")
-_PARAMS = frozenset(
-    {
-        "model",
-        "api_key",
-        "api_base",
-        "api_version",
-        "base_url",
-        "custom_llm_provider",
-        "extra_headers",
-        "headers",
-        "organization",
-        "timeout",
-    }
-) | frozenset(RATES)
+_PARAMS = (
+    frozenset(
+        {
+            "model",
+            "api_key",
+            "api_base",
+            "api_version",
+            "base_url",
+            "custom_llm_provider",
+            "extra_headers",
+            "headers",
+            "organization",
+            "timeout",
+        }
+    )
+    | frozenset(RATES)
+    | PARAMS
+)
+_ABILITIES = {
+    "supports_function_calling": "tools",
+    "supports_parallel_function_calling": "parallel_tools",
+    "supports_vision": "vision",
+    "supports_response_schema": "json_schema",
+}
 _INFO = frozenset({"id", "mode", "base_model", "max_input_tokens", "max_output_tokens", "max_tokens"}) | frozenset(
-    RATES
+    (*RATES, *_ABILITIES)
 )
 
 
@@ -41,6 +52,8 @@ class Models:
         self._known: dict[str, dict[str, Any]] = {}
         """Deployments by provider and model: all models share the first one's settings."""
         self.deployments: dict[str, list[dict[str, Any]]] = {}
+        self._shares: dict[str, list[dict[str, Any]]] = {}
+        """`litellm_params` of a model's own deployments; those of its fallbacks follow, and have none."""
         self.aliases: dict[str, list[str]] = {}
 
     def add(self, path: YamlPath, entry: Any) -> None:
@@ -64,9 +77,9 @@ class Models:
         self._note_the_rest(path, entry, params)
         deployment = self._deployment(path, entry, prefix, model)
         if deployment is not None:
-            self._append(path, name, deployment)
+            self._append(path, name, deployment, params)
 
-    def _append(self, path: YamlPath, name: str, deployment: dict[str, Any]) -> None:
+    def _append(self, path: YamlPath, name: str, deployment: dict[str, Any], params: dict[str, Any]) -> None:
         known = self.deployments.setdefault(name, [])
         if any(_same(other, deployment) for other in known):
             self._notes.add(path, "the same provider and model as an earlier entry of this name; left out")
@@ -74,6 +87,7 @@ class Models:
             self._notes.add(path, "a wildcard has one deployment; this further one was left out")
         else:
             known.append(deployment)
+            self._shares.setdefault(name, []).append(params)
 
     def _note_the_rest(self, path: YamlPath, entry: dict[str, Any], params: dict[str, Any]) -> None:
         self._notes.unknown(path, entry, frozenset({"model_name", "litellm_params", "model_info"}))
@@ -102,6 +116,12 @@ class Models:
         for theirs, ours in (("max_input_tokens", "context_tokens"), ("max_output_tokens", "max_output_tokens")):
             if isinstance(info.get(theirs), int) and not isinstance(info[theirs], bool) and info[theirs] > 0:
                 deployment[ours] = info[theirs]
+        cannot = [ours for theirs, ours in _ABILITIES.items() if info.get(theirs) is False]
+        if cannot:
+            deployment["cannot"] = cannot
+        capacity = None if "*" in model else capacity_of((*path, "litellm_params"), params, self._notes)
+        if capacity is not None:
+            deployment["capacity"] = capacity
         first = self._known.setdefault(f"{provider}/{model}", deployment)
         if first != deployment:
             self._notes.add(path, "its price or limits differ from those of an earlier entry, which were kept")
@@ -147,20 +167,32 @@ class Models:
                 continue
             own = self.deployments[name]
             own += [d for d in before[fallback] if not any(_same(d, other) for other in own)]
-        self._notes.add(path, "became further deployments of the model; this version calls only the first")
+        self._notes.add(path, "became further deployments of the model, for when its own cannot be called")
 
-    def written(self) -> dict[str, Any]:
-        """The `models` section."""
+    def written(self, strategy: str) -> dict[str, Any]:
+        """The `models` section. `strategy`: of models with several deployments of their own."""
         models: dict[str, Any] = {}
         for name, deployments in self.deployments.items():
             entry: dict[str, Any] = {"aliases": self.aliases[name]} if name in self.aliases else {}
             if len(deployments) == 1:
                 entry |= deployments[0]
-            else:
+            elif strategy == "ordered" or len(self._shares[name]) == 1:
                 entry["deployments"] = deployments
+            else:
+                entry["strategy"] = strategy
+                entry["deployments"] = _weighted(deployments, weights_of(self._shares[name], strategy))
             models[name] = entry
         return models
 
 
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return bool(one["provider"] == other["provider"] and one["model"] == other["model"])
+
+
+def _weighted(deployments: list[dict[str, Any]], weights: list[int]) -> list[dict[str, Any]]:
+    """Deployments with their weights; those beyond them are for fallbacks only."""
+    weights = [*weights, *[0] * (len(deployments) - len(weights))]
+    return [
+        deployment if weight == 1 else {**deployment, "weight": weight}
+        for deployment, weight in zip(deployments, weights, strict=True)
+    ]

@@ -32,7 +32,7 @@ class Notes:
 _BUDGET = "not translated: write it under `budgets`"
 _RATE = "not translated: write it under `limits`"
 _KEYS = "keys have no limits of their own: write them under `budgets` and `limits`, by agent"
-_RETRY = "retries are not part of this version; the setting was not translated"
+_RETRY = "not translated: write it under `retries` and `breaker`"
 REASONS = {
     **dict.fromkeys(
         ("max_budget", "budget_duration", "soft_budget", "max_user_budget", "provider_budget_config"), _BUDGET
@@ -45,7 +45,6 @@ REASONS = {
     **dict.fromkeys(
         ("num_retries", "allowed_fails", "cooldown_time", "retry_policy", "retry_after", "max_retries"), _RETRY
     ),
-    "routing_strategy": "the first deployment is called; other strategies are not part of this version",
     "database_url": "the journal is in `storage.dir`; no database is needed",
     "success_callback": "see `/metrics` and the journal instead",
     "failure_callback": "see `/metrics` and the journal instead",

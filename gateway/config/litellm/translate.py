@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from gateway.config.document import parse
+from gateway.config.litellm.balancing import strategy_of
 from gateway.config.litellm.limits import written_limits
 from gateway.config.litellm.models import Models
 from gateway.config.litellm.notes import Notes, Secrets
@@ -69,7 +70,7 @@ def translate(source: dict[str, Any], table: PriceTable) -> Translation:
         notes.add(("general_settings", "master_key"), "became the admin API's key; clients need keys of their own")
     _timeouts(providers, settings.get("request_timeout"))
     result["providers"] = providers.written
-    result["models"] = models.written()
+    result["models"] = models.written(strategy_of(router, notes))
     result["agents"] = {"dev": {}}
     result |= written_limits(general, settings, notes)
     _note_the_rest(source, notes, router, general, settings)
@@ -112,7 +113,7 @@ def _note_the_rest(
     source: dict[str, Any], notes: Notes, router: dict[str, Any], general: dict[str, Any], settings: dict[str, Any]
 ) -> None:
     notes.unknown((), source, frozenset({"model_list", "environment_variables", *_SECTIONS}))
-    notes.unknown(("router_settings",), router, frozenset({"model_group_alias", "fallbacks"}))
+    notes.unknown(("router_settings",), router, frozenset({"model_group_alias", "fallbacks", "routing_strategy"}))
     notes.unknown(("general_settings",), general, frozenset({"master_key", "global_max_parallel_requests"}))
     notes.unknown(("litellm_settings",), settings, _SETTINGS)
     variables = source.get("environment_variables")

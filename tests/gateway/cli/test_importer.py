@@ -11,7 +11,7 @@ from gateway.config import load
 
 LITELLM = """\
 model_list:
-  - {model_name: gpt, litellm_params: {model: openai/gpt-4o, api_key: sk-clear, rpm: 5}}
+  - {model_name: gpt, litellm_params: {model: openai/gpt-4o, api_key: sk-clear, stream_timeout: 5}}
 """
 
 
@@ -32,7 +32,7 @@ def test_the_translation_goes_to_standard_output_and_the_rest_to_standard_error(
 
     assert code == 0
     assert err.splitlines() == [
-        f"{source}: model_list[0].litellm_params.rpm: not translated: write it under `limits`",
+        f"{source}: model_list[0].litellm_params.stream_timeout: has no counterpart",
         f"{source}: model_list[0].litellm_params.api_key: the key in clear was not copied: put it into the variable OPENAI_API_KEY",
     ]  # fmt: skip
     assert "sk-clear" not in out + err

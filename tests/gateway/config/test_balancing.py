@@ -25,8 +25,8 @@ models:
   gpt:
     strategy: {strategy}
     deployments:
-      - {{provider: azure, {PRICE}, {azure}}}
-      - {{provider: sim, {PRICE}, {sim}}}
+      - {{provider: azure, context_tokens: 8000, {PRICE}, {azure}}}
+      - {{provider: sim, context_tokens: 8000, {PRICE}, {sim}}}
 """
 
 
@@ -136,4 +136,14 @@ def test_what_has_no_effect_is_told(load_text: Load) -> None:
     (only,) = warnings(load_text(alone))
     assert "single deployment" in only
     assert warnings(load_text(group("least_busy"))) == []
-    assert warnings(load_text(group("fastest", sim="weight: 0", azure="context_tokens: 9"))) == []
+    assert warnings(load_text(group("fastest", sim="weight: 0", azure="max_output_tokens: 9"))) == []
+
+
+def test_a_group_whose_windows_are_not_known_is_told_of(load_text: Load) -> None:
+    """What cannot be told to be too long for a deployment is sent there."""
+    (only,) = warnings(load_text(group("ordered", "weight: 1", "weight: 1").replace("context_tokens: 8000, ", "", 1)))
+    assert only == (
+        "models.gpt.deployments: it is not known how much azure/gpt can take, so requests of any length go there: give "
+        "it `context_tokens`"
+    )
+    assert warnings(load_text(f"{BASE}models: {{gpt: {{provider: sim, {PRICE}}}}}")) == []

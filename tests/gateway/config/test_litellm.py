@@ -113,9 +113,102 @@ litellm_settings:
         "router_settings.model_group_alias.lost: its model is not among the translated ones; the alias was left out",
         "router_settings.model_group_alias.small: not a name that can be used here, or one that is taken; the alias was left out",
         "router_settings.fallbacks[0].small[1]: not a translated model; the fallback was left out",
-        "router_settings.fallbacks[0].small: became further deployments of the model; this version calls only the first",
+        "router_settings.fallbacks[0].small: became further deployments of the model, for when its own cannot be called",
         "litellm_settings.fallbacks[0].none: not a translated model, or not a list; the fallback was left out",
     ]
+
+
+GROUP = """\
+model_list:
+  - {model_name: g, litellm_params: {model: openai/gpt-4o, rpm: 500, tpm: 100000, max_parallel_requests: 8}}
+  - {model_name: g, litellm_params: {model: openai/gpt-4o, rpm: 1500, api_base: "https://eu.api.openai.com/v1"}}
+  - {model_name: one, litellm_params: {model: openai/gpt-4o-mini, tpm: 9000, weight: 3}}
+"""
+
+
+def test_what_deployments_can_take_becomes_capacity(imported: Import) -> None:
+    config, translation = imported(GROUP)
+    first, second = config["models"]["g"]["deployments"]
+    assert first["capacity"] == {"concurrency": 8, "requests": "500/min", "tokens": "100000/min"}
+    assert second["capacity"] == {"requests": "1500/min"}
+    assert config["models"]["one"]["capacity"] == {"tokens": "9000/min"}
+    assert "weight" not in config["models"]["one"]
+    assert translation.notes == []
+
+
+@pytest.mark.parametrize("wrong", ["many", "true", "0", "-3", "[1]", "1e99"])
+def test_a_capacity_that_is_none_is_noted(imported: Import, wrong: str) -> None:
+    config, translation = imported(
+        f"model_list: [{{model_name: g, litellm_params: {{model: openai/gpt-4o, rpm: {wrong}}}}}]"
+    )
+    assert "capacity" not in config["models"]["g"]
+    assert translation.notes == ["model_list[0].litellm_params.rpm: not a whole number above 0; left out"]
+
+
+def test_limits_that_are_not_written_are_no_capacity(imported: Import) -> None:
+    config, translation = imported(
+        "model_list: [{model_name: g, litellm_params: {model: openai/gpt-4o, rpm: null, tpm: }}]"
+    )
+    assert "capacity" not in config["models"]["g"]
+    assert translation.notes == []
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "weights", "note"),
+    [
+        (None, "weighted", [500, 1500], ""),
+        ("simple-shuffle", "weighted", [500, 1500], ""),
+        ("least-busy", "least_busy", [1, 1], ""),
+        ("latency-based-routing", "fastest", [1, 1], ""),
+        ("usage-based-routing-v2", "least_busy", [1, 1], "became `least_busy`"),
+        ("cost-based-routing", None, [1, 1], "write the cheapest deployment first"),
+        ("by-moonlight", "weighted", [500, 1500], "has no counterpart"),
+    ],
+)
+def test_strategies(imported: Import, theirs: str | None, ours: str | None, weights: list[int], note: str) -> None:
+    router = "" if theirs is None else f"router_settings: {{routing_strategy: {theirs}}}"
+    config, translation = imported(GROUP + router)
+    group = config["models"]["g"]
+    assert group.get("strategy") == ours
+    assert [each.get("weight", 1) for each in group["deployments"]] == weights
+    assert "strategy" not in config["models"]["one"]
+    assert len(translation.notes) == (1 if note else 0)
+    assert all(line.startswith("router_settings.routing_strategy: ") and note in line for line in translation.notes)
+
+
+@pytest.mark.parametrize(
+    ("written", "weights"),
+    [
+        (("weight: 3", "weight: 1"), [3, 1]),
+        (("weight: 0.25", "weight: 0.5"), [1, 2]),
+        (("weight: 2, rpm: 9", "rpm: 5"), [2, 0]),
+        (("tpm: 10", "tpm: 30"), [10, 30]),
+        (("weight: 0", "weight: 0"), [1, 1]),
+        (("weight: heavy", "weight: true"), [1, 1]),
+        (("rpm: 1000000000", "rpm: 1"), [1_000_000, 1]),
+        (("timeout: 3", "timeout: 3"), [1, 1]),
+    ],
+)
+def test_weights_are_what_a_shuffle_goes_by(imported: Import, written: tuple[str, str], weights: list[int]) -> None:
+    config, _ = imported(f"""\
+model_list:
+  - {{model_name: g, litellm_params: {{model: openai/gpt-4o, {written[0]}}}}}
+  - {{model_name: g, litellm_params: {{model: openai/gpt-4o, api_base: "https://eu.api.openai.com/v1", {written[1]}}}}}
+  - {{model_name: spare, litellm_params: {{model: openai/gpt-4o-mini}}}}
+router_settings: {{fallbacks: [{{g: [spare]}}]}}
+""")
+    assert [each.get("weight", 1) for each in config["models"]["g"]["deployments"]] == [*weights, 0]  # fallbacks last
+
+
+def test_what_a_model_does_not_do(imported: Import) -> None:
+    config, translation = imported("""\
+model_list:
+  - model_name: g
+    litellm_params: {model: openai/gpt-4o}
+    model_info: {supports_vision: false, supports_function_calling: true, supports_response_schema: false}
+""")
+    assert config["models"]["g"]["cannot"] == ["vision", "json_schema"]
+    assert translation.notes == []
 
 
 def test_costs_and_limits(imported: Import) -> None:
