@@ -17,6 +17,7 @@ from gateway.cli.importer import importer
 from gateway.cli.init import init
 from gateway.cli.keys import keys
 from gateway.cli.profiles import profiles
+from gateway.cli.report import report
 from gateway.cli.runs import runs
 from gateway.cli.serve import serve
 from gateway.cli.simulate import simulate
@@ -61,6 +62,7 @@ app.add_typer(runs, name="runs")
 app.add_typer(breakers, name="breakers")
 app.add_typer(alerts, name="alerts")
 app.command()(verify)
+app.command()(report)
 app.add_typer(importer, name="import")
 
 

@@ -205,10 +205,15 @@ def _label(scope: Scope, dialect: Dialect) -> ColumnElement[Any]:
         return charges.c.end_user
     if scope.kind != "tag":
         return charges.c[scope.kind]
+    return tag_of(charges.c.tags, scope.tag or "", dialect)
+
+
+def tag_of(tags: ColumnElement[Any], name: str, dialect: Dialect) -> ColumnElement[Any]:
+    """The value of one tag in a column of tags; NULL without it."""
     if dialect.name == "postgresql":
-        return cast(charges.c.tags, JSON).op("->>", return_type=String())(literal(scope.tag, String()))
+        return cast(tags, JSON).op("->>", return_type=String())(literal(name, String()))
     # A tag's name is an id: it has no quotes, and its dots must not be steps of the path.
-    return func.json_extract(charges.c.tags, f'$."{scope.tag}"', type_=String())
+    return func.json_extract(tags, f'$."{name}"', type_=String())
 
 
 def _moments(budget: Budget, span: Span) -> list[tuple[ColumnElement[int], ColumnElement[bool]]]:

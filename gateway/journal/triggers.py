@@ -39,7 +39,7 @@ DIMENSIONS: Final[dict[str, str]] = {
 }
 """What a row of `daily` is about, each as SQL over a row of `charges` whose name goes where `{0}` is."""
 SUMS: Final[dict[str, str]] = {
-    "attempts": "CASE WHEN {0}resolution = 'correction' THEN 0 ELSE 1 END",
+    "attempts": "CASE WHEN {0}resolution IN ('correction', 'reconciled') THEN 0 ELSE 1 END",
     **{name: f"{{0}}{name}" for name in Usage._fields},
     "cost_nano_usd": "{0}cost_nano_usd",
     "listed_nano_usd": "coalesce({0}listed_nano_usd, {0}cost_nano_usd)",

@@ -137,7 +137,7 @@ def _of_charges(row: str) -> _Columns:
     keys = {"day": moment} | {name: f"{row}{name}" for name in _KEY}
     keys |= {name: f"substr({row}{name}, 1, 120)" for name in _CUT}
     keys["service_tier"] = f"substr({row}service_tier, 1, 32)"
-    sums = {"attempts": f"CASE WHEN {row}resolution = 'correction' THEN 0 ELSE 1 END"}
+    sums = {"attempts": f"CASE WHEN {row}resolution IN ('correction', 'reconciled') THEN 0 ELSE 1 END"}
     sums |= {name: f"{row}{name}" for name in (*_USAGE, "cost_nano_usd")}
     sums["listed_nano_usd"] = f"coalesce({row}listed_nano_usd, {row}cost_nano_usd)"
     return keys, sums
