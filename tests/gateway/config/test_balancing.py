@@ -48,8 +48,8 @@ def test_weights_belong_to_the_model_and_not_to_its_deployments(load_text: Load)
   other:
     strategy: least_busy
     deployments:
-      - {{provider: azure, model: gpt, {PRICE}}}
-      - {{provider: sim, model: gpt, {PRICE}, weight: 0}}
+      - {{provider: azure, model: gpt, context_tokens: 8000, {PRICE}}}
+      - {{provider: sim, model: gpt, context_tokens: 8000, {PRICE}, weight: 0}}
 """
     )
     models = load_text(text).catalog.models
