@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from gateway.config.snapshot import Endpoint, Timeouts
+from gateway.upstream.awaited import AwaitedCall
 from gateway.upstream.response import HttpResponse
 from gateway.upstream.transport import Aborted, TimedOut, TransportError, Unreachable
 
@@ -14,16 +15,12 @@ if TYPE_CHECKING:
     from gateway.upstream.host import HostPool
 
 
-class HttpCall:
+class HttpCall(AwaitedCall[HttpResponse]):
     """Implements `gateway.upstream.transport.Call`. `response` has one caller at a time."""
 
     __slots__ = (
         "_connect_timer",
         "_connection",
-        "_failure",
-        "_loop",
-        "_response",
-        "_waiter",
         "body",
         "connection_reused",
         "endpoint",
@@ -46,6 +43,7 @@ class HttpCall:
         body: bytes,
         timeouts: Timeouts | None = None,
     ) -> None:
+        super().__init__(loop)
         self.endpoint = endpoint
         self.timeouts = timeouts = timeouts or endpoint.timeouts
         self.head = head
@@ -66,24 +64,6 @@ class HttpCall:
         """When the total time-out runs out, in the loop's time."""
         self._connect_timer: asyncio.TimerHandle | None = None
         self._connection: Connection | None = None
-        self._failure: TransportError | None = None
-        self._loop = loop
-        self._response: HttpResponse | None = None
-        self._waiter: asyncio.Future[None] | None = None
-
-    async def response(self) -> HttpResponse:
-        """Wait for the answer's head. Raises TransportError."""
-        if self._response is None and self._failure is None:
-            self._waiter = self._loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        if self._failure is not None and (self._response is None or isinstance(self._failure, Aborted)):
-            raise self._failure
-        if self._response is None:
-            raise RuntimeError("a call is awaited by one task at a time")
-        return self._response
 
     def abort(self) -> None:
         """Give up. A request that was sent loses its connection at once; one that finished stays as it is."""
@@ -158,8 +138,3 @@ class HttpCall:
         """The answer is whole; the connection is no longer ours."""
         self.finished = True
         self._connection = None
-
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)

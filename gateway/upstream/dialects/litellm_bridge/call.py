@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gateway.config.snapshot import Endpoint, Timeouts
+from gateway.upstream.awaited import AwaitedCall
 from gateway.upstream.dialects.litellm_bridge.failures import Headers
 from gateway.upstream.dialects.litellm_bridge.line import Line
 from gateway.upstream.dialects.litellm_bridge.response import BridgeResponse
@@ -20,20 +21,16 @@ _now_s = time.monotonic
 """Both sides of a call read it, in their threads."""
 
 
-class BridgeCall:
+class BridgeCall(AwaitedCall[BridgeResponse]):
     """Implements `gateway.upstream.transport.Call`, and is its line's listener. `response` has one caller at a time."""
 
     __slots__ = (
         "_begun_s",
-        "_failure",
         "_fed_s",
-        "_loop",
         "_on_end",
-        "_response",
         "_started_s",
         "_stop",
         "_timer",
-        "_waiter",
         "_watch",
         "endpoint",
         "finished",
@@ -50,6 +47,7 @@ class BridgeCall:
         on_end: Callable[[BridgeCall], None],
     ) -> None:
         """`on_end` is told when nothing more can happen to it."""
+        super().__init__(loop)
         self.endpoint = endpoint
         self.timeouts = timeouts
         self.finished = False
@@ -58,15 +56,11 @@ class BridgeCall:
         self.line = Line(loop, self)
         self._begun_s: float | None = None
         """When the SDK's thread took it; None while the SDK is being loaded."""
-        self._failure: TransportError | None = None
         self._fed_s = 0.0
-        self._loop = loop
         self._on_end = on_end
-        self._response: BridgeResponse | None = None
         self._started_s = _now_s()
         self._stop: Callable[[], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._waiter: asyncio.Future[None] | None = None
         self._watch: Watch | None = None
         self._arm()
 
@@ -81,20 +75,6 @@ class BridgeCall:
     def connection_reused(self) -> bool:
         """Whether it went over a connection that was open already."""
         return self._watch is not None and self._watch.sent_s is not None and self._watch.reused
-
-    async def response(self) -> BridgeResponse:
-        """Wait for the answer's head. Raises TransportError."""
-        if self._response is None and self._failure is None:
-            self._waiter = self._loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        if self._failure is not None and (self._response is None or isinstance(self._failure, Aborted)):
-            raise self._failure
-        if self._response is None:
-            raise RuntimeError("a call is awaited by one task at a time")
-        return self._response
 
     def arrived(self) -> int:
         """Bytes of the answer that nobody has looked at."""
@@ -160,10 +140,6 @@ class BridgeCall:
         if self._stop is not None and self._failure is not None:
             self._stop()
         self._on_end(self)
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
     # --- time-outs ---
 
