@@ -95,7 +95,7 @@ class _Writer:
             line += "r"
             self._lines += [line % (*map(write, key), value / divisor) for key, value in rows]
         elif self._family.kind == "counter":
-            line += "d"
+            line += "d.0"
             self._lines += [line % (*map(write, key), value) for key, value in rows]
         else:
             line += "s"
@@ -130,7 +130,7 @@ def _head(name: str, kind: str, text: str, openmetrics: bool) -> tuple[str, str]
 
 
 def _number(value: float) -> str:
-    return repr(float(value)) if isinstance(value, float) else str(int(value))
+    return repr(float(value))
 
 
 def _exemplar(exemplar: Exemplar | None, divisor: float) -> str:

@@ -119,7 +119,7 @@ async def test_health_readiness_and_metrics_need_no_key(gateway: GatewayUnderTes
         assert (await client.head("/readyz")).status_code == 200
         await client.post("/v1/chat/completions", headers=AUTH, json=ASK)
         metrics = await client.get("/metrics")
-    assert 'farebox_requests_total{agent="tester",model="sim-small",org="acme",outcome="ok"' in metrics.text
+    assert 'agent="tester",model="sim-small",provider="sim",outcome="ok"} 1.0' in metrics.text
     assert (await post(gateway, b"{}")).status_code == 400
 
 

@@ -107,7 +107,7 @@ async def waiting(gateway: Gateway, count: int) -> None:
     """Wait until the gateway has so many requests under way."""
     import httpx
 
-    wanted = f'farebox_in_flight_requests{{agent="tester"}} {count}.0'
+    wanted = f'farebox_in_flight_requests{{org="acme",team="quality",agent="tester"}} {count}.0'
     async with asyncio.timeout(LIMIT_S), httpx.AsyncClient() as client:
         while wanted not in (await client.get(f"{gateway.url}/metrics")).text:
             await asyncio.sleep(0.005)
