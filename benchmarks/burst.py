@@ -8,7 +8,14 @@ docs/performance.md says what the figures mean.
 
 Time is stretched (`--time-scale 8`: 50 tokens/s, and all other times eight times as long): two cores cannot carry 200
 streams of 400 tokens a second in both the provider and the gateway. What is stretched: the provider's pace, how long it
-goes on after a cancel, what is declared of both, and the queue's patience. What is not: the gateway's own work.
+goes on after a cancel, what is declared of both, and the queue's patience. What is not: the gateway's own work, and the
+waits of its breakers and retries.
+
+Breakers and retries are at their defaults, and the one deployment has a breaker like any other: 5% of the calls, drawn
+by chance, must not open it. A third of these are 429s with `Retry-After: 0`; with `--pause-s` they ask the gateway to
+leave the provider alone for a while, which it does: clients are then refused with 503 `parked`. `--breakers off` is the
+same without breakers, parks and retries. A burst in which more than 3% of the calls fail for other reasons than money
+says nothing of budgets: it is `invalid`, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -35,7 +42,7 @@ from benchmarks import burst_plan
 from benchmarks.burst_client import Fleet, Seen
 from benchmarks.burst_judge import Evidence, Judge, read_bill, read_charges
 from benchmarks.burst_plan import FULL, GLOBAL, LINGER_S, NANO_PER_USD, QUICK, Scenario, Size, scenario
-from benchmarks.burst_report import burst_report, table
+from benchmarks.burst_report import burst_report, busy, invalid, table
 from benchmarks.burst_servers import (
     LEARNED,
     Journal,
@@ -76,6 +83,8 @@ class Options:
     seed: int
     goes_on: bool
     kills: bool
+    breakers: bool = True
+    pause_s: float = 0.0
 
 
 class Burst:
@@ -167,7 +176,8 @@ class Burst:
             stopped = seen.outcome == "refused" and not options.goes_on
             progress.advance(task, options.size.calls - seen.call.number if stopped else 1)
 
-        fleet = Fleet([port for _, port in self._gateways], key_of, options.time_scale, options.goes_on, ended)
+        ports = [port for _, port in self._gateways]
+        fleet = Fleet(ports, key_of, options.time_scale, options.goes_on, ended, options.pause_s)
         killing = asyncio.create_task(self._kill(bill)) if options.kills else None
         try:
             await fleet.run(self._plan.calls, _RAMP_S * options.time_scale)
@@ -215,7 +225,7 @@ def measure(options: Options, runs: Sequence[str], keep: Path | None, progress: 
             shared = stack.enter_context(shared_stores("burst"))[0] if options.store == "valkey" else None
             reserve = "strict" if name == "strict" else "calibrated"
             scale = options.time_scale if name != "strict" else max(1.0, options.time_scale / _STRICT_FASTER)
-            setting = Setting(reserve, plan.limits, scale, options.queue_s, options.min_output_tokens)
+            setting = Setting(reserve, plan.limits, scale, options.queue_s, options.min_output_tokens, options.breakers)
             burst = Burst(folder, replace(options, time_scale=setting.time_scale), plan, shared)
             learned = burst.learn(setting) if name == "calibrated" else []
             report[name] = burst.run(setting, learned, progress, task)
@@ -258,6 +268,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--goes-on", action="store_true", help="a refused client makes its next call instead of stopping"
     )
+    parser.add_argument(
+        "--breakers", choices=("default", "off"), default="default",
+        help="off: no breakers, parks and retries, so that the budgets are alone",
+    )  # fmt: skip
+    parser.add_argument("--pause-s", type=float, default=0.0, help="the Retry-After of the provider's 429s")
     parser.add_argument("--no-kill", action="store_true", help="leave the gateway alive: to compare")
     parser.add_argument("--keep", type=Path, help="a new folder for journals, bills, logs and what clients saw")
     parser.add_argument("--runs", default="calibrated,strict", help="which bursts, comma-separated: also cold")
@@ -273,7 +288,7 @@ def main() -> None:
     size, scale = (QUICK, min(asked.time_scale, 1.0)) if asked.quick else (FULL, asked.time_scale)
     options = Options(
         size, asked.store, asked.gateways, scale, asked.queue_s, asked.min_output_tokens,
-        asked.seed, asked.goes_on, not asked.no_kill,
+        asked.seed, asked.goes_on, not asked.no_kill, asked.breakers == "default", asked.pause_s,
     )  # fmt: skip
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that the servers are stopped
     console = Console(stderr=True)
@@ -287,6 +302,10 @@ def main() -> None:
         print(json.dumps(report))
     else:
         console.print(table(report))
+    for name, why in report["busy"].items():
+        print(f"{name} says nothing: {why}", file=sys.stderr)
+    if report["invalid"]:
+        sys.exit(f"benchmark invalid: {report['invalid']}")
 
 
 def summary(found: dict[str, Any], options: Options) -> dict[str, Any]:
@@ -298,6 +317,8 @@ def summary(found: dict[str, Any], options: Options) -> dict[str, Any]:
     return {
         **bursts[first],
         **{name: bursts[name] for name in others},
+        "invalid": {name: why for name, figures in bursts.items() if (why := invalid(figures)) is not None},
+        "busy": {name: why for name, figures in bursts.items() if (why := busy(figures)) is not None},
         "scenario": {
             "store": options.store,
             "gateways": options.gateways,
@@ -313,6 +334,8 @@ def summary(found: dict[str, Any], options: Options) -> dict[str, Any]:
             "warm_calls_per_agent": options.size.warm_calls,
             "after_a_refusal": "the client goes on" if options.goes_on else "the client stops",
             "killed": options.kills,
+            "breakers": "default" if options.breakers else "off",
+            "pause_s": options.pause_s,
         },
     }
 

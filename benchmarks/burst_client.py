@@ -11,17 +11,19 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
-import httptools
-
+from benchmarks.answering import Answer
 from benchmarks.answers import PATH
 from benchmarks.burst_plan import FIRST_TOKEN_S, LINGER_S, MAX_TOKENS, TOKENS_PER_S, Call
 
 MODEL = "sim-small"
 _REFUSALS = ("budget_exceeded", "budget_reserved")
+_LEFT_ALONE = ("breakers_open", "parked")
 _TOKEN = b'"content":"'
-_KEPT_BYTES = 4_096
+_KEPT_BYTES, _LARGEST_BYTES = 4_096, 1_048_576
+"""Of a stream, and of a whole answer."""
+_HEADERS = {b"x-request-id": "request_id"}
 _RECONNECT_S = 0.05
 
 
@@ -57,6 +59,8 @@ class Fleet:
     time_scale: float
     goes_on: bool
     on_end: Callable[[Seen], None]
+    pause_s: float = 0.0
+    """What the provider's 429s ask for; unscaled."""
     seen: list[Seen] = field(default_factory=list)
 
     async def run(self, clients: Sequence[Sequence[Call]], ramp_s: float) -> None:
@@ -83,7 +87,7 @@ class Fleet:
             seen = Seen(call, gateway, time.time())
             exchange = _Exchange(seen, loop.create_future())
             try:
-                transport, _ = await loop.create_connection(lambda: exchange, "127.0.0.1", port)  # noqa: B023 -- called at once
+                transport, _ = await loop.create_connection(lambda: exchange.answer, "127.0.0.1", port)  # noqa: B023 -- called at once
             except OSError:  # the gateway is being started again: nothing was asked of it yet
                 await asyncio.sleep(_RECONNECT_S)
                 continue
@@ -93,15 +97,15 @@ class Fleet:
             leaves_s = FIRST_TOKEN_S + call.leaves_at / TOKENS_PER_S
             leaving = loop.call_later(leaves_s * self.time_scale, exchange.leave)
         transport.write(self._message(call, port))
-        await exchange.done
+        await exchange.answer.done
         if leaving is not None:
             leaving.cancel()
         transport.abort()
-        seen.ended_s = time.time()
+        exchange.ended()
         return seen
 
     def _message(self, call: Call, port: int) -> bytes:
-        fault = fault_of(call, self.time_scale) if call.status is None else str(call.status)
+        fault = fault_of(call, self.time_scale) if call.status is None else error_of(call.status, self.pause_s)
         body = request_body(call)
         head = (
             f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
@@ -118,6 +122,11 @@ def fault_of(call: Call, time_scale: float) -> str:
     return f"length;tokens={call.tokens},single,{pace}"
 
 
+def error_of(status: int, pause_s: float) -> str:
+    """What makes the simulator refuse a call."""
+    return f"{status};retry_after={pause_s:g}" if status == 429 else str(status)
+
+
 def request_body(call: Call) -> bytes:
     """The body of a call: always the same generous bound on its answer."""
     body: dict[str, Any] = {
@@ -130,79 +139,55 @@ def request_body(call: Call) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
 
 
-class _Exchange(asyncio.Protocol):
-    """One request on a connection of its own. `done` is resolved at its end, whatever that is."""
+class _Exchange:
+    """One call on its way: what of its answer arrives, and whether its client leaves."""
 
     def __init__(self, seen: Seen, done: asyncio.Future[None]) -> None:
         self._seen = seen
-        self.done = done
-        self._parser = httptools.HttpResponseParser(self)
-        self._body = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError:
-            self._end("broken")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._end("broken")
+        kept_bytes = _KEPT_BYTES if seen.call.stream else _LARGEST_BYTES
+        self.answer = Answer(done, _HEADERS, kept_bytes, self._arrived if seen.call.stream else None)
+        self._left = False
 
     def leave(self) -> None:
         """The client has changed its mind."""
-        self._end("left")
-        self._transport.abort()
+        if not self.answer.done.done():
+            self._left = True
+            self.answer.end()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if name == b"x-request-id":
-            self._seen.request_id = value.decode()
-
-    def on_body(self, body: bytes) -> None:
+    def _arrived(self, body: bytes) -> None:
         seen = self._seen
-        if seen.call.stream and self._parser.get_status_code() == 200:
+        if self.answer.status == 200:
             seen.tokens += body.count(_TOKEN)
-            self._body = (self._body + body)[-_KEPT_BYTES:]
             if seen.call.leaves_at is not None and seen.tokens > seen.call.leaves_at:
                 self.leave()
-        else:
-            self._body += body
 
-    def on_message_complete(self) -> None:
-        seen = self._seen
-        seen.status = self._parser.get_status_code()
-        if seen.status == 200:
-            self._answered()
-        else:
-            self._refused()
+    def ended(self) -> None:
+        """Write down what became of it."""
+        seen, answer = self._seen, self.answer
+        seen.ended_s = time.time()
+        seen.request_id = answer.headers["request_id"]
+        if self._left:
+            seen.outcome = "left"
+        elif answer.is_whole:
+            seen.status = answer.status
+            seen.outcome = self._answered() if answer.status == 200 else self._refused()
 
-    def _answered(self) -> None:
-        seen = self._seen
+    def _answered(self) -> str:
+        seen, answer = self._seen, self.answer
         if not seen.call.stream:
-            answer = json.loads(self._body)
-            seen.tokens = int(answer["usage"]["completion_tokens"])
-        elif b"data: [DONE]" not in self._body:
-            self._end("failed")
-            return
-        shortened = b'"finish_reason":"length"' in self._body
-        self._end("short" if shortened else "ok")
+            seen.tokens = int(json.loads(answer.body)["usage"]["completion_tokens"])
+        elif not answer.is_streamed_whole:
+            return "failed"
+        return "short" if b'"finish_reason":"length"' in answer.body else "ok"
 
-    def _refused(self) -> None:
+    def _refused(self) -> str:
         seen = self._seen
         try:
-            error = json.loads(self._body)["error"]
+            error = json.loads(self.answer.body)["error"]
         except (ValueError, KeyError, TypeError):
             error = {}
         metadata = error.get("metadata") or {}
         seen.reason, seen.scope = str(metadata.get("reason") or error.get("code")), str(metadata.get("scope", ""))
         if seen.reason in _REFUSALS:
-            self._end("refused")
-        else:
-            self._end("error" if seen.call.status is not None else "failed")
-
-    def _end(self, outcome: str) -> None:
-        if not self.done.done():
-            self._seen.outcome = outcome
-            self.done.set_result(None)
+            return "refused"
+        return "error" if seen.call.status is not None and seen.reason not in _LEFT_ALONE else "failed"

@@ -13,6 +13,8 @@ from benchmarks.burst_judge import BILL, LEDGER, ORPHANS, Judge, quantile, usd
 from benchmarks.burst_plan import OUTPUT_NANO_USD
 
 Json = dict[str, Any]
+FAILED_MAX = 0.03
+"""The share of calls that may fail for other reasons than money, beside what the provider was told to refuse."""
 _ROWS = (
     ("overspend", "overspend_usd", "USD"),
     ("utilisation, worst scope", "utilisation", ""),
@@ -22,9 +24,10 @@ _ROWS = (
     ("ledger - bill", "ledger_minus_bill_usd", "USD"),
     ("wait, p99", "wait_p99_s", "s"),
     ("differences found by verify", "verify_differences", ""),
+    ("refused or broken for other reasons", "failed_ratio", ""),
 )
-
-
+BEHIND_MAX_TOKENS = 16
+"""Tokens by which an answer's bill may exceed our estimate before the machine is blamed."""
 _CAPTION = (
     "False denials: refused, or ended too early, though it would have fitted beside what others took. What one that "
     "has ended took: its charge (if it was broken off or orphaned, the most that it can have cost: we know no better); "
@@ -51,6 +54,7 @@ def burst_report(
     ledger, denials = judge.ledger_minus_bill(), judge.denials()
     utilisation, waits = judge.utilisation(), judge.waits(arrivals)
     orphaned, surplus = judge.orphaned(), judge.least_surplus()
+    outcomes = Counter(one.outcome for one in seen)
     return {
         "overspend_usd": usd(judge.overspend()),
         "utilisation": round(min(utilisation.values()), 4) if utilisation else None,
@@ -67,7 +71,8 @@ def burst_report(
         "ledger_minus_bill_usd_by_row": {kind: usd(amount) for kind, amount in ledger.items()},
         "least_estimate_surplus_tokens": None if surplus is None else round(surplus / OUTPUT_NANO_USD, 1),
         "orphaned": {"rows": orphaned["rows"], "excess_usd": usd(orphaned["excess"])},
-        "outcomes": dict(sorted(Counter(one.outcome for one in seen).items())),
+        "failed_ratio": round(outcomes["failed"] / len(seen), 4),
+        "outcomes": dict(sorted(outcomes.items())),
         "refusals": dict(
             sorted(Counter(f"{one.reason} {one.scope}" for one in seen if one.outcome == "refused").items())
         ),
@@ -78,6 +83,23 @@ def burst_report(
         "restart_real_s": round(course.restart_s, 2),
         "elapsed_real_s": round(course.elapsed_s, 1),
     }
+
+
+def invalid(burst: Json) -> str | None:
+    """Why a burst's figures say nothing of budgets; None if they do."""
+    if burst["failed_ratio"] > FAILED_MAX:
+        return f"{burst['failed_ratio']:.1%} of the calls failed, for other reasons than money: {burst['failures']}"
+    if burst["utilisation"] is None:
+        return f"no budget was ever used up: {burst['outcomes']}"
+    return None
+
+
+def busy(burst: Json) -> str | None:
+    """Why a burst was one of the machine's, not of the gateway's; None if it was not."""
+    surplus = burst["least_estimate_surplus_tokens"]
+    if surplus is None or surplus >= -BEHIND_MAX_TOKENS:
+        return None
+    return f"the provider billed up to {-surplus:g} tokens more than it had sent in time: the machine was too busy"
 
 
 def _ratios(judge: Judge) -> Json:

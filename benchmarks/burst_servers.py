@@ -26,6 +26,11 @@ _ADMIN_VARIABLE = "FAREBOX_BURST_ADMIN_KEY"
 _ROOT = Path(__file__).resolve().parents[1]
 _START_S = 60.0
 _STOP_S = 60.0
+BUDGETS_ONLY: dict[str, Any] = {
+    "retries": {"max": 0},
+    "breaker": {"consecutive_failures": 1_000_000_000, "min_requests": 1_000_000_000, "park_max_s": 0},
+}
+"""One attempt for each request, and no provider is ever left alone: what `--breakers off` tells the gateway."""
 LATE_S = 0.2
 """For a connection's end, and a token's bytes, to arrive at a busy process. Real time: it does not stretch."""
 
@@ -110,6 +115,8 @@ class Setting:
     queue_s: float
     """Unscaled."""
     min_output_tokens: int
+    breakers: bool = True
+    """Whether breakers, parks and retries are at their defaults, or off."""
 
 
 def gateway(folder: Path, name: str, upstream_port: int, scenario: Scenario, setting: Setting) -> tuple[Process, int]:
@@ -152,6 +159,7 @@ def configuration(
         for name, (team, _, _) in scenario.size.agents.items()
     }
     return {
+        **({} if setting.breakers else BUDGETS_ONLY),
         "storage": storage,
         "admin": {"key": f"${{{_ADMIN_VARIABLE}}}"},
         "providers": {"sim": {"base_url": f"http://127.0.0.1:{upstream_port}/v1", "proxy": "none"}},

@@ -7,16 +7,13 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
 
-import httptools
-
+from benchmarks.answering import Answer
 from benchmarks.answers import PATH
 from benchmarks.servers import KEY
 
 GIVES_UP_S = 30.0
-_KEPT_BYTES = 65_536
-_DONE = b"data: [DONE]\n\n"
+_HEADERS = {b"x-request-id": "request_id", b"x-farebox-deployment": "deployment"}
 
 
 @dataclass(slots=True)
@@ -79,7 +76,7 @@ async def fire(port: int, load: Load, on_second: Callable[[float], None]) -> lis
 
 async def _shoot(port: int, shot: Shot, number: int) -> None:
     loop = asyncio.get_running_loop()
-    answer = _Answer(shot, loop.create_future())
+    answer = Answer(loop.create_future(), _HEADERS)
     transport: asyncio.Transport | None = None
     try:
         async with asyncio.timeout(GIVES_UP_S):
@@ -90,6 +87,7 @@ async def _shoot(port: int, shot: Shot, number: int) -> None:
         pass  # it is not complete
     finally:
         shot.ended_s = time.time()
+        _judge(shot, answer)
         if transport is not None:
             transport.abort()
 
@@ -110,49 +108,16 @@ def _message(port: int, shot: Shot, number: int) -> bytes:
     return head.encode() + body
 
 
-class _Answer(asyncio.Protocol):
-    """Reads one answer. `done` is resolved at its end, whatever that is."""
-
-    def __init__(self, shot: Shot, done: asyncio.Future[None]) -> None:
-        self._shot = shot
-        self.done = done
-        self._parser = httptools.HttpResponseParser(self)
-        self._body = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError:
-            self._end()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._end()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if name == b"x-request-id":
-            self._shot.request_id = value.decode()
-        elif name == b"x-farebox-deployment":
-            self._shot.deployment = value.decode()
-
-    def on_body(self, body: bytes) -> None:
-        if self._shot.first_byte_s is None:
-            self._shot.first_byte_s = time.time()
-        self._body = (self._body + body)[-_KEPT_BYTES:]
-
-    def on_message_complete(self) -> None:
-        shot = self._shot
-        shot.status = self._parser.get_status_code()
-        if shot.stream and shot.status == 200:
-            shot.complete = self._body.endswith(_DONE)
-            shot.told = b'"error"' in self._body
-        else:
-            shot.complete = shot.status == 200 and b'"choices"' in self._body
-            shot.told = shot.status >= 400
-        self._end()
-
-    def _end(self) -> None:
-        if not self.done.done():
-            self.done.set_result(None)
+def _judge(shot: Shot, answer: Answer) -> None:
+    """Write down what became of it."""
+    shot.first_byte_s = answer.first_byte_s
+    shot.request_id, shot.deployment = answer.headers["request_id"], answer.headers["deployment"]
+    if not answer.is_whole:
+        return
+    shot.status = answer.status
+    if shot.stream and shot.status == 200:
+        shot.complete = answer.is_streamed_whole
+        shot.told = b'"error"' in answer.body
+    else:
+        shot.complete = shot.status == 200 and b'"choices"' in answer.body
+        shot.told = shot.status >= 400
