@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 from gateway.api import admin_explain
 from gateway.api.admin_breakers import add_breakers
 from gateway.api.admin_governance import add_governance
+from gateway.api.admin_reports import add_reports
 from gateway.api.answers import answer_error, journal_unavailable
 from gateway.api.asgi import AsgiApp, AsgiCall, AsgiReply, Receive, Scope, Send
 from gateway.api.errors import error_body, error_headers
@@ -116,6 +117,7 @@ def admin_app(services: Services) -> AsgiApp:
     _add_views(app, services, [Depends(viewer)])
     _add_changes(app, services, [Depends(admin)])
     add_governance(app, services.governance, [Depends(viewer)], [Depends(admin)])
+    add_reports(app, services.governance, [Depends(viewer)])
     add_breakers(app, services.upstream_health, [Depends(viewer)], [Depends(admin)])
     admin_explain.add_explain(app, services, [Depends(viewer)])
     _add_errors(app)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt
 
+from gateway.api.admin_reports import roll_ups_object
 from gateway.api.budgets import budget_object
 from gateway.api.runs import moment, report_object, run_object
 from gateway.errors import InvalidField
@@ -59,8 +60,14 @@ def add_governance(app: FastAPI, governance: Governance, viewer: list[Any], admi
     _add_runs(app, governance, viewer, admin)
 
     @app.get("/admin/v1/verify", dependencies=viewer, summary="Compare every counter with the journal")
-    async def verify() -> dict[str, Any]:
-        return verification_object(await governance.verify())
+    async def verify(
+        rollups: Annotated[bool, Query(description="Compare the daily roll-ups with the charges, too.")] = False,
+    ) -> dict[str, Any]:
+        found = verification_object(await governance.verify())
+        if not rollups:
+            return found
+        compared = roll_ups_object(await governance.roll_ups())
+        return {**found, "ok": found["ok"] and not compared["differences"], "roll_ups": compared}
 
 
 def _add_budgets(app: FastAPI, governance: Governance, viewer: list[Any], admin: list[Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -20,14 +20,20 @@ _COLUMNS = (
 
 
 @asks
-def verify(asking: Asking) -> None:
+def verify(
+    asking: Asking,
+    rollups: Annotated[
+        bool, typer.Option("--rollups", help="Compare the daily roll-ups with the charges, too.")
+    ] = False,
+) -> None:
     """Recompute every counter from the journal. No difference is the only pass: any exits with 1.
 
     Exits with 3 when it is not known, because no gateway answers, or none that can or may say.
 
     Example: farebox verify --url http://127.0.0.1:4000
     """
-    found = asking.get("verify", refused=NO_ANSWER)
+    query = {"rollups": "true"} if rollups else {}
+    found = asking.get("verify", refused=NO_ANSWER, **query)
     asking.show(found, _print)
     if not found["ok"]:
         raise typer.Exit(PROBLEMS)
@@ -44,3 +50,9 @@ def _print(found: dict[str, Any]) -> None:
     moving = f", {found['moving']} of them while they moved" if found["moving"] else ""
     words = "all agree with the journal" if not differences else f"{len(differences)} differ from the journal"
     typer.echo(f"{found['compared']} counters compared{moving}: {words}.", err=bool(differences))
+    if (roll_ups := found.get("roll_ups")) is not None:
+        for each in roll_ups["differences"]:
+            told = f"{each['what']} is {each['rolled_up']}, the charges say {each['charged']}"
+            typer.echo(f"the roll-up of {each['date']} differs: {told}", err=True)
+        words = "differ" if roll_ups["differences"] else "all agree with the charges"
+        typer.echo(f"{roll_ups['days']} days of roll-ups compared: {words}.", err=bool(roll_ups["differences"]))
