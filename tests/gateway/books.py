@@ -9,15 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from gateway.admission.claims import Rulebook
-from gateway.config.snapshot import (
-    AdminSettings,
-    Agent,
-    MetricsSettings,
-    ServerSettings,
-    SimulatorSettings,
-    Snapshot,
-    StorageSettings,
-)
+from gateway.config.snapshot import Agent, Snapshot, StorageSettings
 from gateway.journal.writer import Journal
 from gateway.ledger.budgets import Budget, RunLimits
 from gateway.ledger.claiming import carve_id
@@ -27,8 +19,8 @@ from gateway.ledger.windows import Window
 from gateway.reports.budgets import Books
 from gateway.store.memory import MemoryStore
 from gateway.telemetry.events import ChargePosted
-from routing.catalog import Catalog
 from routing.money import NANO_PER_USD, NanoUsd, Usage
+from tests.gateway.snapshots import snapshot_of
 
 USD = NANO_PER_USD
 NOW_S = 1_796_000_000.0  # 2026-11-30, 00:53:20 UTC
@@ -47,19 +39,8 @@ BUDGETS = (
 
 def snapshot(directory: Path, **changes: Any) -> Snapshot:
     """A configuration of three agents in two orgs, and four budgets."""
-    made = Snapshot(
-        version=1,
-        source=Path("config.yaml"),
-        files=(),
-        auth=True,
-        anonymous_agent=None,
-        server=ServerSettings(),
-        admin=AdminSettings(),
+    made = snapshot_of(
         storage=StorageSettings(dir=directory, flush_interval_s=3600),
-        simulator=SimulatorSettings(),
-        metrics=MetricsSettings(),
-        endpoints={},
-        catalog=Catalog({}),
         agents=AGENTS,
         budgets=BUDGETS,
         limits_version=1,

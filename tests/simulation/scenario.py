@@ -7,19 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final, NamedTuple
 
-from gateway.config.snapshot import (
-    AdminSettings,
-    Agent,
-    Endpoint,
-    MetricsSettings,
-    QueueSettings,
-    Resilience,
-    ServerSettings,
-    SimulatorSettings,
-    Snapshot,
-    StorageSettings,
-    Timeouts,
-)
+from gateway.config.snapshot import Agent, Endpoint, QueueSettings, Resilience, Snapshot, StorageSettings, Timeouts
 from gateway.identity.keys import KeyRecord, key_digest
 from gateway.ledger.budgets import Budget, Quota, RateLimit
 from gateway.ledger.scopes import Scope
@@ -31,6 +19,7 @@ from routing.catalog import Catalog, Deployment, Metering, Model
 from routing.hedge import HedgeSettings
 from routing.money import NANO_PER_USD, NanoUsd
 from routing.retry_budget import RetryBudgetSettings
+from tests.gateway.snapshots import snapshot_of
 from tests.simulation.provider import Manner
 from tests.simulation.weather import Weather, draw_weather
 
@@ -162,17 +151,8 @@ def _snapshot(chance: Random, directory: Path, deployments: tuple[Deployment, ..
     }
     keys = tuple(KeyRecord(f"config:{name}", key_digest(key_of(name)), name) for name in AGENTS)
     endpoints = {each.provider: _endpoint(each.provider) for each in deployments}
-    return Snapshot(
-        version=1,
-        source=Path("config.yaml"),
-        files=(),
-        auth=True,
-        anonymous_agent=None,
-        server=ServerSettings(),
-        admin=AdminSettings(),
+    return snapshot_of(
         storage=StorageSettings(dir=directory),
-        simulator=SimulatorSettings(),
-        metrics=MetricsSettings(),
         endpoints=endpoints,
         catalog=Catalog({MODEL: Model(MODEL, deployments, hedge=_hedge(chance))}),
         agents=agents,

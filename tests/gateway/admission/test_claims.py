@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.admission.claims import LabelMissing, Rulebook
-from gateway.config.snapshot import (
-    AdminSettings,
-    Agent,
-    MetricsSettings,
-    ServerSettings,
-    SimulatorSettings,
-    Snapshot,
-    StorageSettings,
-)
+from gateway.config.snapshot import Agent
 from gateway.guard.settings import LoopRule, VelocityRule
 from gateway.ledger.budgets import Budget, Quota, RateLimit, RunLimits
 from gateway.ledger.claiming import carve_id
 from gateway.ledger.operations import Claim, Run, Unit
 from gateway.ledger.scopes import SHARED, Labels, Scope
 from gateway.ledger.windows import Window
-from routing.catalog import Catalog, Deployment
+from routing.catalog import Deployment
 from routing.money import NANO_PER_USD, NanoUsd
+from tests.gateway.snapshots import snapshot_of
 
 NOW_S = 1_796_000_000.0  # in November 2026
 USD = NANO_PER_USD
@@ -42,19 +34,7 @@ def rulebook(
     *budgets: Budget, limits: tuple[RateLimit, ...] = (), agent: Agent = AGENT, capacities: tuple[RateLimit, ...] = ()
 ) -> Rulebook:
     return Rulebook(
-        Snapshot(
-            version=1,
-            source=Path("config.yaml"),
-            files=(),
-            auth=True,
-            anonymous_agent=None,
-            server=ServerSettings(),
-            admin=AdminSettings(),
-            storage=StorageSettings(),
-            simulator=SimulatorSettings(),
-            metrics=MetricsSettings(),
-            endpoints={},
-            catalog=Catalog({}),
+        snapshot_of(
             agents={agent.id: agent},
             budgets=budgets,
             rate_limits=limits,

@@ -5,21 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from gateway.admission.admission import Admission
 from gateway.admission.turn import Turn
-from gateway.config.snapshot import (
-    AdminSettings,
-    Agent,
-    MetricsSettings,
-    QueueSettings,
-    ServerSettings,
-    SimulatorSettings,
-    Snapshot,
-    StorageSettings,
-)
+from gateway.config.snapshot import Agent, QueueSettings
 from gateway.context import RequestContext
 from gateway.errors import FareboxError
 from gateway.identity.attribution import Attribution
@@ -48,6 +38,7 @@ from gateway.wire.requests import CHAT, ModelRequest, read_request
 from routing.catalog import Catalog, Deployment, Metering, Model
 from routing.money import NanoUsd
 from routing.router import route
+from tests.gateway.snapshots import snapshot_of
 
 NOW_S = 1_796_000_000.0
 TOKEN_NANO = 1_000
@@ -203,18 +194,7 @@ class Stage:
         self.admission = Admission(self.store, self.learned, self.recorder)
         self.agent = Agent("tester", "quality", "acme", **{"clamp_min_output_tokens": None, **agent})
         self.model = Model("gpt", deployments or (deployment("one"),))
-        self.snapshot = Snapshot(
-            version=1,
-            source=Path("config.yaml"),
-            files=(),
-            auth=True,
-            anonymous_agent=None,
-            server=ServerSettings(),
-            admin=AdminSettings(),
-            storage=StorageSettings(),
-            simulator=SimulatorSettings(),
-            metrics=MetricsSettings(),
-            endpoints={},
+        self.snapshot = snapshot_of(
             catalog=Catalog({"gpt": self.model}),
             agents={self.agent.id: self.agent},
             budgets=budgets,

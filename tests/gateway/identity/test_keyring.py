@@ -2,40 +2,19 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from pathlib import Path
 
 import pytest
 
-from gateway.config.snapshot import (
-    AdminSettings,
-    Agent,
-    MetricsSettings,
-    ServerSettings,
-    SimulatorSettings,
-    Snapshot,
-    StorageSettings,
-)
+from gateway.config.snapshot import Agent, Snapshot
 from gateway.identity.keyring import KeyRing
 from gateway.identity.keys import KeyRecord, Principal, key_digest
-from routing.catalog import Catalog
+from tests.gateway.snapshots import snapshot_of
 
 NOW_S = 1_800_000_000.0
 
 
 def snapshot(*keys: KeyRecord, agents: tuple[str, ...] = ("crawler", "coder")) -> Snapshot:
-    return Snapshot(
-        version=1,
-        source=Path("config.yaml"),
-        files=(),
-        auth=True,
-        anonymous_agent=None,
-        server=ServerSettings(),
-        admin=AdminSettings(),
-        storage=StorageSettings(),
-        simulator=SimulatorSettings(),
-        metrics=MetricsSettings(),
-        endpoints={},
-        catalog=Catalog({}, {}),
+    return snapshot_of(
         agents={name: Agent(name, f"team-of-{name}", "acme") for name in agents},
         keys=keys,
     )

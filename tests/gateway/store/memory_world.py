@@ -8,15 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from gateway.config.snapshot import (
-    AdminSettings,
-    Agent,
-    MetricsSettings,
-    ServerSettings,
-    SimulatorSettings,
-    Snapshot,
-    StorageSettings,
-)
+from gateway.config.snapshot import Agent, StorageSettings
 from gateway.journal.spend import spent
 from gateway.journal.writer import Journal
 from gateway.ledger.budgets import Budget
@@ -27,8 +19,8 @@ from gateway.ledger.windows import Window
 from gateway.store.memory import MemoryStore
 from gateway.store.seeding import labels_of, values_of
 from gateway.telemetry.events import ChargePosted
-from routing.catalog import Catalog
 from routing.money import NanoUsd
+from tests.gateway.snapshots import snapshot_of
 from tests.gateway.store.samples import NOON_S, charge, origin
 
 BUDGETS = (
@@ -45,19 +37,8 @@ class World:
     def __init__(self, directory: Path, budgets: Iterable[Budget] = BUDGETS) -> None:
         self.wall_s = NOON_S
         self.monotonic_s = 1_000.0
-        self.snapshot = Snapshot(
-            version=1,
-            source=Path("config.yaml"),
-            files=(),
-            auth=True,
-            anonymous_agent=None,
-            server=ServerSettings(),
-            admin=AdminSettings(),
+        self.snapshot = snapshot_of(
             storage=StorageSettings(dir=directory / "state", flush_interval_s=3600, store_timeout_s=60.0),
-            simulator=SimulatorSettings(),
-            metrics=MetricsSettings(),
-            endpoints={},
-            catalog=Catalog({}),
             agents={"researcher": Agent("researcher", "search", "acme")},
             budgets=tuple(budgets),
             limits_version=1,

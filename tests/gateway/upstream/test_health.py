@@ -7,19 +7,13 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from gateway.config.snapshot import (
-    AdminSettings,
     Endpoint,
-    MetricsSettings,
     Resilience,
-    ServerSettings,
-    SimulatorSettings,
     Snapshot,
-    StorageSettings,
 )
 from gateway.telemetry.events import AttemptDenied, BreakerChanged, CredentialsRefused, Event
 from gateway.upstream import health as module
@@ -28,6 +22,7 @@ from routing.breaker import BreakerSettings
 from routing.catalog import Catalog, Deployment, Model
 from routing.failures import Failure
 from routing.hedge import HedgeSettings
+from tests.gateway.snapshots import snapshot_of
 
 A, B = (Deployment(f"acme/{name}", "acme", name, None) for name in "ab")
 MADE_UP = Deployment("acme/zzz", "acme", "zzz", None)
@@ -36,11 +31,11 @@ ENDPOINT = Endpoint("acme", "http://127.0.0.1:1", ())
 
 
 def configured(*deployments: Deployment, **breaker: float) -> Snapshot:
-    return Snapshot(
-        1, Path(), (), True, None, ServerSettings(), AdminSettings(), StorageSettings(), SimulatorSettings(),
-        MetricsSettings(), {"acme": ENDPOINT}, Catalog({"m": Model("m", deployments)}, {}), {},
+    return snapshot_of(
+        endpoints={"acme": ENDPOINT},
+        catalog=Catalog({"m": Model("m", deployments)}),
         resilience=Resilience(breaker=BreakerSettings(**{"consecutive_failures": 1, "jitter": 0, **breaker})),
-    )  # fmt: skip
+    )
 
 
 class Bench:

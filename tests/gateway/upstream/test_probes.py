@@ -5,20 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from gateway.config.snapshot import (
-    AdminSettings,
-    Endpoint,
-    MetricsSettings,
-    ServerSettings,
-    SimulatorSettings,
-    Snapshot,
-    StorageSettings,
-)
+from gateway.config.snapshot import Endpoint, Snapshot
 from gateway.upstream.pool import Pool
 from gateway.upstream.probes import Probes, kind_of, request_of
 from routing.breaker import BreakerSettings
@@ -26,6 +17,7 @@ from routing.catalog import Catalog, Deployment, Model
 from routing.failures import Failure
 from routing.health import Health
 from routing.retry_budget import RetryBudgetSettings
+from tests.gateway.snapshots import snapshot_of
 from tests.gateway.upstream.raw_server import OK, Peer, RawServer, Request, answer, eventually
 
 ONE = Deployment("acme/one", "acme", "one", None)
@@ -73,20 +65,9 @@ class Clock:
 
 def snapshot(*endpoints: Endpoint) -> Snapshot:
     models = {"a": Model("a", (ONE, ELSEWHERE)), "b": Model("b", (TWO, ONE))}
-    return Snapshot(
-        version=1,
-        source=Path("config.yaml"),
-        files=(),
-        auth=True,
-        anonymous_agent=None,
-        server=ServerSettings(),
-        admin=AdminSettings(),
-        storage=StorageSettings(),
-        simulator=SimulatorSettings(),
-        metrics=MetricsSettings(),
+    return snapshot_of(
         endpoints={endpoint.provider: endpoint for endpoint in endpoints},
         catalog=Catalog(models),
-        agents={},
     )
 
 

@@ -17,13 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.config.snapshot import (
-    AdminSettings,
-    MetricsSettings,
     Resilience,
-    ServerSettings,
-    SimulatorSettings,
     Snapshot,
-    StorageSettings,
 )
 from gateway.store.valkey import scripts
 from gateway.store.valkey.breakers import Known, SharedBreakers, read
@@ -33,6 +28,7 @@ from gateway.upstream.health import UpstreamHealth
 from routing.breaker import BreakerSettings, Shared, State
 from routing.catalog import Catalog, Deployment, Model
 from routing.failures import Failure
+from tests.gateway.snapshots import snapshot_of
 from tests.gateway.store.valkey.samples import until
 from tests.servers import start_valkey
 
@@ -43,11 +39,8 @@ SETTINGS = BreakerSettings(consecutive_failures=1, open_s=0.001, jitter=0, probe
 
 
 def configured(breaker: BreakerSettings = SETTINGS, *deployments: Deployment) -> Snapshot:
-    return Snapshot(
-        1, Path(), (), True, None, ServerSettings(), AdminSettings(), StorageSettings(), SimulatorSettings(),
-        MetricsSettings(), {}, Catalog({"m": Model("m", deployments or (A, B))}, {}), {},
-        resilience=Resilience(breaker=breaker),
-    )  # fmt: skip
+    catalog = Catalog({"m": Model("m", deployments or (A, B))})
+    return snapshot_of(catalog=catalog, resilience=Resilience(breaker=breaker))
 
 
 class Gateway:

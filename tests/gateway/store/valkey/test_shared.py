@@ -10,10 +10,6 @@ import pytest
 from sqlalchemy import select
 
 from gateway.config.snapshot import (
-    AdminSettings,
-    MetricsSettings,
-    ServerSettings,
-    SimulatorSettings,
     Snapshot,
     StorageSettings,
 )
@@ -22,8 +18,8 @@ from gateway.journal.tables import charges, gateways
 from gateway.ledger.operations import Amounts, Granted, Refused
 from gateway.store.protocol import Store, StoreUnavailable
 from gateway.store.valkey.shared import SharedStore
-from routing.catalog import Catalog
 from routing.money import NanoUsd
+from tests.gateway.snapshots import snapshot_of
 from tests.gateway.store.valkey import samples
 from tests.gateway.store.valkey.fleet import BUDGET, KEY, ticket
 from tests.gateway.store.valkey.samples import DEADLINE_S, until
@@ -34,10 +30,7 @@ def configured(folder: Path, postgres_url: str, valkey_url: str) -> Snapshot:
     storage = StorageSettings(
         dir=folder, store="valkey", journal_url=postgres_url, valkey_url=valkey_url, max_lag_s=0.3
     )
-    return Snapshot(
-        1, folder, (), True, None, ServerSettings(), AdminSettings(), storage, SimulatorSettings(), MetricsSettings(),
-        {}, Catalog({}, {}), {}, budgets=(BUDGET,), limits_version=1,
-    )  # fmt: skip
+    return snapshot_of(storage=storage, budgets=(BUDGET,), limits_version=1)
 
 
 @pytest.fixture
