@@ -161,7 +161,8 @@ class App:
         journal, recorder, models = self._journal, self._recorder, CatalogModels()
         timed = TimedStore(store, lambda: store.status()["store"] == "ok")
         self._metrics.add(timed)
-        admission = Admission(timed, self._expectations, recorder, shared=store.shared)
+        quick = store if isinstance(store, MemoryStore) else None
+        admission = Admission(timed, self._expectations, recorder, shared=store.shared, at_once=quick)
         intents = None
         if isinstance(store, MemoryStore):
             intents = Intents(store)

@@ -22,10 +22,10 @@ from gateway.config.snapshot import Snapshot
 from gateway.context import RequestContext
 from gateway.errors import BudgetStoreUnavailable, CostUnbounded, MissingField
 from gateway.ledger.claiming import carve_id
-from gateway.ledger.operations import Denial, Granted, Refused, Run, Ticket
+from gateway.ledger.operations import Denial, Granted, OutsideWindow, Refused, Run, Ticket
 from gateway.ledger.scopes import Labels
 from gateway.reply import ClientGone, Reply
-from gateway.store.protocol import Store, StoreUnavailable
+from gateway.store.protocol import AtOnce, Store, StoreUnavailable
 from gateway.telemetry.recorder import Recorder
 from routing.money import NanoUsd, format_usd
 
@@ -33,9 +33,21 @@ from routing.money import NanoUsd, format_usd
 class Admission:
     """Admits the attempts of one gateway."""
 
-    def __init__(self, store: Store, learned: Learner, recorder: Recorder, *, shared: bool = False) -> None:
-        """`shared`: other gateways use the store too. Then every charge goes through it, governed or not."""
+    def __init__(
+        self,
+        store: Store,
+        learned: Learner,
+        recorder: Recorder,
+        *,
+        shared: bool = False,
+        at_once: AtOnce | None = None,
+    ) -> None:
+        """`shared`: other gateways use the store too. Then every charge goes through it, governed or not.
+
+        `at_once`: the same store, if it may have an answer without anything to wait for. That is tried first.
+        """
         self._shared = shared
+        self._quick = at_once
         self._store = store
         self._learned = learned
         self._asking = Asking(store)
@@ -72,11 +84,12 @@ class Admission:
         Raises FareboxError when it may not go on, ClientGone when its client left while it waited.
         """
         try:
-            runs = await self._runs_of(context)
+            runs = await self._runs_of(context) if self._may_have_runs(context) else ()
             demand = self._demand(context, runs, turn)
             if demand is None:
                 return None
-            granted = await self._enter(context, demand, reply)
+            answer = self._at_once(demand)
+            granted = answer if isinstance(answer, Granted) else await self._enter(context, demand, reply, answer)
         except StoreUnavailable as error:
             raise BudgetStoreUnavailable(
                 f"What is spent cannot be known now ({error}), so nothing that a budget covers is called. Try again.",
@@ -86,8 +99,7 @@ class Admission:
             raise _label_error(missing) from None
         try:
             permit = self._permit(demand, granted, runs)
-            shadowed = granted.rates and self.rulebook(context.snapshot).has_shadow_rates
-            if permit.clamped or granted.over or shadowed:
+            if permit.clamped or granted.over or (granted.rates and self.rulebook(context.snapshot).has_shadow_rates):
                 self._notices.permit(context, permit)
         except BaseException:
             self._store.release(demand.ticket.id)
@@ -101,18 +113,26 @@ class Admission:
             if run.carve:
                 permit.window_at_s = run.opened_at_s
         headers: list[tuple[bytes, bytes]] = []
-        if granted.tightest is not None:
-            left = (
-                granted.tightest[1] + permit.reserved
-            )  # before the request's own reservation, most of which comes back
-            remaining = format_usd(NanoUsd(max(0, left))).encode()
-            headers.append((b"x-farebox-budget-remaining-usd", remaining))
+        if granted.tightest is not None:  # as before the request's own reservation, most of which comes back
+            left = max(0, granted.tightest[1] + permit.reserved)
+            headers.append((b"x-farebox-budget-remaining-usd", format_usd(NanoUsd(left)).encode()))
         if permit.clamped:
             headers.append((b"x-farebox-max-tokens", b"%d" % (permit.max_output_tokens or 0)))
         if granted.rates:
             headers += rate_headers(granted.rates)
         permit.headers = tuple(headers)
         return permit
+
+    def _may_have_runs(self, context: RequestContext) -> bool:
+        """Whether a request is in a run, or has to be."""
+        principal, attribution, snapshot = context.principal, context.attribution, context.snapshot
+        assert principal is not None  # noqa: S101 -- guards a programming error
+        return (
+            attribution.run is not None
+            or principal.run is not None
+            or attribution.parent_run is not None
+            or self.rulebook(snapshot).follows_runs(snapshot.agents[principal.agent])
+        )
 
     async def _runs_of(self, context: RequestContext) -> tuple[Run, ...]:
         principal, attribution, snapshot = context.principal, context.attribution, context.snapshot
@@ -189,13 +209,27 @@ class Admission:
         )
         return offers, ticket
 
-    async def _enter(self, context: RequestContext, demand: Demand, reply: Reply) -> Granted:
-        """Ask the store; wait where only money under way is missing, behind those who wait already."""
+    def _at_once(self, demand: Demand) -> Granted | Refused | None:
+        """The store's answer, if nobody waits already and it has one at once; None: ask it."""
+        if self._quick is None or demand.metered or self.queue.waiting:
+            return None
+        try:
+            return self._quick.admit_at_once(demand.ticket)
+        except OutsideWindow:
+            return None
+
+    async def _enter(
+        self, context: RequestContext, demand: Demand, reply: Reply, refused: Refused | None = None
+    ) -> Granted:
+        """Ask the store; wait where only money under way is missing, behind those who wait already.
+
+        `refused`: what it has just said, nobody waiting.
+        """
         line, free = self._ahead(demand.ticket) if self.queue.waiting else (None, None)
         if line is not None and not free and await self._asking.is_spent(demand.ticket):
             line, free = None, None
         if line is None or free:
-            answer = await self._asking.ask(demand, free, last=demand.wait_s <= 0)
+            answer = refused or await self._asking.ask(demand, free, last=demand.wait_s <= 0)
             if isinstance(answer, Granted):
                 return answer
             if line is None:

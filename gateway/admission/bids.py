@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
-from gateway.admission.claims import Coverage
+from gateway.admission.claims import Coverage, is_all_calibrated
 from gateway.config.snapshot import Agent
 from gateway.errors import CostUnbounded
 from gateway.learned.expectations import Expectation
 from gateway.ledger.meter import Meter, Terms, opening_tokens
-from gateway.ledger.operations import Amounts, Bid, Claim, Origin, Unit
+from gateway.ledger.operations import Amounts, Bid, Origin, Unit
 from gateway.pricing.bounds import Bound, bound
 from gateway.wire.assemble import assemblable
 from gateway.wire.requests import EMBEDDINGS, ModelRequest
@@ -62,7 +61,7 @@ class Offer(NamedTuple):
     @property
     def is_mixed(self) -> bool:
         """Whether some of what counts its money or tokens is strict, though it is metered."""
-        return self.metered and not _all_calibrated(self.bid.claims)
+        return self.metered and not is_all_calibrated(self.bid.claims)
 
     @property
     def expected_input(self) -> Amounts:
@@ -107,24 +106,20 @@ def offer(asked: Asked, deployment: Deployment, coverage: Coverage, origin: Orig
     least = opening = strict
     shortest = agent.clamp_min_output_tokens
     if shortest is not None and limits.answers:
-        least = opening = _least(limits, shortest, tokens_per_byte, coverage.claims)
+        least = opening = _least(limits, shortest, tokens_per_byte, coverage)
         if margin:
-            opening = _least(limits, shortest + margin, tokens_per_byte, coverage.claims)
+            opening = _least(limits, shortest + margin, tokens_per_byte, coverage)
     rate_tokens = request.profile.input_tokens + limits.answers * min(limits.output_tokens, expected.output_tokens)
-    bid = Bid(coverage.claims, coverage.rates, strict, calibrated, least, rate_tokens, origin)
+    bid = Bid(coverage.claims, coverage.rates, strict, calibrated, least, rate_tokens, origin, coverage.recurs)
     learns = metered or agent.reserve == "calibrated"
     return Offer(deployment, bid, limits, metered, opening, learns, tokens_per_byte)
 
 
-def _least(limits: Bound, output_tokens: int, tokens_per_byte: float, claims: Sequence[Claim]) -> Amounts:
+def _least(limits: Bound, output_tokens: int, tokens_per_byte: float, coverage: Coverage) -> Amounts:
     """The least that is worth having: for strict claims with the whole bound on the input, else as it is expected."""
-    if _all_calibrated(claims):
+    if coverage.all_calibrated:
         return limits.expected(output_tokens, tokens_per_byte)
     return limits.least(output_tokens)
-
-
-def _all_calibrated(claims: Sequence[Claim]) -> bool:
-    return all(claim.calibrated for claim in claims if claim.unit is Unit.MONEY or claim.unit is Unit.TOKENS)
 
 
 def _unbounded(asked: Asked, deployment: Deployment, coverage: Coverage, origin: Origin) -> Offer:
@@ -135,6 +130,6 @@ def _unbounded(asked: Asked, deployment: Deployment, coverage: Coverage, origin:
     usage = Usage(profile.input_tokens, output)
     point = price.at(usage.input_tokens, asked.now_s, profile.service_tier)
     amounts = Amounts(cost(usage, point), usage.input_tokens + output)
-    bid = Bid(coverage.claims, coverage.rates, amounts, amounts, amounts, amounts.tokens, origin)
+    bid = Bid(coverage.claims, coverage.rates, amounts, amounts, amounts, amounts.tokens, origin, coverage.recurs)
     cap = None if asked.request.api == EMBEDDINGS else asked.agent.max_output_tokens
     return Offer(deployment, bid, None, False, amounts, False, cap=cap)

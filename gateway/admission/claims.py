@@ -43,6 +43,10 @@ class Coverage(NamedTuple):
     """Whether any claim is: then the stream has to be metered."""
     until_s: float
     """The store's time when the first of the windows ends."""
+    recurs: bool = False
+    """Whether other requests have the very same one."""
+    all_calibrated: bool = False
+    """Whether nothing counts money or tokens strictly."""
 
 
 class _Fixed(NamedTuple):
@@ -124,12 +128,7 @@ class Rulebook:
             claims.append(carved_claim(runs[carved], calibrated))
         if runs and agent.velocity is not None and agent.velocity.action != "off":
             claims.append(_velocity_claim(agent, runs[0], self._version, calibrated))
-        return Coverage(
-            tuple(claims),
-            tuple(rates),
-            any(claim.calibrated for claim in claims),
-            min((claim.end_s for claim in claims), default=FOREVER_S),
-        )
+        return _covering(claims, rates, recurs=False)
 
     def carve_claims(self, agent: Agent, runs: Sequence[Run], now_s: float) -> tuple[tuple[Claim, ...], str | None]:
         """Where a new run's carve is reserved: the scopes of its parents `runs`, nearest first; and via whose carve.
@@ -177,11 +176,11 @@ class Rulebook:
             if limit.scope.kind not in _BY_REQUEST:
                 for value in limit.scope.values(labels) or ():
                     self._add_limit(limit, value, claims, rates)
-        until_s = min((claim.end_s for claim in claims), default=FOREVER_S)
+        coverage = _covering(claims, rates, recurs=True)
         return _Fixed(
-            Coverage(tuple(claims), tuple(rates), any(claim.calibrated for claim in claims), until_s),
+            coverage,
             max((claim.start_s for claim in claims), default=0.0),
-            until_s,
+            coverage.until_s,
             tuple(budget for budget in self._budgets if budget.scope.kind in _BY_REQUEST),
             tuple(limit for limit in self._limits if limit.scope.kind in _BY_REQUEST),
         )
@@ -207,6 +206,22 @@ class Rulebook:
             claims.append(_run_claim(run, "requests", Unit.REQUESTS, limits.requests))
         if limits.tokens is not None:
             claims.append(_run_claim(run, "tokens", Unit.TOKENS, limits.tokens, calibrated=calibrated))
+
+
+def _covering(claims: Sequence[Claim], rates: Sequence[Rate], *, recurs: bool) -> Coverage:
+    return Coverage(
+        tuple(claims),
+        tuple(rates),
+        any(claim.calibrated for claim in claims),
+        min((claim.end_s for claim in claims), default=FOREVER_S),
+        recurs,
+        is_all_calibrated(claims),
+    )
+
+
+def is_all_calibrated(claims: Iterable[Claim]) -> bool:
+    """Whether no claim counts money or tokens strictly."""
+    return all(claim.calibrated for claim in claims if claim.unit is Unit.MONEY or claim.unit is Unit.TOKENS)
 
 
 def _values(budget: Budget, within: Labels, labels: Labels) -> tuple[str, ...]:

@@ -207,11 +207,11 @@ def rate_headers(states: Sequence[RateState]) -> tuple[tuple[bytes, bytes], ...]
     """
     tightest: dict[Unit, RateState] = {}
     for state in states:
-        key, unit, _, _, _, _, enforced = state.rate
-        if enforced and not key.startswith(_CAPACITY):
-            other = tightest.get(unit)
-            if other is None or state.remaining < other.remaining:
-                tightest[unit] = state
+        rate = state[0]
+        if rate[6] and not rate[0].startswith(_CAPACITY):  # enforced
+            other = tightest.get(rate[1])
+            if other is None or state[1] < other[1]:
+                tightest[rate[1]] = state
     headers: list[tuple[bytes, bytes]] = []
     for unit, (limit, remaining, reset) in _RATE_HEADERS:
         found = tightest.get(unit)

@@ -11,6 +11,7 @@ from math import inf
 
 from gateway.ledger.admission import Squeezed, Standing, squeeze
 from gateway.ledger.carves import Carves
+from gateway.ledger.cells import NO_RATES, Asked, Cells
 from gateway.ledger.counters import STARVED_S, Counter
 from gateway.ledger.held import NOTHING, Held, Orphaned, Settled
 from gateway.ledger.operations import (
@@ -22,18 +23,14 @@ from gateway.ledger.operations import (
     Extension,
     Granted,
     OutsideWindow,
-    RateState,
     Refused,
     Ticket,
     Unit,
 )
 from gateway.ledger.recent import Recent
 from gateway.ledger.runs import Runs
-from gateway.limits import gcra
+from gateway.ledger.usual import Usual, Usuals
 
-_Asked = tuple[tuple[RateState, ...], list[float]]
-"""How the rates stand after a bid, and the `tat` of their cells."""
-_NO_RATES: _Asked = ((), [])
 _NOT_THERE = Settled("none")
 
 
@@ -48,12 +45,20 @@ class Attempts:
     def __init__(self, keep_finished: int = 20_000) -> None:
         """`keep_finished`: of so many resolved reservations it knows at most that they are."""
         self._counters: dict[str, Counter] = {}
-        self._cells: dict[str, float] = {}
+        self._cells = Cells()
         self._held: dict[str, Held] = {}
         self._orphans: Recent[Held] = Recent(keep_finished)
         self._finished: Recent[bool] = Recent(keep_finished)
         self._runs = Runs()
         self._carves = Carves(self._counters)
+        self._usuals = Usuals()
+        self._starved_until_s = 0.0
+        """Until then some counter may keep what comes back for a stream under way."""
+
+    def _drop(self, key: str) -> None:
+        """Forget a counter."""
+        del self._counters[key]
+        self._usuals.clear()
 
     def admit(self, ticket: Ticket, now_s: float) -> Granted | Refused:
         """Reserve the first bid that fits. A pending id gets its first answer again, a resolved one is refused.
@@ -68,16 +73,54 @@ class Attempts:
             return Refused((barred,) * len(ticket.bids))
         denials: list[Denial] = []
         for index, bid in enumerate(ticket.bids):
-            asked = self._ask_rates(bid, now_s) if bid.rates else _NO_RATES
-            plan = self._plan(bid, bid.strict, bid.calibrated, now_s) if asked is not None else None
-            if plan is not None and asked is not None:
-                granted = Granted(index, now_s, bid.strict, bid.calibrated, plan[4], plan[5], asked[0])
-                return self._write(ticket, granted, plan, asked[1])
+            asked = self._cells.ask(bid, now_s) if bid.rates else NO_RATES
+            if asked is not None:
+                granted = self._grant(ticket, index, asked, now_s)
+                if granted is not None:
+                    return granted
             found = self._squeeze(bid, now_s)
             if isinstance(found, Squeezed):
                 return self._grant_squeezed(ticket, index, found, now_s)
             denials.append(found)
         return Refused(tuple(denials))
+
+    def _grant(self, ticket: Ticket, index: int, asked: Asked, now_s: float) -> Granted | None:
+        """Grant a bid whose rates let it pass, if all of it fits."""
+        bid = ticket.bids[index]
+        usual = self._usuals.get(bid, now_s) if bid.recurs and now_s >= self._starved_until_s else None
+        if usual is not None:
+            return self._grant_usual(ticket, index, usual, asked, now_s)
+        plan = self._plan(bid, bid.strict, bid.calibrated, now_s)
+        if plan is None:
+            return None
+        granted = Granted(index, now_s, bid.strict, bid.calibrated, plan[4], plan[5], asked[0])
+        self._write(ticket, granted, plan, asked[1])
+        self._usuals.learn(bid, plan[0])
+        return granted
+
+    def _grant_usual(self, ticket: Ticket, index: int, usual: Usual, asked: Asked, now_s: float) -> Granted | None:
+        """As `_plan` and `_write`, for claims whose counters are known and have nobody who comes first."""
+        bid, counters = ticket.bids[index], usual.counters
+        for counter in usual.rolling:
+            if now_s >= counter.stale_s:
+                counter.roll(now_s)
+        amounts = usual.wanted(bid.strict, bid.calibrated)
+        least, tightest = inf, None
+        for counter, amount in zip(counters, amounts, strict=True):
+            left = counter.limit - counter.posted - counter.reserved - amount
+            if left < least:
+                if left < 0:
+                    return None
+                if not counter.unit:
+                    least, tightest = left, counter
+        for counter, amount in zip(counters, amounts, strict=True):
+            counter.reserved += amount
+        tells = None if tightest is None else (tightest.scope, int(least))
+        granted = Granted(index, now_s, bid.strict, bid.calibrated, tells, (), asked[0])
+        held = Held(ticket, granted, counters, amounts)
+        held.is_plain = usual.is_plain
+        self._keep(ticket, held, asked[1], metered=usual.is_metered)
+        return granted
 
     def _barred(self, ticket: Ticket, now_s: float) -> Denial | None:
         """Why none of the bids can be granted, before they are looked at."""
@@ -95,7 +138,7 @@ class Attempts:
     def _grant_squeezed(self, ticket: Ticket, index: int, found: Squeezed, now_s: float) -> Granted:
         bid = ticket.bids[index]
         plan = self._plan(bid, found.strict, found.calibrated, now_s)
-        asked = self._ask_rates(bid, now_s)
+        asked = self._cells.ask(bid, now_s)
         assert plan is not None  # noqa: S101 -- it was squeezed into the room there is
         assert asked is not None  # noqa: S101 -- rates were looked at too
         granted = Granted(index, now_s, found.strict, found.calibrated, plan[4], found.over, asked[0])
@@ -142,29 +185,8 @@ class Attempts:
             amounts.append(want)
         return counters, amounts, adopted, metered, None if least == inf else (tightest, int(least)), over
 
-    def _ask_rates(self, bid: Bid, now_s: float) -> _Asked | None:
-        """How all rates would stand after a bid; None when one refuses it."""
-        cells = self._cells
-        units = (0, bid.rate_tokens, 1, 0)
-        states: list[RateState] = []
-        tats: list[float] = []
-        for rate in bid.rates:
-            key, unit, limit, period_s, burst, _, enforced = rate
-            tat_s, wait_s = gcra.ask(cells.get(key, 0.0), now_s, units[unit], limit, period_s, burst)
-            if wait_s and enforced:
-                return None
-            tats.append(tat_s)
-            states.append(RateState(rate, gcra.remaining(tat_s, now_s, limit, period_s, burst), tat_s - now_s))
-        return tuple(states), tats
-
     def _squeeze(self, bid: Bid, now_s: float) -> Squeezed | Denial:
-        units = (0, bid.rate_tokens, 1, 0)
-        waits = []
-        for rate in bid.rates:
-            tat_s = self._cells.get(rate.key, 0.0)
-            _, wait_s = gcra.ask(tat_s, now_s, units[rate.unit], rate.limit, rate.period_s, rate.burst)
-            waits.append((rate, wait_s))
-        return squeeze(bid, [self._standing(claim, now_s) for claim in bid.claims], waits)
+        return squeeze(bid, [self._standing(claim, now_s) for claim in bid.claims], self._cells.waits(bid, now_s))
 
     def _standing(self, claim: Claim, now_s: float) -> Standing:
         if not claim.start_s <= now_s < claim.end_s:
@@ -185,16 +207,17 @@ class Attempts:
             self._counters[claim.key] = counter
         for counter, amount in zip(counters, amounts, strict=True):
             counter.reserved += amount
-        held = Held(ticket, granted, counters, amounts)
+        self._keep(ticket, Held(ticket, granted, counters, amounts), tats, metered=metered)
+        return granted
+
+    def _keep(self, ticket: Ticket, held: Held, tats: Sequence[float], *, metered: bool) -> None:
         if tats:
-            for rate, tat_s in zip(held.bid.rates, tats, strict=True):
-                self._cells[rate.key] = tat_s
+            self._cells.keep(held.bid.rates, tats)
         if metered:
-            held.calibrated = granted.calibrated
+            held.calibrated = held.granted.calibrated
         if ticket.via is not None:
             held.carve = self._carves.get(ticket.via)
         self._held[ticket.id] = held
-        return granted
 
     def _run_denial(self, runs: tuple[str, ...], now_s: float) -> Denial:
         """The gravest cause among these runs, of the nearest that has it."""
@@ -236,6 +259,7 @@ class Attempts:
             self._feed(held)
         if short:
             held.starved = True
+            self._starved_until_s = max(self._starved_until_s, now_s + STARVED_S)
             for counter in short:
                 counter.starved_s = now_s + STARVED_S
             return "no_room"
@@ -264,7 +288,7 @@ class Attempts:
             return self._correct(id, spent, 1, now_s)
         governed = self._resolve(held, spent, 1, now_s)
         if held.bid.rates:
-            self._correct_rates(held.bid, spent.tokens, now_s)
+            self._cells.correct(held.bid, spent.tokens, now_s)
         self._finished.add(id, True)
         reserved = overrun = 0
         if governed:
@@ -281,7 +305,7 @@ class Attempts:
             return self._correct(id, NOTHING, 0, now_s)
         governed = self._resolve(held, NOTHING, 0, now_s)
         if held.bid.rates:
-            self._correct_rates(held.bid, 0, now_s)
+            self._cells.correct(held.bid, 0, now_s)
         self._finished.add(id, True)
         return Settled("released", NOTHING, held.charge().money if governed else 0, 0, held.at_s(), held.own_at_s())
 
@@ -302,6 +326,14 @@ class Attempts:
         governed = False
         if held.starved:
             self._feed(held)
+        if held.is_plain:
+            cost = spent[0]
+            for counter, amount in zip(held.counters, held.amounts, strict=True):
+                counter.reserved -= amount
+                counter.posted += cost
+            if held.carve is not None:
+                self._carves.spend(held.carve, cost, now_s)
+            return bool(held.counters)
         for claim, counter, amount in zip(held.bid.claims, held.counters, held.amounts, strict=True):
             unit = claim[1]
             if not unit:
@@ -332,9 +364,3 @@ class Attempts:
         governed = any(claim.unit == Unit.MONEY for claim in held.bid.claims)
         reserved = charged.money if governed else 0
         return Settled("correction", change, reserved, 0, held.at_s(), held.own_at_s())
-
-    def _correct_rates(self, bid: Bid, tokens: int, now_s: float) -> None:
-        for rate in bid.rates:
-            if rate.unit == Unit.TOKENS and rate.key in self._cells:
-                tat_s = self._cells[rate.key]
-                self._cells[rate.key] = gcra.correct(tat_s, now_s, bid.rate_tokens, tokens, rate.limit, rate.period_s)

@@ -22,7 +22,6 @@ from gateway.ledger.operations import (
 )
 from gateway.ledger.recent import Recent
 from gateway.ledger.windows import FOREVER_S
-from gateway.limits import gcra
 
 GRACE_S = 86_400.0
 """Counters of a window that ended so long ago are dropped, once nothing is reserved in them."""
@@ -239,8 +238,7 @@ class Book(Attempts):
         for run in gone:
             self._carves.forget(run.id)
         self._drop_counters({f"run:{run.id}" for run in gone}, now_s)
-        for key in [key for key, tat_s in self._cells.items() if tat_s + gcra.IDLE_S <= now_s]:
-            del self._cells[key]
+        self._cells.forget(now_s)
         return closed
 
     def _drop_counters(self, gone: set[str], now_s: float) -> None:
@@ -256,4 +254,4 @@ class Book(Attempts):
                 counter.end_s = FOREVER_S if counter.buckets else min(counter.end_s, now_s)
             over = counter.end_s + GRACE_S <= now_s or counter.scope in gone
             if over and not counter.reserved and id(counter) not in in_use:
-                del self._counters[counter.key]
+                self._drop(counter.key)

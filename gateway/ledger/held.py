@@ -86,7 +86,7 @@ class Carve:
 class Held:
     """A pending or orphaned reservation."""
 
-    __slots__ = ("amounts", "bid", "calibrated", "carve", "counters", "granted", "id", "runs", "starved")
+    __slots__ = ("amounts", "bid", "calibrated", "carve", "counters", "granted", "id", "is_plain", "runs", "starved")
 
     def __init__(self, ticket: Ticket, granted: Granted, counters: list[Counter], amounts: list[int]) -> None:
         self.id = ticket.id
@@ -94,7 +94,7 @@ class Held:
         self.bid: Bid = ticket.bids[granted.bid]
         self.granted = granted
         self.counters = counters
-        """Of the bid's claims, in their order."""
+        """Of the bid's claims, in their order. Others may have the same list: it is never changed."""
         self.amounts = amounts
         """Reserved in each of them."""
         self.calibrated: Amounts | None = None
@@ -103,6 +103,8 @@ class Held:
         """Whose money it spends."""
         self.starved = False
         """Whether its last extension found no room: in the counters that had none it comes first."""
+        self.is_plain = False
+        """Whether all that it counts in is money, and what is spent is simply added."""
 
     def charge(self) -> Amounts:
         """What it is charged when nobody settles it: all that was set aside in each of its counters."""

@@ -115,6 +115,8 @@ class Bid(NamedTuple):
     rate_tokens: int
     """What token rates count until the settlement corrects it."""
     origin: Origin
+    recurs: bool = False
+    """Whether other bids have the very same tuple of claims, so that working it out pays."""
 
 
 class Ticket(NamedTuple):

@@ -38,6 +38,18 @@ def ask(tat_s: float, now_s: float, units: int, limit: int, period_s: float, bur
     return after_s, wait_s if wait_s > SLACK_S else 0.0
 
 
+def take(tat_s: float, now_s: float, units: int, limit: int, period_s: float, burst: int) -> tuple[float, float, int]:  # noqa: PLR0917 -- the terms of a formula
+    """What `ask` says, and how many units would `remain` afterwards, in one go."""
+    since_s = tat_s if tat_s > now_s else now_s
+    after_s = since_s + floor(units * period_s / limit * GRID) / GRID
+    burst_s = burst * period_s / limit
+    first_s = after_s if units <= burst else since_s + floor(burst_s * GRID) / GRID
+    wait_s = first_s - now_s - burst_s
+    owed_s = after_s - now_s
+    left = floor((burst_s - owed_s) * limit / period_s + 1e-6) if owed_s > 0.0 else burst
+    return after_s, wait_s if wait_s > SLACK_S else 0.0, left if left > 0 else 0
+
+
 def waited_s(owed_s: float, units: int, limit: int, period_s: float, burst: int) -> float:
     """How long `units` that were admitted all the same should have waited; `owed_s`: the `tat` after them, less now."""
     if units > burst:

@@ -10,7 +10,6 @@ from gateway.ledger.book import Book
 from gateway.ledger.claiming import carve_id
 from gateway.ledger.held import NOTHING, Carve, Held
 from gateway.ledger.operations import Amounts, Claim, Run, Unit
-from gateway.limits import gcra
 
 Covered = TypeVar("Covered", Held, Carve)
 
@@ -40,11 +39,7 @@ class LiveBook(Book):
         if held is None:
             return
         self._resolve(held, NOTHING, 0, now_s)
-        for rate in held.bid.rates:
-            tat_s = self._cells.get(rate.key)
-            if tat_s is not None:
-                counted = held.bid.rate_tokens if rate.unit == Unit.TOKENS else 1
-                self._cells[rate.key] = gcra.correct(tat_s, now_s, counted, 0, rate.limit, rate.period_s)
+        self._cells.undo(held.bid, now_s)
 
     def undo_extension(self, reservation: str, more: Amounts) -> None:
         """Take back an extension that was just made."""
@@ -124,7 +119,7 @@ class LiveBook(Book):
             kept = [not claim.key.startswith(prefix) for claim in carve.claims]
             carve.claims, carve.counters = _only(carve.claims, kept), list(_only(carve.counters, kept))
         for key in self._keys(budget):
-            del self._counters[key]
+            self._drop(key)
 
     def cover(
         self, attempts: Callable[[Held], Iterable[Claim]], carves: Callable[[Run, str | None], Iterable[Claim]]
@@ -149,8 +144,9 @@ class LiveBook(Book):
             amount = wanted(claim, held.granted.strict, held.calibrated or held.granted.calibrated)
             counter.reserved += amount
             held.bid = held.bid._replace(claims=(*held.bid.claims, claim))
-            held.counters.append(counter)
+            held.counters = [*held.counters, counter]
             held.amounts.append(amount)
+            held.is_plain = False
 
     def _cover_carve(self, carve: Carve, claims: Iterable[Claim]) -> None:
         known = {claim.key for claim in carve.claims}

@@ -139,24 +139,39 @@ class MemoryStore:
         force = self._force
         if force.new and any(force.waits_for(bid.claims) for bid in ticket.bids):
             await self._seeded()
-        now_s = self.now_s()
-        answer = self._book.admit(ticket, now_s)
-        if isinstance(answer, Refused):
+        repeated, sync = ticket.id in self._log, self._keeper.sync
+        answer = self._admit(ticket)
+        if sync is None or repeated or isinstance(answer, Refused):
             return answer
-        if ticket.id not in self._log:  # else it is asked again
-            held = self._book.held(ticket.id)
-            if force.late_until_s > now_s:
-                force.cover_late(held)
-            try:
-                self._log.reserve(ticket.id, now_s, held.charge(), ticket.via, held.bid.origin)
-                if self._keeper.sync is not None:
-                    await self._keeper.sync.wait()
-            except LogUnwritable as error:
-                self._withdraw(ticket.id)
-                raise self._keeper.unavailable(error) from error
-            except asyncio.CancelledError:
-                self._withdraw(ticket.id)
-                raise
+        try:
+            await sync.wait()
+        except LogUnwritable as error:
+            self._withdraw(ticket.id)
+            raise self._keeper.unavailable(error) from error
+        except asyncio.CancelledError:
+            self._withdraw(ticket.id)
+            raise
+        return answer
+
+    def admit_at_once(self, ticket: Ticket) -> Granted | Refused | None:
+        """As `admit`, or None where that would have to wait for something."""
+        return self._admit(ticket) if self._keeper.sync is None and not self._force.new else None
+
+    def _admit(self, ticket: Ticket) -> Granted | Refused:
+        """Reserve and write it."""
+        now_s = self.now_s()
+        book, force = self._book, self._force
+        answer = book.admit(ticket, now_s)
+        if isinstance(answer, Refused) or ticket.id in self._log:  # then it is asked again
+            return answer
+        held = book.held(ticket.id)
+        if force.late_until_s > now_s:
+            force.cover_late(held)
+        try:
+            self._log.reserve(ticket.id, now_s, held.charge(), ticket.via, held.bid.origin)
+        except LogUnwritable as error:
+            self._withdraw(ticket.id)
+            raise self._keeper.unavailable(error) from error
         return answer
 
     def _withdraw(self, reservation: str) -> None:

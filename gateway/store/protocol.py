@@ -30,6 +30,14 @@ class StoreUnavailable(Exception):
     """
 
 
+class AtOnce(Protocol):
+    """What a store may be able to do besides: answer without anything to wait for."""
+
+    def admit_at_once(self, ticket: Ticket) -> Granted | Refused | None:
+        """As `Store.admit`, or None where that would have to wait; then nothing is changed."""
+        ...
+
+
 class Store(Protocol):
     """Budgets, rates and run limits together."""
 

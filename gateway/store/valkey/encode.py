@@ -45,7 +45,7 @@ class Encoder:
         return head + tuple(part for bid in bids for part in self._bid(bid, tail))
 
     def _bid(self, bid: Bid, tail: bytes) -> tuple[Part, ...]:
-        claims, rates, strict, calibrated, least, rate_tokens, origin = bid
+        claims, rates, strict, calibrated, least, rate_tokens, origin, _ = bid
         kept = self._claims.get(id(claims))
         if kept is None or kept[0] is not claims:
             kept = self._keep_claims(claims)

@@ -22,10 +22,26 @@ from gateway.telemetry.events import LimitNoticed
 from gateway.wire.requests import ModelRequest
 from routing.catalog import Model
 from routing.money import NanoUsd, Usage
-from tests.gateway.admission.world import METERED, TOKEN_NANO, BookStore, Client, Stage, budget, deployment, turns
+from tests.gateway.admission.world import (
+    METERED,
+    TOKEN_NANO,
+    BookStore,
+    Client,
+    QuickStore,
+    Stage,
+    budget,
+    deployment,
+    turns,
+)
 
 INPUT_TOKENS = 500
 """More than any of these requests counts for."""
+
+
+@pytest.fixture(autouse=True, params=[BookStore, QuickStore])
+def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the store answers at once makes no difference."""
+    monkeypatch.setattr(Stage, "stores", request.param)
 
 
 async def admit(
@@ -121,6 +137,20 @@ class EndedWindow(BookStore):
             self._times -= 1
             raise OutsideWindow("b|all")
         return await super().admit(ticket)
+
+
+class EndedWindowAtOnce(QuickStore):
+    """As above, and it is the first to say so."""
+
+    def admit_at_once(self, ticket: Ticket) -> Granted | Refused | None:
+        raise OutsideWindow("b|all")
+
+
+async def test_a_window_that_ends_before_the_first_question_is_asked_for_anew() -> None:
+    stage = stage_on(EndedWindowAtOnce())
+    permit = await admit(stage)
+    assert len(stage.store.asked) == 1
+    permit.release()
 
 
 def stage_on(store: BookStore) -> Stage:

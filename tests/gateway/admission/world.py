@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from gateway.admission.admission import Admission
 from gateway.admission.turn import Turn
@@ -71,6 +71,9 @@ class BookStore:
         if self.gate is not None:
             await self.gate.wait()
         return answer
+
+    def admit_at_once(self, ticket: Ticket) -> Granted | Refused | None:
+        return None
 
     async def extend(self, reservation: str, more: Amounts) -> Extension:
         return self.book.extend(reservation, more, NOW_S)
@@ -175,8 +178,21 @@ def budget(name: str, tokens: int, scope: Scope = Scope("agent", "*"), **changes
     return Budget(name, scope, NanoUsd(tokens * TOKEN_NANO), **{"window": Window("total"), **changes})
 
 
+class QuickStore(BookStore):
+    """One that has nothing to wait for."""
+
+    def admit_at_once(self, ticket: Ticket) -> Granted | Refused | None:
+        if self.gate is not None:
+            return None
+        self.asked.append(ticket)
+        return self.book.admit(ticket, NOW_S)
+
+
 class Stage:
     """An `Admission` with all that it needs."""
+
+    stores: ClassVar[type[BookStore]] = BookStore
+    """What it is made with, unless it is told."""
 
     def __init__(
         self,
@@ -187,11 +203,11 @@ class Stage:
         store: BookStore | None = None,
         **agent: Any,
     ) -> None:
-        self.store = store or BookStore()
+        self.store = store or self.stores()
         self.events = Events()
         self.recorder = Recorder([self.events])
         self.learned = Expectations()
-        self.admission = Admission(self.store, self.learned, self.recorder)
+        self.admission = Admission(self.store, self.learned, self.recorder, at_once=self.store)
         self.agent = Agent("tester", "quality", "acme", **{"clamp_min_output_tokens": None, **agent})
         self.model = Model("gpt", deployments or (deployment("one"),))
         self.snapshot = snapshot_of(

@@ -98,3 +98,15 @@ def test_a_cell_long_idle_takes_no_correction() -> None:
     past_s = NOW_S - gcra.IDLE_S
     assert gcra.correct(past_s, NOW_S, 0, 10_000, 60, 60.0) == past_s
     assert gcra.correct(past_s + 1.0, NOW_S, 0, 10_000, 60, 60.0) > NOW_S
+
+
+@given(limit=limits, period_s=periods_s, burst=bursts, units=st.lists(st.integers(0, 400), min_size=1, max_size=20))
+def test_taking_is_asking_and_looking_at_what_remains(
+    limit: int, period_s: float, burst: int, units: list[int]
+) -> None:
+    tat_s, now_s = 0.0, NOW_S
+    for count in units:
+        after_s, wait_s = gcra.ask(tat_s, now_s, count, limit, period_s, burst)
+        left = gcra.remaining(after_s, now_s, limit, period_s, burst)
+        assert gcra.take(tat_s, now_s, count, limit, period_s, burst) == (after_s, wait_s, left)
+        tat_s, now_s = after_s, now_s + count / 7
