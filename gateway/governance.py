@@ -6,6 +6,7 @@ One per process; no HTTP in here. The application makes it of the same store, jo
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from gateway.config.snapshot import Snapshot
 from gateway.errors import InvalidField
@@ -14,16 +15,16 @@ from gateway.ledger.operations import Run
 from gateway.ledger.report import BudgetLine
 from gateway.ledger.scopes import Labels
 from gateway.reports.budgets import Asked, Books, Entry, adjust, alerting_lines, budget_lines, reset
-from gateway.reports.charged import charged
-from gateway.reports.focus import Charged
-from gateway.reports.periods import Period
-from gateway.reports.rates import price_points
-from gateway.reports.rollups import Compared, compare
 from gateway.reports.runs import RunReport, report
-from gateway.reports.spending import Report, spending
 from gateway.reports.verify import Verification, verify
 from gateway.runs import ClosedRun, RunService, asking, no_such_run
-from routing.money import PricePoint
+
+if TYPE_CHECKING:  # what reports need is loaded with the first of them
+    from gateway.reports.focus import Charged
+    from gateway.reports.periods import Period
+    from gateway.reports.rollups import Compared
+    from gateway.reports.spending import Report
+    from routing.money import PricePoint
 
 MAX_RUNS = 1_000
 """In one list."""
@@ -70,17 +71,24 @@ class Governance:
 
     async def spending(self, by: Sequence[str], period: Period) -> Report:
         """What was spent up to this moment. Raises ReportError."""
+        from gateway.reports.spending import spending
+
         await self._books.flush()
         return await spending(self._books.database().engine, by, period)
 
     async def charged(self, labels: Sequence[str], period: Period) -> tuple[list[Charged], Mapping[str, PricePoint]]:
         """What the FOCUS export is made of, and the configured prices. Raises ReportError."""
+        from gateway.reports.charged import charged
+        from gateway.reports.rates import price_points
+
         await self._books.flush()
         found = await charged(self._books.database().engine, period, labels)
         return found, price_points(self._snapshot().catalog.models.values())
 
     async def roll_ups(self) -> Compared:
         """Compare the daily roll-ups with the charges."""
+        from gateway.reports.rollups import compare
+
         await self._books.flush()
         return await compare(self._books.database().engine)
 

@@ -17,6 +17,7 @@ from gateway.cli.importer import importer
 from gateway.cli.init import init
 from gateway.cli.keys import keys
 from gateway.cli.profiles import profiles
+from gateway.cli.reconcile import reconcile
 from gateway.cli.report import report
 from gateway.cli.runs import runs
 from gateway.cli.serve import serve
@@ -63,6 +64,7 @@ app.add_typer(breakers, name="breakers")
 app.add_typer(alerts, name="alerts")
 app.command()(verify)
 app.command()(report)
+app.command()(reconcile)
 app.add_typer(importer, name="import")
 
 

@@ -1,0 +1,1 @@
+"""Providers' own words of what was used and what it costs: their exports, read."""
