@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 FAREBOX_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long lint format lock schema bench-overhead bench-governed bench-burst bench-outage clean
+.PHONY: help run test test-long lint format lock schema boards bench-overhead bench-governed bench-burst bench-outage clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -37,6 +37,10 @@ lock: $(VENV)/.dev ## resolve pyproject.toml again and rewrite both lock files (
 
 schema: $(VENV)/.dev ## regenerate the JSON Schemas that editors use
 	$(BIN)/python -m gateway.config.schema
+
+boards: $(VENV)/.dev ## regenerate Grafana's boards, and draw them with a Prometheus over a simulated week
+	$(BIN)/python -m gateway.telemetry.boards
+	$(BIN)/python -m tests.dashboards.pictures
 
 bench-overhead: $(VENV)/.dev ## what the gateway costs per request (docs/performance.md)
 	$(BIN)/python -m benchmarks.overhead --json

@@ -57,6 +57,7 @@ class Asked(NamedTuple):
         """With Grafana's own variables and the board's as they are when it is opened."""
         rate_s = max(self.step_s + SCRAPE_S, 4 * SCRAPE_S)
         values = {"__range": f"{self.range_s}s", "__interval": f"{self.step_s}s", "__rate_interval": f"{rate_s}s"}
+        values |= {"__range_s": str(self.range_s), "__interval_ms": str(self.step_s * 1000)}
         one = self.board == "farebox-agent"
         values |= {"by": by, "org": ".*", "team": ".*", "agent": AGENT if one else ".*", "model": ".*"}
         return re.sub(r"\$(\w+)", lambda found: values[found[1]], self.text)

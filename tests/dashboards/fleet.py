@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import random
-from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +29,7 @@ GATEWAY = {"instance": "gateway-1:4000", "job": "farebox"}
 Key = tuple[str, tuple[tuple[str, str], ...]]
 """A series: its name and labels."""
 SECONDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 40.0, 120.0)
-SMALL = (0.0001, 0.00025, 0.0005, 0.001, 0.005, 0.05)
+SMALL = (0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.005, 0.05)
 
 
 class Mind(NamedTuple):
@@ -107,13 +106,14 @@ class Recorder:
         assert KINDS[name] == "gauge", name
         self.now[self._key(name, labels)] = float(value)
 
-    def observe(self, name: str, bounds: tuple[float, ...], value: float, times: float = 1, **labels: str) -> None:
+    def observe(self, name: str, bounds: tuple[float, ...], median: float, times: float = 1, **labels: str) -> None:
+        """So many values around a median, log-normally spread."""
         assert KINDS[name] == "histogram", name
-        place = bisect_left(bounds, value)
-        for index, bound in enumerate((*map(str, bounds), "+Inf")):
-            key = self._key(name, labels, "_bucket", le=bound)
-            self.now[key] = self.now.get(key, 0.0) + (times if index >= place else 0.0)
-        for suffix, amount in (("_sum", value * times), ("_count", times)):
+        for bound in (*bounds, math.inf):
+            key = self._key(name, labels, "_bucket", le="+Inf" if bound == math.inf else str(bound))
+            below = 0.5 * (1 + math.erf(math.log(bound / median) / 0.8))
+            self.now[key] = self.now.get(key, 0.0) + times * below
+        for suffix, amount in (("_sum", median * times * 1.17), ("_count", times)):
             key = self._key(name, labels, suffix)
             self.now[key] = self.now.get(key, 0.0) + amount
 
@@ -218,11 +218,9 @@ def _calls(recorder: Recorder, draw: random.Random, worker: Worker, mind: Mind, 
     for kind, tokens in zip(("input", "cache_read", "output"), mind.tokens, strict=True):
         recorder.add("tokens_total", tokens * calls, **labels, **offer, kind=kind)
     slow = 3 if away else 1
-    recorder.observe(
-        "request_duration_seconds", SECONDS, slow * draw.lognormvariate(math.log(2.6), 0.6), calls, **labels
-    )
-    recorder.observe("first_token_seconds", SECONDS, slow * draw.lognormvariate(math.log(0.6), 0.5), calls, **labels)
-    recorder.observe("overhead_seconds", SMALL, draw.lognormvariate(math.log(0.00045), 0.5), calls, **labels)
+    recorder.observe("request_duration_seconds", SECONDS, slow * draw.uniform(2.1, 2.9), calls, **labels)
+    recorder.observe("first_token_seconds", SECONDS, slow * draw.uniform(0.5, 0.7), calls, **labels)
+    recorder.observe("overhead_seconds", SMALL, draw.uniform(0.0003, 0.0004), calls, **labels)
     recorder.add("routed_cost_usd_total", total, **labels, policy="default", asked="model")
     recorder.add("routed_strongest_cost_usd_total", total * 2.4, **labels, policy="default", asked="model")
     recorder.add("routed_asked_cost_usd_total", total * 1.6, **labels, policy="default")
@@ -239,16 +237,16 @@ def _attempts(recorder: Recorder, draw: random.Random, mind: Mind, calls: int, f
     recorder.add("attempts_denied_total", failed // 3, model=mind.model, kind="retry")
     recorder.set("retry_budget_used_ratio", min(1.0, failed / calls * 5), **where)
     recorder.set("hedge_budget_used_ratio", 0.1, model=mind.model)
-    recorder.observe("attempt_duration_seconds", SECONDS, draw.lognormvariate(math.log(2.4), 0.6), calls, **where)
-    recorder.observe("attempt_first_token_seconds", SECONDS, draw.lognormvariate(math.log(0.5), 0.5), calls, **where)
+    recorder.observe("attempt_duration_seconds", SECONDS, draw.uniform(2.0, 2.7), calls, **where)
+    recorder.observe("attempt_first_token_seconds", SECONDS, draw.uniform(0.4, 0.6), calls, **where)
     speeds = (10.0, 20.0, 40.0, 80.0, 160.0, 320.0)
-    recorder.observe("output_tokens_per_second", speeds, draw.lognormvariate(math.log(70), 0.4), calls, **where)
+    recorder.observe("output_tokens_per_second", speeds, draw.uniform(60, 80), calls, **where)
 
 
 def _notice(recorder: Recorder, draw: random.Random, worker: Worker, calls: int, looping: bool) -> None:
     labels, few = worker.labels, int(calls * 0.004 + draw.random() * 1.3)
     recorder.add("errors_total", few, **labels, code="upstream_error")
-    recorder.observe("queue_wait_seconds", SECONDS, draw.expovariate(2.0), few, **labels)
+    recorder.observe("queue_wait_seconds", SECONDS, draw.uniform(0.3, 0.8), few, **labels)
     for kind, limit, reason in (("waited", "day", ""), ("clamped", "", ""), ("shadow", "everything", "")):
         recorder.add("limits_total", few, **labels, kind=kind, limit=limit, reason=reason)
     if looping:
@@ -318,7 +316,7 @@ def _run(recorder: Recorder, draw: random.Random, at_s: int) -> None:
     away = during("store", at_s)
     recorder.set("store_up", not away)
     for operation, weight in (("admit", 18), ("extend", 6), ("counters", 1)):
-        took_s = draw.lognormvariate(math.log(0.0004), 0.5)
+        took_s = draw.uniform(0.0003, 0.0005)
         recorder.observe("store_operation_seconds", SMALL, took_s, weight, operation=operation)
         recorder.add("store_errors_total", 20 if away and operation == "admit" else 0, operation=operation)
     recorder.set("journal_pending_rows", draw.randrange(40))

@@ -23,6 +23,8 @@ ONE_AGENT: Final = 'agent="$agent"'
 MONTH_LEFT_S: Final = "(days_in_month() - day_of_month() + 1) * 86400 - hour() * 3600 - minute() * 60"
 """Seconds until the month (UTC) is over."""
 
+_SECONDS: Final = {"$__range": "$__range_s", "$__interval": "$__interval_ms / 1000", "30m": "1800"}
+
 FROM_US: Final = "$__unixEpochFrom()::bigint * 1000000"
 TO_US: Final = "$__unixEpochTo()::bigint * 1000000"
 
@@ -41,8 +43,15 @@ def rate(metric: str, by: str = "", where: str = AGENTS, window: str = "$__rate_
 
 
 def increase(metric: str, by: str = "", where: str = AGENTS, window: str = "$__range") -> str:
-    """How often something happened in a window, about."""
-    return f"{_sum(by)}(increase({metric}{{{where}}}[{window}]))"
+    """How often something happened in a window, about: by Prometheus' increase(), and a counter's first value.
+
+    increase() does not see that one: a breaker's first opening would never be shown. A counter that was not there when
+    the window began counts in full, if its gateway was watched by then or has started since.
+    """
+    selected = f"{metric}{{{where}}}"
+    watched = f"(farebox_build_info offset {window} or process_start_time_seconds > time() - {_SECONDS[window]})"
+    born = f"({selected} unless {selected} offset {window}) and on (job, instance) {watched}"
+    return f"{_sum(by)}({born} or increase({selected}[{window}]))"
 
 
 def share(part: str, whole: str) -> str:

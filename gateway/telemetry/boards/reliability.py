@@ -44,7 +44,7 @@ def build() -> model.Dashboard:
             Section("Providers", (Line(10, _breakers()), Line(9, _attempts()), Line(9, _speed()))),
             Section("What agents see", (Line(9, _answers()),)),
             Section("Second attempts", (Line(8, _second()),)),
-            Section("Farebox itself", (Line(8, _store()), Line(8, _self()), Line(8, _people()))),
+            Section("Farebox itself", (Line(8, _store()), Line(8, _self()), Line(8, _people()), Line(8, _alerts()))),
         ),
     )
 
@@ -307,6 +307,11 @@ def _people() -> tuple[model.Panel, ...]:
             About("Keys", "Keys that may call, of the configuration and of farebox keys.", COUNT),
             Query("max(farebox_keys)"),
         ),
+    )
+
+
+def _alerts() -> tuple[model.Panel, ...]:
+    return (
         stacked(
             About("Alerts sent", "By sink and what became of them.", COUNT, least=0),
             Query(increase("farebox_alerts_total", "sink, result", "", "$__interval"), "{{sink}}: {{result}}", "5m"),

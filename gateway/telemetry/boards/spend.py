@@ -81,7 +81,7 @@ def _now() -> tuple[model.Panel, ...]:
         ),
         stat_of(
             About(
-                "Last 24 hours against a week ago",
+                "Against a week ago",
                 "How much more (or less) the last 24 hours cost than the same 24 hours a week before.",
                 SHARE,
                 _CHANGE,
