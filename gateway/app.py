@@ -225,6 +225,7 @@ class App:
         await self._keysync.start()
         self._snapshots.subscribe(self._configure)
         self._configure(snapshot)
+        store.on_orphans(self._metrics.receive)
         await store.share(self._health)
         self._recorder.record(ConfigLoaded(time.time(), True, snapshot.version, ""))
         await self._snapshots.start()

@@ -65,6 +65,8 @@ class MemoryStore:
         self._runs: MemoryRuns
         self._lock: StorageLock
         self._upkeep: asyncio.Task[None] | None = None
+        self._orphans: Sequence[ChargePosted] = ()
+        """What the last life left under way, until somebody asks."""
         self._timeout_s = 1.0
 
     @classmethod
@@ -94,6 +96,7 @@ class MemoryStore:
             await force.begin()
             store = cls(book, clock, journal, force)
             store._start(snapshot, lock, flush or journal.flush)
+            store._orphans = recovered.orphans
         except BaseException:
             lock.release()
             raise
@@ -118,6 +121,11 @@ class MemoryStore:
 
     async def share(self, health: UpstreamHealth) -> None:
         """Nothing to do: there is no other gateway."""
+
+    def on_orphans(self, callback: Callable[[Sequence[ChargePosted]], None]) -> None:
+        """Call this with what the last life of the store left under way."""
+        orphans, self._orphans = self._orphans, ()
+        callback(orphans)
 
     def status(self) -> dict[str, Any]:
         """How it stands, for people: `store` is `ok`, or `unavailable` and `store_error` says why."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from gateway.config.snapshot import Snapshot
@@ -12,6 +12,7 @@ from gateway.journal.database import JournalError
 from gateway.journal.writer import Journal
 from gateway.store.memory import MemoryStore
 from gateway.store.protocol import Store
+from gateway.telemetry.events import ChargePosted
 from gateway.upstream.health import UpstreamHealth
 
 
@@ -31,6 +32,13 @@ class OpenStore(Store, Protocol):
 
     async def flush(self) -> None:
         """Return when the charges of everything that was settled so far are in the journal, if they go through it."""
+        ...
+
+    def on_orphans(self, callback: Callable[[Sequence[ChargePosted]], None]) -> None:
+        """Call this with the charges of lost gateways' attempts: those so far at once, then whenever there are more.
+
+        The journal has them. Of several gateways one hears of each, as a rule.
+        """
         ...
 
     def status(self) -> dict[str, Any]:

@@ -48,8 +48,8 @@ class Recovered:
     """The latest time that the store has shown: its clock must not go behind it."""
     carved: dict[str, RunNoted]
     """Runs of the log that have carved, as they are now."""
-    orphaned: int
-    """Attempts under way when the last life ended."""
+    orphans: tuple[ChargePosted, ...]
+    """Of attempts under way when the last life ended."""
     lost: int
     """Requests under way then."""
 
@@ -75,13 +75,13 @@ async def recover(directory: Path, journal: Journal, wall_s: float) -> Recovered
     journal.write(missing)
     await journal.flush()
     lost = await _finish_requests(journal, charges.values())
-    orphaned = sum(charge.resolution == "orphaned" for charge in missing)
+    orphaned = tuple([charge for charge in missing if charge.resolution == "orphaned"])
     if missing or lost:
         _log.warning(
             "the last gateway did not end in order: %d charges written now, %d of them for attempts it left under way, "
             "at what was reserved for them; %d requests without an end",
             len(missing),
-            orphaned,
+            len(orphaned),
             lost,
         )
     last_at_s = max(found.last_at_s, await latest_window_at_s(database) or 0.0)

@@ -92,6 +92,8 @@ class ChargeCounts:
         series = self._charges.get(labels)
         if series is None:
             offer = self._offers.setdefault(what, OfferSeries(what))
+            for tally in (self._overrun, self._orphaned):  # so that the first dollar is seen as an increase
+                tally.add(who, 0)
             series = self._charges[labels] = ChargeSeries(labels, offer)
         if OTHER not in labels:  # clients could make as many as they like
             self._charge_routes[key] = series

@@ -79,7 +79,7 @@ class ChargePosted(NamedTuple):
     """When it was reserved itself, where that is not `window_at_s`; 0 where it is. The scopes that the carve is not
     reserved in (user, tag, model, provider, the runs inside it) count it in the windows of this moment."""
     listed_nano_usd: NanoUsd | None = None
-    """What our price list says that it costs, where the provider's own word of its cost is charged instead; else None."""
+    """What our price list says that it costs, where the provider's own word is charged instead; else None."""
 
 
 class Choice(NamedTuple):
@@ -176,8 +176,13 @@ class RequestFinished(NamedTuple):
     """What a policy decided; None where none did."""
     content: tuple[bytes, bytes] | None = None
     """Request and answer bodies, only under `record_content: true`."""
-    trace_id: str = ""
-    """Of the trace that its client sent as `traceparent`: 32 hex digits. Not in the journal."""
+    traceparent: str = ""
+    """The span of its client that it belongs to: `00-<trace id>-<span id>-<flags>`. Not in the journal."""
+
+    @property
+    def trace_id(self) -> str:
+        """Of the client's trace, 32 hex digits; empty where it sent none."""
+        return self.traceparent[3:35]
 
 
 class KeyRefused(NamedTuple):

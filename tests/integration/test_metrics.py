@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -168,3 +170,34 @@ async def test_scrapes_at_the_same_time_agree(
     answers = await asyncio.gather(*(scrape(gateway) for _ in range(scrapes)))
     totals = [[value for labels, value in found["requests_total"] if labels["agent"] == "tester"] for found in answers]
     assert totals == [[1]] * scrapes
+
+
+async def test_gateways_on_one_store_are_summed_and_their_budgets_agree(
+    simulator: SimulatorServer,
+    start_gateway: StartGateway,
+    valkey_url: str,
+    postgres_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("VALKEY_URL", valkey_url)
+    monkeypatch.setenv("DATABASE_URL", postgres_url)
+    storage = {
+        "dir": str(tmp_path / "state"),
+        "store": "valkey",
+        "valkey_url": "${VALKEY_URL}",
+        "journal_url": "${DATABASE_URL}",
+    }
+    gateways = [await start_gateway(f"{simulator.url}/v1", **LIMITS, storage=storage) for _ in range(2)]
+    for count, gateway in enumerate(gateways, 1):
+        for _ in range(count):
+            await ask(gateway)
+    found = [await scrape(gateway) for gateway in gateways]
+    totals = await gateways[0].app.services.totals(0.0)
+    spent = next(Decimal(total["cost_usd"]) for total in totals if total["agent"] == "tester")
+    counted = [value for each in found for labels, value in each["cost_usd_total"] if labels["agent"] == "tester"]
+    assert Decimal(sum(counted)).quantize(Decimal("1e-9")) == spent
+    assert [sum(value for _, value in each["requests_total"]) for each in found] == [1, 2]
+    posted = [{labels["scope"]: value for labels, value in each["budget_posted_usd"]} for each in found]
+    assert posted[0] == posted[1]
+    assert posted[0]["agent:tester"] == float(spent)

@@ -25,6 +25,7 @@ from gateway.store.valkey.codec import StoreEvent, decode
 from gateway.store.valkey.keys import Keys
 from gateway.store.valkey.locks import holding
 from gateway.store.valkey.position import Position, Superseded, advance, position_of, standing
+from gateway.telemetry.events import ChargePosted
 
 _log = logging.getLogger("farebox.store")
 
@@ -64,6 +65,8 @@ class Drain:
         """When (`time.monotonic`) this gateway, draining, last found nothing more to write."""
         self.on_drained: Callable[[Position], None] = lambda position: None
         """Called when everything up to an entry is in the journal."""
+        self.on_orphans: Callable[[Sequence[ChargePosted]], None] = lambda charges: None
+        """Called with charges that were made for lost gateways, once they are in the journal."""
 
     def start(self) -> None:
         """Begin, or stand by while another gateway drains."""
@@ -138,6 +141,8 @@ class Drain:
             self._writer.write(cursor, batch, mend=mend)
 
         await in_one_transaction(connection, write)
+        if orphans := [charge for charge in batch.charges if charge.resolution == "orphaned"]:
+            self.on_orphans(orphans)
         return end
 
     async def _run(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Self
 
 from gateway.config.snapshot import Snapshot
@@ -64,6 +64,9 @@ class SharedStore:
         )
         self.allowances = Allowances(self.valkey, storage.dir, lambda: self._budgets)
         self.on_room = self.valkey.on_room
+        self._orphans: list[ChargePosted] = []
+        """Those that nobody asked for yet."""
+        self.keeper.drain.on_orphans = self._orphans.extend
         self._installation = storage.installation
         self._breakers: SharedBreakers | None = None
 
@@ -80,6 +83,12 @@ class SharedStore:
         if store.valkey.halted is not None:
             _log.warning("the store is not there yet: %s", store.valkey.halted)
         return store
+
+    def on_orphans(self, callback: Callable[[Sequence[ChargePosted]], None]) -> None:
+        """Call this with the charges of lost gateways' attempts that this gateway brings into the journal."""
+        orphans, self._orphans = self._orphans, []
+        self.keeper.drain.on_orphans = callback
+        callback(orphans)
 
     def use(self, snapshot: Snapshot) -> None:
         """Put a new configuration's budgets in force. Returns at once; limits change in the background."""

@@ -18,7 +18,7 @@ from gateway.ledger.budgets import RunLimits
 from gateway.ledger.operations import Amounts, Bid, Claim, Granted, Opening, Refused, Run, Ticket, Unit
 from gateway.store.log import ReservationLog, segments
 from gateway.store.records import Settled, scan
-from gateway.telemetry.events import Adjusted
+from gateway.telemetry.events import Adjusted, ChargePosted
 from routing.money import NanoUsd
 from tests.gateway.store.memory_world import BUDGETS, World
 from tests.gateway.store.samples import NOON_S, charge, origin
@@ -50,6 +50,10 @@ async def test_an_attempt_under_way_is_charged_in_full(world: World) -> None:
     )
     assert (orphan.cost_nano_usd, orphan.reserved_nano_usd, orphan.usage.output_tokens) == (700, 700, 40)
     assert (orphan.window_at_s, orphan.at_s) == (NOON_S, NOON_S + 60.0)
+    told: list[ChargePosted] = []
+    world.store.on_orphans(told.extend)
+    world.store.on_orphans(told.extend)
+    assert told == [orphan], "once"
     assert (found.request.outcome, found.request.status, found.request.cost_nano_usd) == ("lost", 0, 700)
     assert await world.differences() == []
 
