@@ -105,3 +105,12 @@ def test_every_fiftieth_request_can_be_hedged_and_few_are_saved_up() -> None:
     for _ in range(5000):
         budget.began()
     assert sum(budget.take() for _ in range(100)) == 10
+
+
+def test_what_is_used_of_the_budget() -> None:
+    budget = HedgeBudget(HedgeSettings(ratio=0.5, burst=4))
+    used = []
+    for _ in range(9):
+        budget.began()
+        used.append(budget.used_ratio)
+    assert used == [1.0, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0.0, 0.0], "there is none until one is paid for"

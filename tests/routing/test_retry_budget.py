@@ -52,3 +52,21 @@ def test_room_comes_back_when_the_window_has_passed() -> None:
     assert budget.take(0)
     assert not budget.allows(5)
     assert budget.allows(11)
+
+
+def test_what_is_used_of_it() -> None:
+    budget = RetryBudget(RetryBudgetSettings(ratio=0.5, floor=2, window_s=10))
+    assert budget.used_ratio(0) == 0
+    for _ in range(4):
+        budget.began(0)
+    assert budget.take(0)
+    assert budget.used_ratio(0) == 1 / 4, "one retry, of two and a half of one for each request"
+    assert budget.used_ratio(11) == 0
+    assert RetryBudget(RetryBudgetSettings(ratio=0.5, floor=0)).used_ratio(0) == 1, "of none, all is used"
+
+
+def test_what_holds_unless_it_is_configured() -> None:
+    budget = RetryBudget(RetryBudgetSettings())
+    assert [budget.take(0) for _ in range(4)] == [True, True, True, False]
+    assert not budget.allows(8)
+    assert budget.allows(10)

@@ -140,6 +140,21 @@ def test_rates_and_requests_at_a_time() -> None:
     ]
 
 
+def test_rates_of_what_the_request_names_are_counted_for_it() -> None:
+    """Users, tags and runs: known with the request only."""
+    limits = (
+        RateLimit("people", Scope("user", "*"), Quota(60, 60.0, 10)),
+        RateLimit("runs", Scope("run", "*"), None, None, 4),
+    )
+    rules = rulebook(limits=limits)
+    found = rules.coverage(
+        AGENT, LABELS._replace(user="ann", runs=("researcher/root",)), (run("root"),), metered=False, now_s=NOW_S
+    )
+    assert [claim.key for claim in found.claims] == ["c|runs|researcher/root"]
+    assert [rate.key for rate in found.rates] == ["g|people|ann|requests"]
+    assert rules.coverage(AGENT, LABELS, (), metered=False, now_s=NOW_S)[:2] == ((), ()), "nobody's are not counted"
+
+
 def test_a_runs_limits_hold_for_its_sub_runs() -> None:
     root = run("root", limits=RunLimits(cost=NanoUsd(USD), requests=10, tokens=1000))
     assert keys(rulebook(), runs=(run("child", "root", limits=RunLimits(requests=3)), root)) == [

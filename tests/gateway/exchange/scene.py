@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -26,7 +27,6 @@ JSON: Headers = [(b"content-type", b"application/json")]
 DONE = b"data: [DONE]\n\n"
 ENDPOINT = Endpoint("one", "http://localhost", (("authorization", "Bearer our-secret-key"),))
 CALIBRATED: dict[str, Any] = {"reserve": "calibrated", "assemble_whole_answers": True}
-Piece = bytes | TransportError | Callable[[], object]
 
 
 def chunk(text: str | None = "word ", finish: str | None = None, **fields: Any) -> bytes:
@@ -48,6 +48,14 @@ def answer(text: str = "hello", finish: str = "stop", **fields: Any) -> bytes:
     return json.dumps({"choices": choices, "usage": usage, **fields}).encode()
 
 
+class Silence:
+    """The provider says nothing more until it is given up."""
+
+
+SILENCE = Silence()
+Piece = bytes | TransportError | Silence | Callable[[], object]
+
+
 class Provider:
     """A call and its response. Pieces come one after the other; an error is raised, a function called, on the way."""
 
@@ -58,7 +66,7 @@ class Provider:
     def __init__(self, *pieces: Piece, status: int = 200, headers: Headers = STREAM) -> None:
         self.status = status
         self.headers = headers
-        self.aborted = False
+        self._gone = asyncio.Event()
         self.pieces = list(pieces)
 
     async def response(self) -> Provider:
@@ -77,13 +85,20 @@ class Provider:
                 raise piece
             if isinstance(piece, bytes):
                 return piece
-            piece()
+            if isinstance(piece, Silence):
+                await self._gone.wait()
+            else:
+                piece()
         if self.aborted:
             raise Aborted("the call was given up", sent=True)
         return b""
 
+    @property
+    def aborted(self) -> bool:
+        return self._gone.is_set()
+
     def abort(self) -> None:
-        self.aborted = True
+        self._gone.set()
 
     def arrived(self) -> int:
         return 0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.errors import UpstreamFailure
 from gateway.exchange.failures import AttemptFailed
 from gateway.exchange.holding import (
-    CONTENTLESS_MAX_BYTES,
     UNVERIFIED_MAX_BYTES,
     awaits_verdict,
     has_begun,
@@ -32,16 +32,19 @@ async def test_a_stream_begins_with_content_or_its_end() -> None:
 
 async def test_one_that_never_says_anything_begins_when_it_is_long() -> None:
     scene = await begin(Provider())
-    assert not has_begun(scene.delivery, [b"x", b"x" * (CONTENTLESS_MAX_BYTES - 1)])
-    assert has_begun(scene.delivery, [b"x", b"x" * CONTENTLESS_MAX_BYTES])
+    assert not has_begun(scene.delivery, [b"x", b"x" * (65_535)])
+    assert has_begun(scene.delivery, [b"x", b"x" * 65_536])
 
 
 async def test_one_that_begins_with_an_error_can_be_replaced() -> None:
     scene = await begin(Provider())
     scene.settlement.observer.observe(ERROR)
+    scene.attempt.status = 203
     with pytest.raises(AttemptFailed) as failed:
         has_begun(scene.delivery, [ERROR])
     assert failed.value.failure.kind == "server_error"
+    assert isinstance(failed.value.answer, UpstreamFailure)
+    assert failed.value.answer.upstream_status == 203
     assert scene.provider.aborted
     assert scene.charge.outcome == "cut"
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 import pytest
 
 from gateway.errors import UpstreamFailure
 from gateway.exchange.failures import AttemptFailed
-from gateway.exchange.streamed import relay_stream
+from gateway.exchange.metered_stream import relay_metered
+from gateway.exchange.outbox import Outbox
+from gateway.exchange.streamed import LATE_USAGE_S, end_stream, relay_stream
 from gateway.upstream.transport import ConnectionBroken
-from tests.gateway.exchange.scene import DONE, ERROR, STOP, USAGE, Provider, begin, chunk
+from routing.rules import Verify
+from tests.gateway.exchange.scene import DONE, ERROR, SILENCE, STOP, USAGE, Provider, Scene, begin, chunk
+from tests.simulation.loop import run_virtual
 
 BROKEN = ConnectionBroken("the connection was lost", sent=True)
 
@@ -84,8 +91,52 @@ async def test_an_error_in_mid_stream_is_seen_by_the_client_and_ends_the_stream(
     assert scene.client.finished
 
 
+@pytest.mark.parametrize("metered", [False, True])
+def test_one_that_is_done_is_read_on_for_late_usage_but_not_for_ever(*, metered: bool) -> None:
+    async def told() -> tuple[float, Scene]:
+        scene = await begin(Provider(chunk(), STOP, DONE, b": late", b" word\n\n", SILENCE), metered=metered)
+        began_s = time.monotonic()
+        await (relay_metered if metered else relay_stream)(scene.delivery, scene.provider)
+        return time.monotonic() - began_s, scene
+
+    took_s, scene = run_virtual(told())
+    assert took_s == LATE_USAGE_S == 2.0
+    assert scene.client.body == chunk() + STOP + DONE + b": late word\n\n"
+    assert scene.charge.outcome == "ok"
+
+
+def test_one_that_ends_in_time_is_not_given_up_later() -> None:
+    async def aborted() -> bool:
+        scene = await begin(Provider(chunk(), STOP, DONE, USAGE))
+        await relay_stream(scene.delivery, scene.provider)
+        await asyncio.sleep(2 * LATE_USAGE_S)
+        return scene.provider.aborted
+
+    assert not run_virtual(aborted())
+
+
+async def test_tools_that_it_calls_are_noted_for_the_session() -> None:
+    call = b'data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"name":"look"}}]}}]}\n\n'
+    scene = await begin(Provider(call, STOP), verify=Verify(("empty",)))
+    await relay_stream(scene.delivery, scene.provider)
+    assert scene.decided.called_tools
+
+
+async def test_a_slow_client_has_been_sent_everything_before_it_ends() -> None:
+    scene = await begin(Provider())
+    scene.settlement.observer.observe(STOP)
+    await scene.delivery.start_stream(scene.provider)
+    outbox = Outbox(scene.client)
+    scene.client.blocked = True
+    await outbox.put(chunk())
+    assert scene.client.got == []
+    await end_stream(scene.delivery, STOP, outbox)
+    assert scene.client.got == [chunk(), STOP]
+
+
 async def test_an_event_too_large_breaks_it() -> None:
     scene = await begin(Provider(chunk(), b"data: " + b"x" * 8_388_609))
-    with pytest.raises(ConnectionBroken, match="larger than 8388608 bytes"):
+    with pytest.raises(ConnectionBroken, match="larger than 8388608 bytes") as broken:
         await relay_stream(scene.delivery, scene.provider)
     assert scene.provider.aborted
+    assert broken.value.sent

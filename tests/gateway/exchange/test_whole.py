@@ -7,9 +7,10 @@ import json
 import pytest
 
 from gateway.errors import UpstreamCredentials, UpstreamFailure
-from gateway.exchange.failures import AttemptFailed, Refusal
+from gateway.exchange.failures import AttemptFailed, Refusal, Unverified
 from gateway.exchange.whole import relay_refusal, relay_whole
 from gateway.upstream.transport import ConnectionBroken
+from routing.rules import Verify
 from tests.gateway.exchange.scene import JSON, Provider, answer, begin
 
 
@@ -62,7 +63,23 @@ async def test_an_error_in_its_guise_is_one() -> None:
     with pytest.raises(AttemptFailed) as failed:
         await relay_whole(scene.delivery, scene.provider)
     assert failed.value.failure.kind == "server_error"
-    assert (scene.charge.outcome, scene.charge.cost_nano_usd) == ("error", 0)
+    assert (scene.charge.outcome, scene.charge.cost_nano_usd, scene.charge.estimated) == ("error", 0, False)
+
+
+async def test_it_is_looked_at_before_it_is_sent() -> None:
+    scene = await begin(provider(answer("")), stream=False, verify=Verify(("empty",)))
+    with pytest.raises(AttemptFailed) as failed:
+        await relay_whole(scene.delivery, scene.provider)
+    assert isinstance(failed.value.answer, Unverified)
+    assert not scene.client.started
+
+
+async def test_it_is_the_answer_from_here_on() -> None:
+    heard: list[str] = []
+    scene = await begin(provider(answer()), stream=False)
+    scene.delivery.on_begun = lambda: heard.append(f"begun, settled: {scene.attempt.settled}")
+    await relay_whole(scene.delivery, scene.provider)
+    assert heard == ["begun, settled: False"]
 
 
 async def test_one_that_breaks_is_not_settled_here() -> None:
