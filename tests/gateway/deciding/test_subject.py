@@ -10,10 +10,10 @@ import pytest
 from gateway.deciding.subject import Judge, Subject, in_tool_loop
 from gateway.wire.requests import CHAT, EMBEDDINGS, ModelRequest, read_request
 from routing.complexity import Complexity, ComplexityInput
-from routing.quality import MIN_OUTCOMES, Quality
+from routing.quality import MIN_OUTCOMES, SIGNALS, Quality
 
 RANKS = {"cheap": 0.0, "good": 0.5, "better": 0.75, "best": 1.0}
-SCORE = Complexity(0.4, (0.6, 0.7, 0.9), (0.1, 0.2, 0.3, 0.4, 0.5))
+SCORE = Complexity(0.4, (0.6, 0.7, 0.9), (0.1,) * SIGNALS)  # type: ignore[arg-type]  # as many as there are
 
 
 class Scorer:
