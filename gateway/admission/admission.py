@@ -85,11 +85,19 @@ class Admission:
         """
         try:
             runs = await self._runs_of(context) if self._may_have_runs(context) else ()
-            demand = self._demand(context, runs, turn)
-            if demand is None:
+            if not (runs or self._shared) and self.rulebook(context.snapshot).is_empty:
                 return None
-            answer = self._at_once(demand)
-            granted = answer if isinstance(answer, Granted) else await self._enter(context, demand, reply, answer)
+            offers, ticket = self._offers(context, runs, turn)
+            if not (runs or self._shared or _counts(offers)):
+                return None
+            bounded = False
+            answer = self._at_once(offers, ticket)
+            if isinstance(answer, Granted):
+                granted = answer
+            else:
+                demand = self._demand(context, runs, turn, offers, ticket)
+                granted = await self._enter(context, demand, reply, answer)
+                offers, ticket, bounded = demand.offers, demand.ticket, demand.bounded
         except StoreUnavailable as error:
             raise BudgetStoreUnavailable(
                 f"What is spent cannot be known now ({error}), so nothing that a budget covers is called. Try again.",
@@ -98,17 +106,17 @@ class Admission:
         except LabelMissing as missing:
             raise _label_error(missing) from None
         try:
-            permit = self._permit(demand, granted, runs)
+            permit = self._permit(Permit(self._keepers, ticket.id, offers[granted.bid], granted, bounded=bounded), runs)
             if permit.clamped or granted.over or (granted.rates and self.rulebook(context.snapshot).has_shadow_rates):
                 self._notices.permit(context, permit)
         except BaseException:
-            self._store.release(demand.ticket.id)
+            self._store.release(ticket.id)
             raise
         return permit
 
-    def _permit(self, demand: Demand, granted: Granted, runs: Sequence[Run]) -> Permit:
-        found = demand.offers[granted.bid]
-        permit = Permit(self._keepers, demand.ticket.id, found, granted, bounded=demand.bounded)
+    def _permit(self, permit: Permit, runs: Sequence[Run]) -> Permit:
+        """With the moment in whose windows it counts, and what its client is told."""
+        granted = permit.granted
         for run in runs:  # up to the root: the outermost carve is the one that holds the parents' money
             if run.carve:
                 permit.window_at_s = run.opened_at_s
@@ -144,20 +152,16 @@ class Admission:
                 return ()
         return await self.runs.path_of(snapshot, agent, principal, attribution)
 
-    def _demand(self, context: RequestContext, runs: tuple[Run, ...], turn: Turn) -> Demand | None:
-        if not runs and not self._shared and self.rulebook(context.snapshot).is_empty:
-            return None
-
+    def _demand(
+        self, context: RequestContext, runs: tuple[Run, ...], turn: Turn, offers: list[Offer], ticket: Ticket
+    ) -> Demand:
         def make() -> tuple[list[Offer], Ticket]:
             return self._offers(context, runs, turn)
 
-        demand = Demand(make, context.snapshot.queue.wait_s if turn.patient else 0.0)
-        if self._shared or runs:
-            return demand
-        for found in demand.offers:
-            if found.bid.claims or found.bid.rates:
-                return demand
-        return None
+        demand = Demand(offers, ticket, make)
+        if turn.patient:
+            demand.wait_s = context.snapshot.queue.wait_s
+        return demand
 
     def _offers(self, context: RequestContext, runs: tuple[Run, ...], turn: Turn) -> tuple[list[Offer], Ticket]:
         snapshot, principal, request = context.snapshot, context.principal, context.request
@@ -168,13 +172,13 @@ class Admission:
         asked, model = None, ""
         rules = self.rulebook(snapshot)
         attribution = context.attribution
-        path = tuple([run.id for run in runs])
+        path = tuple([run.id for run in runs]) if runs else ()
         offers: list[Offer] = []
         unbounded: CostUnbounded | None = None
         for deployment in turn.candidates:
             if deployment.price is None:
                 continue
-            metered = is_meterable(request, agent, deployment)
+            metered = deployment.metering is not None and is_meterable(request, agent, deployment)
             if asked is None or deployment.model != model:  # a route may mix models
                 model = deployment.model
                 asked = Asked(request, agent, self._learned.expect(agent.id, model), now_s)
@@ -209,12 +213,15 @@ class Admission:
         )
         return offers, ticket
 
-    def _at_once(self, demand: Demand) -> Granted | Refused | None:
+    def _at_once(self, offers: Sequence[Offer], ticket: Ticket) -> Granted | Refused | None:
         """The store's answer, if nobody waits already and it has one at once; None: ask it."""
-        if self._quick is None or demand.metered or self.queue.waiting:
+        if self._quick is None or self.queue.waiting:
             return None
+        for found in offers:
+            if found.metered:  # what it is content with has to be found out
+                return None
         try:
-            return self._quick.admit_at_once(demand.ticket)
+            return self._quick.admit_at_once(ticket)
         except OutsideWindow:
             return None
 
@@ -291,6 +298,15 @@ class Admission:
         agent = demand.ticket.bids[0].origin.agent
         self._notices.tell(context, agent, "refused", denial.key, str(error.metadata.get("reason", error.code)))
         return error
+
+
+def _counts(offers: Sequence[Offer]) -> bool:
+    """Whether anything counts what is offered."""
+    for found in offers:
+        bid = found.bid
+        if bid.claims or bid.rates:
+            return True
+    return False
 
 
 def _cancel(waiting: asyncio.Future[Granted | Refused | None]) -> None:

@@ -100,24 +100,16 @@ class Attempts:
 
     def _grant_usual(self, ticket: Ticket, index: int, usual: Usual, asked: Asked, now_s: float) -> Granted | None:
         """As `_plan` and `_write`, for claims whose counters are known and have nobody who comes first."""
-        bid, counters = ticket.bids[index], usual.counters
+        bid = ticket.bids[index]
         for counter in usual.rolling:
             if now_s >= counter.stale_s:
                 counter.roll(now_s)
         amounts = usual.wanted(bid.strict, bid.calibrated)
-        least, tightest = inf, None
-        for counter, amount in zip(counters, amounts, strict=True):
-            left = counter.limit - counter.posted - counter.reserved - amount
-            if left < least:
-                if left < 0:
-                    return None
-                if not counter.unit:
-                    least, tightest = left, counter
-        for counter, amount in zip(counters, amounts, strict=True):
-            counter.reserved += amount
-        tells = None if tightest is None else (tightest.scope, int(least))
-        granted = Granted(index, now_s, bid.strict, bid.calibrated, tells, (), asked[0])
-        held = Held(ticket, granted, counters, amounts)
+        taken = usual.take(amounts)
+        if taken is None:
+            return None
+        granted = Granted(index, now_s, bid.strict, bid.calibrated, taken[0], (), asked[0])
+        held = Held(ticket, granted, usual.counters, amounts)
         held.is_plain = usual.is_plain
         self._keep(ticket, held, asked[1], metered=usual.is_metered)
         return granted
@@ -293,7 +285,7 @@ class Attempts:
         reserved = overrun = 0
         if governed:
             reserved = held.charge().money
-            overrun = max(0, spent.money - reserved)
+            overrun = spent[0] - reserved if spent[0] > reserved else 0
         if held.carve is None:
             return Settled("settled", spent, reserved, overrun, held.granted.at_s)
         return Settled("settled", spent, reserved, overrun, held.at_s(), held.own_at_s())
@@ -321,9 +313,6 @@ class Attempts:
 
     def _resolve(self, held: Held, spent: Amounts, requests: int, now_s: float) -> bool:
         """Give back what was reserved and post what was spent. Whether any counter of money governs it."""
-        posts = (spent[0], spent[1], requests, 0)
-        at_s = held.granted.at_s
-        governed = False
         if held.starved:
             self._feed(held)
         if held.is_plain:
@@ -334,6 +323,9 @@ class Attempts:
             if held.carve is not None:
                 self._carves.spend(held.carve, cost, now_s)
             return bool(held.counters)
+        posts = (spent[0], spent[1], requests, 0)
+        at_s = held.granted.at_s
+        governed = False
         for claim, counter, amount in zip(held.bid.claims, held.counters, held.amounts, strict=True):
             unit = claim[1]
             if not unit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import Final
 
 from gateway.ledger.counters import Counter
@@ -41,6 +42,35 @@ class Usual:
             return [calibrated[0] if self._single else strict[0]] * len(self.counters)
         amounts = (*strict, 1, 1, *calibrated, 1, 1)
         return [amounts[place] for place in self._places]
+
+    def take(self, amounts: list[int]) -> tuple[tuple[str, int] | None] | None:
+        """Reserve these amounts, if all counters have room; the scope with the least money left, and that. Else None.
+
+        Nobody may come first in any of the counters, and what rolls has to be rolled.
+        """
+        least, tightest = inf, None
+        if self.is_plain:
+            amount = amounts[0]
+            for counter in self.counters:
+                left = counter.limit - counter.posted - counter.reserved
+                if left < least:
+                    least, tightest = left, counter
+            least -= amount
+            if least < 0:
+                return None
+            for counter in self.counters:
+                counter.reserved += amount
+        else:
+            for counter, amount in zip(self.counters, amounts, strict=True):
+                left = counter.limit - counter.posted - counter.reserved - amount
+                if left < least:
+                    if left < 0:
+                        return None
+                    if not counter.unit:
+                        least, tightest = left, counter
+            for counter, amount in zip(self.counters, amounts, strict=True):
+                counter.reserved += amount
+        return (None if tightest is None else (tightest.scope, int(least)),)
 
 
 class Usuals:
