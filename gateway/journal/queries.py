@@ -7,11 +7,11 @@ from typing import NamedTuple
 from sqlalchemy import Integer, cast, func, select
 
 from gateway.journal.database import JournalError
-from gateway.journal.rows import charge_of, request_of, run_of, to_us
+from gateway.journal.rows import charge_of, request_of, to_us
 from gateway.journal.sessions import reading
-from gateway.journal.tables import charges, requests, runs
+from gateway.journal.tables import charges, requests
 from gateway.journal.writer import Journal
-from gateway.telemetry.events import ChargePosted, RequestFinished, RunChanged
+from gateway.telemetry.events import ChargePosted, RequestFinished
 from routing.money import NanoUsd
 
 
@@ -89,19 +89,6 @@ async def totals(journal: Journal, since_s: float = 0.0) -> list[AgentTotal]:
         inputs, outputs, cost, estimated = (int(value) for value in sums.get(agent, (0, 0, 0, 0)))
         found.append(AgentTotal(agent, calls, int(errors), inputs, outputs, NanoUsd(cost), NanoUsd(estimated)))
     return sorted(found, key=lambda total: (-total.cost_nano_usd, total.agent))
-
-
-async def journaled_runs(journal: Journal, state: str | None = None, limit: int | None = None) -> list[RunChanged]:
-    """Runs as they stand since their latest change, the latest first: those in `state` (or any), at most `limit`.
-
-    Raises JournalError when the database cannot be read.
-    """
-    await _flushed(journal)
-    query = select(runs).order_by(runs.c.changed_at_us.desc(), runs.c.id).limit(limit)
-    if state is not None:
-        query = query.where(runs.c.state == state)
-    async with reading(journal.database.engine) as connection:
-        return [run_of(row) for row in await connection.execute(query)]
 
 
 async def _flushed(journal: Journal) -> None:

@@ -21,11 +21,6 @@ IDLE_S: Final = 3_600.0
 """A cell whose `tat` lies so long in the past may be forgotten: corrections change nothing in it any more."""
 
 
-def step_s(units: int, limit: int, period_s: float) -> float:
-    """How far `units` move a cell of `limit` (above zero) units in `period_s`."""
-    return floor(units * period_s / limit * GRID) / GRID
-
-
 def ask(tat_s: float, now_s: float, units: int, limit: int, period_s: float, burst: int) -> tuple[float, float]:  # noqa: PLR0917 -- the terms of a formula
     """The cell's `tat` when `units` are admitted now, and how long it would have to wait: 0 when it passes.
 

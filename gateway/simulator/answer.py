@@ -6,7 +6,7 @@ import codecs
 import math
 from dataclasses import dataclass
 from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -177,8 +177,3 @@ def _split(tokens: list[bytes], dice: Random, *, single: bool = False) -> list[t
     if count:
         groups.append((count, text + decoder.decode(b"", final=True)))
     return groups
-
-
-def tool_call_list(choice: Choice) -> list[Any] | None:
-    """The tool calls of a plain answer, or None."""
-    return list(choice.tool_calls) or None

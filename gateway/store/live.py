@@ -11,8 +11,6 @@ from gateway.ledger.claiming import carve_id
 from gateway.ledger.held import NOTHING, Carve, Held
 from gateway.ledger.operations import Amounts, Claim, Run, Unit
 
-Covered = TypeVar("Covered", Held, Carve)
-
 
 class LiveBook(Book):
     """A book whose last step can be taken back, and whose budgets come and go."""

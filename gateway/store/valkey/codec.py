@@ -20,7 +20,7 @@ An entry's id is `<epoch>-<number in the epoch>`: without gaps, and never going 
     correct  window_at_us reserved_nano_usd money tokens [own_us]      charge_body(charge)
              (money and tokens as orphaned)
     void     as the orphan's: released late, without a charge          the admission's
-    run      at_us                                                     run_body(run)
+    run      at_us                                                     the run, as JSON
     adjust   amount at_us                                              the counter's key
     epoch    epoch                                                     -
 
@@ -134,11 +134,6 @@ def charge_body(charge: ChargePosted) -> bytes:
 def charge_of_body(data: bytes) -> ChargePosted:
     """The charge that `charge_body` was made from. Raises ValueError."""
     return _charge.decode(data)
-
-
-def run_body(run: Run) -> bytes:
-    """What goes with a change of a run."""
-    return _encode(run)
 
 
 class _Entry(NamedTuple):

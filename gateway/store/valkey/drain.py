@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
@@ -61,8 +60,6 @@ class Drain:
         self.active = False
         """Whether it is this gateway that drains."""
         self.last_error: str | None = None
-        self.emptied_at_s = time.monotonic()
-        """When (`time.monotonic`) this gateway, draining, last found nothing more to write."""
         self.on_drained: Callable[[Position], None] = lambda position: None
         """Called when everything up to an entry is in the journal."""
         self.on_orphans: Callable[[Sequence[ChargePosted]], None] = lambda charges: None
@@ -182,7 +179,6 @@ class Drain:
                 _log.warning("the store's events reach the journal again")
                 self.last_error = None
             if count < BATCH:
-                self.emptied_at_s = time.monotonic()
                 await asyncio.sleep(self._interval_s)
 
     def _failed(self, error: Exception) -> None:

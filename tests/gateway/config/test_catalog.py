@@ -81,7 +81,6 @@ def test_a_ceiling_is_charged_instead_and_marked(load_text: Load) -> None:
     snapshot = load_text(PROVIDERS + text)
     unpriced, priced = (snapshot.catalog.models[name].deployments[0] for name in "mn")
 
-    assert snapshot.unpriced_ceiling == "10/40"
     assert (unpriced.unpriced, priced.unpriced) == (True, False)
     assert unpriced.price is not None
     assert unpriced.price.at(0, 0.0).output == 40_000_000

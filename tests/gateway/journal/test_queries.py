@@ -5,10 +5,9 @@ import sqlite3
 import pytest
 
 from gateway.journal.database import JournalError
-from gateway.journal.queries import AgentTotal, journaled_runs, request_cost, totals
+from gateway.journal.queries import AgentTotal, request_cost, totals
 from gateway.journal.writer import Journal
 from routing.money import NanoUsd, Usage
-from tests.gateway.journal.test_writer import run_changed
 from tests.gateway.telemetry.samples import charged, finished
 
 AT_S = 1_800_000_000.0
@@ -54,16 +53,6 @@ async def test_totals_add_up_and_the_dearest_comes_first(either_journal: Journal
         AgentTotal("idle", 1, 1, 0, 0, NanoUsd(0), NanoUsd(0)),
     ]
     assert sum(total.requests for total in await totals(journal)) == 4
-
-
-async def test_runs_come_with_the_latest_change_first(either_journal: Journal) -> None:
-    first = run_changed(1, 10.0)
-    second = run_changed(2, 30.0, state="closed", reason="done")
-    third = run_changed(3, 20.0, state="paused", reason="loop")
-    either_journal.write([first, second, third])
-    assert await journaled_runs(either_journal) == [second, third, first]
-    assert await journaled_runs(either_journal, limit=2) == [second, third]
-    assert await journaled_runs(either_journal, "paused") == [third]
 
 
 async def test_an_unreadable_journal_says_so(journal: Journal, other: sqlite3.Connection) -> None:
