@@ -95,7 +95,6 @@ class Compiler:
         if problems := tree.document.problems + policies.problems:
             raise ConfigError(problems)
         find_warnings(raw, tree, catalog, agents, (*budgets, *rate_limits))
-        ceiling = raw.unpriced.ceiling
         files = tuple(dict.fromkeys([*self._sources.files, self._folder / ".env", *secret_files, *policies.files]))
         return Snapshot(
             version=version,
@@ -114,7 +113,6 @@ class Compiler:
             catalog=reduce(Catalog.with_model, around.resolved.values(), catalog),
             agents=agents,
             keys=keys,
-            unpriced_ceiling=None if ceiling is None else f"{ceiling.input}/{ceiling.output}",
             left_out=left_out.lines(),
             policy_folder=self._folder / raw.policies,
             policies=tuple(policies.written),

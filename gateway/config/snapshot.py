@@ -303,7 +303,6 @@ class Snapshot:
     agents: Mapping[str, Agent]
     keys: tuple[KeyRecord, ...] = ()
     """Keys that the configuration itself declares."""
-    unpriced_ceiling: str | None = None
     left_out: tuple[str, ...] = field(default=())
     """One line for each optional provider that is not configured, and for what went with it."""
     policy_folder: Path = Path("policies")
