@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks.answering import Answer
 from benchmarks.answers import PATH
 from benchmarks.burst_plan import FIRST_TOKEN_S, LINGER_S, MAX_TOKENS, TOKENS_PER_S, Call
+from benchmarks.servers import accepts
 
 MODEL = "sim-small"
 _REFUSALS = ("budget_exceeded", "budget_reserved")
@@ -62,6 +63,8 @@ class Fleet:
     pause_s: float = 0.0
     """What the provider's 429s ask for; unscaled."""
     seen: list[Seen] = field(default_factory=list)
+    _waiting: dict[int, asyncio.Lock] = field(default_factory=dict)
+    """For a gateway to be started again, by port."""
 
     async def run(self, clients: Sequence[Sequence[Call]], ramp_s: float) -> None:
         """Let all clients make their calls; the first calls are spread over `ramp_s`."""
@@ -89,7 +92,7 @@ class Fleet:
             try:
                 transport, _ = await loop.create_connection(lambda: exchange.answer, "127.0.0.1", port)  # noqa: B023 -- called at once
             except OSError:  # the gateway is being started again: nothing was asked of it yet
-                await asyncio.sleep(_RECONNECT_S)
+                await self._until_it_serves(port)
                 continue
             break
         leaving: asyncio.TimerHandle | None = None
@@ -103,6 +106,12 @@ class Fleet:
         transport.abort()
         exchange.ended()
         return seen
+
+    async def _until_it_serves(self, port: int) -> None:
+        """One client asks for all: two hundred would keep a gateway from starting."""
+        async with self._waiting.setdefault(port, asyncio.Lock()):
+            while not accepts(port):  # noqa: ASYNC110 -- nobody tells when another process listens
+                await asyncio.sleep(_RECONNECT_S)
 
     def _message(self, call: Call, port: int) -> bytes:
         fault = fault_of(call, self.time_scale) if call.status is None else error_of(call.status, self.pause_s)
