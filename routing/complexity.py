@@ -26,6 +26,8 @@ TAIL_CHARS: Final = 400
 """How much of its end, where people put the question."""
 TIERS: Final = ("light", "medium", "strong")
 """What a model counts for: about 10 billion parameters and less; the small ones of the big houses; the best."""
+HEADS: Final = (*TIERS, "gain")
+"""What the weights score: each tier's log odds, and by how much a stronger model does better than it usually does."""
 
 _MAX_TOKENS = 480
 _TOKEN = re.compile(rb"[a-z\x80-\xff]{1,12}|0{1,6}|[^\sa-z0\x80-\xff]")
@@ -68,8 +70,9 @@ class Complexity(NamedTuple):
     """0..1: the probability that a light model does not get it right."""
     p: tuple[float, float, float]
     """The probability that a model of each tier gets it right; never falls from a weaker tier to a stronger one."""
-    signals: tuple[float, float, float, float]
-    """What `routing.quality` corrects an agent's record by: each tier's log odds, and the request's size."""
+    signals: tuple[float, float, float, float, float]
+    """What `routing.quality` corrects an agent's record by: each tier's log odds, the request's size, and what a
+    stronger model gains with it, beyond what it gains with its task."""
 
 
 class Features(NamedTuple):
@@ -173,9 +176,9 @@ class Scorer:
             rows = self._hashed[seen.buckets & self._mask]
             raw += np.ones(len(rows), np.float32) @ rows / len(rows) ** 0.5
         harder = structure_logit(request)
-        light, medium, strong = raw.tolist()
+        light, medium, strong, gain = raw.tolist()
         size = _SIZE_SCALE * (log1p(request.text_bytes + request.tools_bytes) - _SIZE_ORIGIN)
-        signals = (light - harder, medium - harder, strong - harder / 2, size)
+        signals = (light - harder, medium - harder, strong - harder / 2, size, gain)
         p_light = probability(signals[0])
         p_medium = max(p_light, probability(signals[1]))
         p = (p_light, p_medium, max(p_medium, probability(signals[2])))

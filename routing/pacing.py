@@ -8,6 +8,9 @@ less. In logarithms, because nobody knows its order of magnitude either:
 
     log lambda += gain * (requests / memory) * log(cost of a request / what is left for each request to come)
 
+An error that keeps its sign counts for more and more, so that lambda arrives also where values are so far apart that
+requests cost only a little less when it is ten times as high.
+
 What a request costs is averaged over `memory` requests. How many are to come is forecast from those of the window so
 far, and of the window before. Because requests are counted and not hours, a night or a weekend does not move lambda.
 Lambda is at least 1, for an answer is never worth less than what it earns, and at most `MAX_PRICE`.
@@ -32,6 +35,11 @@ MEMORY_SHARE: Final = 1 / 40
 MIN_MEMORY: Final = 20.0
 SEARCH: Final = 6.0
 """So many times quicker lambda moves until it has first come past the right one."""
+HASTEN: Final = 1.0
+"""While requests stay too dear, or too cheap, an error counts for more and more: e times so much after 1/`HASTEN` of a
+memory. Where values are far apart, what requests cost hardly follows lambda: then it has a long way to go."""
+MOST_HASTE: Final = 20.0
+"""By so much at most; and no step is larger than without it."""
 STEP_REQUESTS: Final = 5
 """Lambda moves after so many requests."""
 RESERVE: Final = 0.005
@@ -47,7 +55,10 @@ _ASSUMED_REQUESTS: Final = 1_000.0
 class Pacer:
     """Steers one budget's lambda."""
 
-    __slots__ = ("_before", "_cost", "_elapsed", "_log_price", "_requests", "_searching", "_spent", "_step", "price")
+    __slots__ = (
+        *("_before", "_cost", "_elapsed", "_haste", "_log_price", "_requests", "_searching", "_spent", "_step"),
+        "price",
+    )
 
     def __init__(self, price: float = 1.0) -> None:
         """`price`: what lambda begins with, where it is known from an earlier process."""
@@ -58,6 +69,7 @@ class Pacer:
         self._elapsed = self._spent = 0.0
         self._requests = self._step = 0
         self._before = 0.0  # requests of the window before
+        self._haste = 0.0  # its logarithm; below zero: lambda has been falling
         self._cost: float | None = None  # of a request, as a share of the budget
 
     def observe(self, spent_share: float, elapsed_share: float) -> float:
@@ -94,9 +106,19 @@ class Pacer:
         error = _LIMIT if affordable <= 0.0 else -_LIMIT if average <= 0.0 else log(average / affordable)
         if self._searching and error < 0.0 and self._log_price > 0.0:
             self._searching = False
+        error *= self._hasten(error, share)
         moved = self._log_price + GAIN * share * min(max(error, -_LIMIT), _LIMIT)
         self._log_price = min(max(moved, 0.0), log(MAX_PRICE))
         self.price = exp(self._log_price)
+
+    def _hasten(self, error: float, share: float) -> float:
+        """What an error is multiplied by that has had the same sign for long."""
+        most = log(MOST_HASTE)
+        if error < 0.0:
+            self._haste = max(min(self._haste, 0.0) - HASTEN * share, -most)
+        else:
+            self._haste = min(max(self._haste, 0.0) + HASTEN * share, most)
+        return exp(abs(self._haste))
 
     def _forecast(self) -> float:
         """Requests of the whole window: as it went so far, and at its beginning as the one before went."""

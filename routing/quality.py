@@ -3,7 +3,7 @@
     p(agent, model, request) = record(agent, model) + slopes(agent, model) . (signals(request) - the usual signals)
 
 A record is a mean of outcomes, drawn towards what the model's overall record and the agent's overall difficulty let
-expect; the slopes are a ridge regression on the complexity model's four signals. Both are held as sums, so that
+expect; the slopes are a ridge regression on the complexity model's five signals. Both are held as sums, so that
 outcomes can be added one by one, in any order, and two processes' records can be put together. Thin evidence makes a
 model no candidate: then the strong one answers. Pure.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-SIGNALS: Final = 4
+SIGNALS: Final = 5
 """`routing.complexity.Complexity.signals`."""
 MIN_OUTCOMES: Final = 20
 """With fewer outcomes of a model with an agent, the model is not chosen for its price."""

@@ -37,7 +37,7 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rows: int
     features: tuple[str, ...]
     heads: tuple[str, ...]
-    """The tiers, weak to strong."""
+    """What they score: `routing.complexity.HEADS`."""
     buckets: int
     """Rows of the hashed table, a power of two."""
 

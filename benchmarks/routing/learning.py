@@ -1,4 +1,8 @@
-"""From recorded rows to the complexity model's weights: the log odds that each tier gets a request right."""
+"""From recorded rows to the complexity model's weights: each tier's log odds, and what a stronger model gains.
+
+A task tells more than words, and the gateway knows it as the agent. So the gain is learned within tasks: what is left
+of the difference between a strong and a light model when the task's own mean is taken off.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.routing.data import Row, digest, folds, request_of, training_rows
-from benchmarks.routing.solver import Design, Vector, design, logistic
-from routing.complexity import FEATURES, TIERS, features
+from benchmarks.routing.solver import Design, Vector, design, linear, logistic
+from routing.complexity import FEATURES, HEADS, TIERS, features
 from routing.weights import Header, Weights
 
-VERSION: Final = "2026-11-21"
+VERSION: Final = "2026-11-21.2"
 BUCKETS: Final = 1 << 15
 FOLDS: Final = 5
 EXACT: Final = 1e-8
@@ -22,6 +26,11 @@ _ROUGH = 0.05
 _DENSE_PENALTY = 3.0
 _HASHED_PENALTY = 1.0
 _FREE = 1e-3
+_GAIN_PENALTY = 10.0
+_GAIN_SCALE = 15.0
+"""Puts the gain's head on the scale of the log odds."""
+_TASK_PRIOR = 5.0
+"""How many rows the assumption counts for that a task's mean gain is nothing."""
 _TIER_OF: Final = {
     "gemma-2-9b-it": 0,
     "llama-3.1-8b-instruct": 0,
@@ -83,9 +92,9 @@ def learn(taken: Lesson, enough: float = EXACT) -> Weights:
     means, deviations = taken.dense.mean(axis=0), taken.dense.std(axis=0) + 1e-6
     matrix = design((taken.dense - means) / deviations, taken.buckets, BUCKETS)
     heads = [_tier_head(matrix, taken.tiers[:, tier], enough) for tier in range(len(TIERS))]
-    table = np.array(heads)
+    table = np.array([*heads, _gain_head(matrix, taken, enough)])
     count = len(FEATURES)
-    header = Header(VERSION, digest(taken.rows), len(taken.rows), FEATURES, TIERS, BUCKETS)
+    header = Header(VERSION, digest(taken.rows), len(taken.rows), FEATURES, HEADS, BUCKETS)
     hashed = np.ascontiguousarray(table[:, 1 + count :].T).astype(np.float32)
     return Weights(header, means, deviations, table[:, 0], table[:, 1 : 1 + count], hashed)
 
@@ -94,13 +103,33 @@ def _tier_head(matrix: Design, quality: Vector, enough: float) -> Vector:
     known = ~np.isnan(quality)
     part = matrix.take(known)
     part = part.beside(np.ones((len(part.dense), 1)))
-    return logistic(part, quality[known], _penalty(part), enough)
+    return logistic(part, quality[known], _penalty(part, _DENSE_PENALTY, _HASHED_PENALTY), enough)
 
 
-def _penalty(part: Design) -> Vector:
-    dense = np.full(part.dense.shape[1], _DENSE_PENALTY)
-    dense[0] = _FREE
-    return np.concatenate((dense, np.full(part.width, _HASHED_PENALTY)))
+def _gain_head(matrix: Design, taken: Lesson, enough: float) -> Vector:
+    light, medium, strong = taken.tiers.T
+    gain = np.where(np.isnan(strong), medium, strong) - light
+    known = ~np.isnan(gain)
+    tasks = np.array([row.agent for row in taken.rows])[known]
+    within = _GAIN_SCALE * _less_the_tasks(gain[known], tasks)
+    part = matrix.take(known)
+    part = part.beside(np.ones((len(part.dense), 1)))
+    return linear(part, within, _penalty(part, _GAIN_PENALTY, _GAIN_PENALTY), enough)
+
+
+def _less_the_tasks(gain: Vector, tasks: npt.NDArray[np.str_]) -> Vector:
+    """What is left of each row's gain when its task's mean, drawn towards nothing, is taken off."""
+    left = gain.copy()
+    for task in np.unique(tasks):
+        own = tasks == task
+        left[own] -= gain[own].sum() / (own.sum() + _TASK_PRIOR)
+    return left
+
+
+def _penalty(part: Design, dense: float, hashed: float) -> Vector:
+    own = np.full(part.dense.shape[1], dense)
+    own[0] = _FREE
+    return np.concatenate((own, np.full(part.width, hashed)))
 
 
 def fold_of(rows: Sequence[Row]) -> list[int]:

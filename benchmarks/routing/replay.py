@@ -109,7 +109,7 @@ class Router:
             lengths[""].append(tokens)
             lengths.setdefault(row.agent, []).append(tokens)
         router.lengths = {agent: np.array(each).mean(axis=0) for agent, each in lengths.items()}
-        router.prices = _prices(pool, rows)
+        router.prices = prices_of(pool, rows)
         return router
 
     def belief(self, rows: Sequence[Row], signals: Sequence[Sequence[float]]) -> Belief:
@@ -138,8 +138,8 @@ class Router:
         return self.quality.choose(row.agent, strong, candidates, signals, usd_weight)
 
 
-def _prices(pool: Pool, rows: Sequence[Row]) -> Matrix:
-    """The list prices, from what the recorded calls cost."""
+def prices_of(pool: Pool, rows: Sequence[Row]) -> Matrix:
+    """The list prices in USD per token of input and output, from what the recorded calls cost."""
     found = []
     for model in pool.models:
         outcomes = [row.outcomes[model] for row in rows]

@@ -82,6 +82,21 @@ def logistic(matrix: Design, target: Vector, penalty: Vector, enough: float) -> 
     return weights
 
 
+def linear(matrix: Design, target: Vector, penalty: Vector, enough: float) -> Vector:
+    """Weights of the linear regression of `target`, each squared weight penalised by half of `penalty`.
+
+    Done when no entry of the gradient is larger than `enough`.
+    """
+    weights, alike = np.zeros(matrix.size), np.ones(len(target))
+    for _ in range(40):
+        gradient = matrix.transposed_times(matrix.times(weights) - target) + penalty * weights
+        largest = float(np.abs(gradient).max())
+        if largest < enough:
+            break
+        weights -= _solved(matrix, alike, penalty, gradient, min(1e-2, enough / largest / 10))
+    return weights
+
+
 def _solved(matrix: Design, curvature: Vector, penalty: Vector, right: Vector, precision: float) -> Vector:
     """The solution of (A' diag(curvature) A + diag(penalty)) x = right, by preconditioned conjugate gradients."""
     nearly_inverse = _preconditioner(matrix, curvature, penalty)

@@ -24,7 +24,7 @@ So many that three of four further samples of half the size keep the target: 0.6
 a sample and the training rows, whose variance is three times that of the training rows alone.
 """
 _FOLDS: Final = 5
-_REPEATS: Final = 4
+_REPEATS: Final = 10
 _WEIGHTS: Final = tuple(10 ** (exponent / 25) for exponent in range(-25, 126))
 """On cost, in right answers for a dollar."""
 

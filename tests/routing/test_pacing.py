@@ -56,6 +56,19 @@ def test_the_budget_lasts_and_is_used(scale: float) -> None:
     assert max(settled) / min(settled) < 20
 
 
+def test_a_budget_lasts_whose_spending_hardly_follows_lambda() -> None:
+    """Values over fifteen orders of magnitude: requests are a little too dear, and lambda has a long way to go."""
+    for seed in range(3):
+        pacer, chance, spent, requests = Pacer(), Random(seed), 0.0, 20_000
+        for number in range(requests):
+            price = pacer.observe(spent, number / requests)
+            cost = (1.0 if exp(chance.uniform(-10, 25)) > price else 0.1) / (0.6 * requests)
+            spent += cost if spent + cost <= 1.0 else 0.0
+            if number == requests // 2:
+                assert 0.47 < spent < 0.55
+        assert 0.97 <= spent <= 1.0 - RESERVE / 2
+
+
 def test_money_that_is_not_short_is_spent_as_it_is_worth() -> None:
     pacer = Pacer()
     assert {pacer.observe(number / 4_000, number / 2_000) for number in range(2_000)} == {1.0}

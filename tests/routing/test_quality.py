@@ -77,17 +77,17 @@ def test_the_text_corrects_the_record() -> None:
     for _ in range(1_000):
         seen = tuple(chance.gauss(0, 1) for _ in range(SIGNALS))
         quality.learn("agent", "cheap", seen, float(seen[0] + chance.gauss(0, 0.5) > 0))
-    easy, hard = (1.0, 0.0, 0.0, 0.0), (-1.0, 0.0, 0.0, 0.0)
+    easy, hard = (1.0, *USUAL[1:]), (-1.0, *USUAL[1:])
     assert quality.p("agent", "cheap", easy) > 0.75
     assert quality.p("agent", "cheap", hard) < 0.25
-    assert quality.p("agent", "cheap", (0.0, 1.0, 0.0, 0.0)) == pytest.approx(0.5, abs=0.06)
+    assert quality.p("agent", "cheap", (0.0, 1.0, *USUAL[2:])) == pytest.approx(0.5, abs=0.06)
 
 
 def test_slopes_need_evidence() -> None:
     quality = Quality()
     for value in (1.0, -1.0):
-        quality.learn("agent", "cheap", (value, 0.0, 0.0, 0.0), float(value > 0))
-    spread = quality.p("agent", "cheap", (1.0, 0, 0, 0)) - quality.p("agent", "cheap", (-1.0, 0, 0, 0))
+        quality.learn("agent", "cheap", (value, *USUAL[1:]), float(value > 0))
+    spread = quality.p("agent", "cheap", (1.0, *USUAL[1:])) - quality.p("agent", "cheap", (-1.0, *USUAL[1:]))
     assert 0 < spread < 0.05
 
 
@@ -125,12 +125,12 @@ def test_a_score_is_a_share(score: float) -> None:
 
 def test_slopes_are_a_ridge_regression_on_what_differs_from_the_usual() -> None:
     chance = np.random.default_rng(7)
-    seen = chance.normal(loc=(1.5, -2.0, 0.5, 3.0), size=(80, SIGNALS)).clip(-6, 6)
-    scores = (seen @ (0.1, 0.0, -0.05, 0.02) + chance.uniform(size=80)).clip(0, 1)
+    seen = chance.normal(loc=(1.5, -2.0, 0.5, 3.0, 0.0), size=(80, SIGNALS)).clip(-6, 6)
+    scores = (seen @ (0.1, 0.0, -0.05, 0.02, 0.0) + chance.uniform(size=80)).clip(0, 1)
     record = Record()
     for each, score in zip(seen.tolist(), scores.tolist(), strict=True):
         record.add(each, score)
     apart = seen - seen.mean(axis=0)
     slopes = np.linalg.solve(apart.T @ apart + SLOPE_PRECISION * np.eye(SIGNALS), apart.T @ (scores - scores.mean()))
-    now = [0.3, -1.0, 2.0, 2.5]
+    now = [0.3, -1.0, 2.0, 2.5, 0.0]
     assert record.correction(now) == pytest.approx(float(slopes @ (now - seen.mean(axis=0))))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.complexity import FEATURES, TIERS
+from routing.complexity import FEATURES, HEADS
 from routing.weights import Header, Weights, WeightsError, pack, shipped, unpack
 
 
@@ -34,9 +34,9 @@ def test_packing_what_was_read_gives_the_same_bytes() -> None:
 def test_shipped_weights_fit_the_code() -> None:
     weights = shipped()
     assert weights.header.features == FEATURES
-    assert weights.header.heads == TIERS
+    assert weights.header.heads == HEADS
     assert len(weights.header.data_sha256) == 64
-    assert weights.hashed.shape == (weights.header.buckets, len(TIERS))
+    assert weights.hashed.shape == (weights.header.buckets, len(HEADS))
     assert np.isfinite(weights.dense).all()
     assert (weights.deviations > 0).all()
     assert len(pack(weights)) < 300_000

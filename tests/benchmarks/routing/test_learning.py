@@ -4,7 +4,7 @@ from pathlib import Path
 
 from benchmarks.routing.data import read_tables, request_of, training_rows
 from benchmarks.routing.learning import FOLDS, fold_of, learn, learn_folds, lesson
-from routing.complexity import FEATURES, TIERS, Scorer
+from routing.complexity import FEATURES, HEADS, Scorer
 from routing.weights import pack, unpack
 from tests.benchmarks.routing.tables import write_tables
 
@@ -19,7 +19,7 @@ def test_what_was_learned_tells_hard_from_easy(tmp_path: Path) -> None:
     write_tables(tmp_path)
     tables = read_tables(tmp_path)
     weights = unpack(pack(learn(lesson(training_rows(tables.rows)), 0.01)))
-    assert (weights.header.features, weights.header.heads) == (FEATURES, TIERS)
+    assert (weights.header.features, weights.header.heads) == (FEATURES, HEADS)
     scorer = Scorer(weights)
     for row in tables.of("pool7", "test"):
         assert (scorer.score(request_of(row)).complexity > 0.5) == ("prove" in row.prompt)

@@ -20,7 +20,9 @@ def known(tmp_path: Path) -> dict[str, Known]:
     found = {}
     for pool in (POOL7, ROUTELLM2):
         train, test = tables.of(pool.table, "train"), tables.of(pool.table, "test")
-        signals = [[[3.0 if "add" in row.prompt else -3.0, 0.0, 0.0, 0.0] for row in rows] for rows in (train, test)]
+        signals = [
+            [[3.0 if "add" in row.prompt else -3.0, 0.0, 0.0, 0.0, 0.0] for row in rows] for rows in (train, test)
+        ]
         found[pool.table] = Known(train, signals[0], test, signals[1])
     return found
 
@@ -67,7 +69,7 @@ def test_an_unseen_task_keeps_its_quality_by_abstaining(known: dict[str, Known])
 def test_routes_are_written_for_blind_rows_too(known: dict[str, Known], tmp_path: Path) -> None:
     rows = known["pool7"]
     blind = read_tables(tmp_path).of("pool7", "blind")
-    signals = [[3.0 if "add" in row.prompt else -3.0, 0.0, 0.0, 0.0] for row in blind]
+    signals = [[3.0 if "add" in row.prompt else -3.0, 0.0, 0.0, 0.0, 0.0] for row in blind]
     learned = routed(POOL7, rows.train, rows.train_signals)
     lines = list(routes(learned, blind, signals))
     assert [line["id"] for line in lines] == [row.id for row in blind]

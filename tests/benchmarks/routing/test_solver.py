@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.routing.solver import Design, Vector, design, logistic
+from benchmarks.routing.solver import Design, Vector, design, linear, logistic
 
 ROWS, WIDTH = 60, 8
 
@@ -39,3 +39,10 @@ def test_logistic_regression_is_solved() -> None:
     weights = logistic(matrix, target, penalty, 1e-9)
     p = 1 / (1 + np.exp(-full @ weights))
     assert np.abs(full.T @ (p - target) + penalty * weights).max() < 1e-8
+
+
+def test_linear_regression_is_solved() -> None:
+    matrix, full, target = small()
+    penalty = np.linspace(0.1, 2, 11)
+    weights = linear(matrix, target, penalty, 1e-9)
+    assert np.allclose(weights, np.linalg.solve(full.T @ full + np.diag(penalty), full.T @ target), atol=1e-8)
