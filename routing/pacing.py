@@ -26,7 +26,7 @@ from typing import Final
 
 from routing.decision import Budget
 
-MAX_PRICE: Final = 1e7
+MAX_PRICE: Final = 1e9
 GAIN: Final = 2.0
 """By how much log lambda follows, in the course of one memory. Small enough not to swing: what requests cost follows
 lambda with an elasticity of 0.1 to 0.3 as a rule."""
