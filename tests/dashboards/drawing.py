@@ -142,14 +142,16 @@ def donut(box: Box, values: list[Line], unit: str, colors: dict[str, str]) -> It
         yield f'<text x="{box.x + box.w * 0.55 + 14:.0f}" y="{top:.0f}">{escape(said)}</text>'
 
 
-def over_time(box: Box, lines: list[Line], unit: str, *, stack: bool, colors: dict[str, str]) -> Iterator[str]:
-    """Lines, or bars on each other, with axes and a legend."""
-    times = sorted({at_s for line in lines for at_s in line.points})
+def over_time(
+    box: Box, lines: list[Line], unit: str, *, span: tuple[float, float], stack: bool, colors: dict[str, str]
+) -> Iterator[str]:
+    """Lines, or bars on each other, with axes and a legend. `span`: from when to when."""
+    times = sorted({*span, *(at_s for line in lines for at_s in line.points)})
     sums = [sum(line.points.get(at_s, 0.0) for line in lines) for at_s in times]
     every = [value for line in lines for value in line.points.values() if math.isfinite(value)]
     most = max(sums if stack else every, default=1.0) * 1.05 or 1.0
     inner = Box(box.x + 44, box.y, box.w - 48, box.h - 34)
-    inner = inner._replace(w=inner.w * (1 - 1 / len(times))) if stack else inner  # the last bar's own width
+    inner = inner._replace(w=inner.w * (1 - 1 / min(len(times), 60))) if stack else inner  # the last bar's own width
     across = lambda at_s: inner.x + inner.w * (at_s - times[0]) / (times[-1] - times[0] or 1)  # noqa: E731  # of this scale
     up = lambda value: inner.y + inner.h * (1 - max(0.0, value) / most)  # noqa: E731  # of this scale
     for part in (0.0, 0.5, 1.0):
@@ -221,7 +223,9 @@ def _stacked(
     up: Callable[[float], float],
 ) -> Iterator[str]:
     below = dict.fromkeys(times, 0.0)
-    wide = max(1.0, (across(times[-1]) - across(times[0])) / max(1, len(times) - 1) * 0.8)
+    wide = max(1.0, (across(times[1]) - across(times[0])) * 0.8)
+    if len(times) > 3:
+        wide = max(1.0, min(across(now) - across(before) for before, now in pairwise(times[1:-1])) * 0.8)
     for line, color in zip(lines, shades, strict=True):
         path = ""
         for at_s, value in sorted(line.points.items()):

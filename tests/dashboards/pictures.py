@@ -83,13 +83,14 @@ def _drawer(
         lines = _from_rows(rows[queries[0].name])
     else:
         lines = [line for query in queries for line in _lines(query, server)]
+    span = (END_S - queries[0].range_s, END_S)
     stack = defaults.get("custom", {}).get("stacking", {}).get("mode") == "normal"
     states = next((one["options"] for one in defaults.get("mappings", [])), {})
     draw: dict[str, Callable[[Box], Iterator[str]]] = {
         "stat": lambda box: drawing.stat(box, lines, unit, steps),
         "bargauge": lambda box: drawing.bars(box, lines, unit, steps),
         "piechart": lambda box: drawing.donut(box, lines, unit, colors),
-        "timeseries": lambda box: drawing.over_time(box, lines, unit, stack=stack, colors=colors),
+        "timeseries": lambda box: drawing.over_time(box, lines, unit, span=span, stack=stack, colors=colors),
         "state-timeline": lambda box: drawing.timeline(box, lines, states),
     }
     return draw[panel["type"]]

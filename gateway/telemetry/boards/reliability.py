@@ -30,6 +30,14 @@ HEAD: Final = Head(
 )
 _ZERO: Final = bad_above(1, 1)
 BREAKER: Final = {"0": ("closed", "green"), "1": ("half-open", "orange"), "2": ("open", "red")}
+_OUTCOMES: Final = (
+    ("ok", "green"),
+    ("cancelled", "yellow"),
+    ("server_error", "red"),
+    ("timeout", "orange"),
+    ("unreachable", "dark-red"),
+    ("rate_limited", "purple"),
+)
 _MODEL: Final = 'model=~"$model"'
 
 
@@ -120,7 +128,7 @@ def _attempts() -> tuple[model.Panel, ...]:
         stacked(
             About("Upstream calls, by how they ended", "Retries, fallbacks and hedges included.", COUNT, least=0),
             Query(increase("farebox_attempts_total", "outcome", _MODEL, "$__interval"), "{{outcome}}", "5m"),
-            colors=(("ok", "green"), ("cancelled", "yellow")),
+            colors=_OUTCOMES,
         ),
         lines(
             About(

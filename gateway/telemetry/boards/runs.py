@@ -90,6 +90,7 @@ GROUP BY 1 ORDER BY 1"""
     return series_of(
         About("Cost per run", "What runs cost, sub-runs included, by the hour in which they began.", USD, least=0),
         sql.strip(),
+        stacked=False,
     )
 
 
@@ -100,7 +101,9 @@ FROM (SELECT root_run, min(agent) AS agent, min(at_us) AS at_us FROM charges
   WHERE {_CHOSEN} AND root_run IS NOT NULL GROUP BY root_run) AS runs
 GROUP BY 1, 2 ORDER BY 1"""
     return series_of(
-        About("Runs begun", "Runs by the hour in which they first cost something.", COUNT, least=0), sql.strip()
+        About("Runs begun", "Runs by the hour in which they first cost something.", COUNT, least=0),
+        sql.strip(),
+        stacked=True,
     )
 
 

@@ -53,17 +53,14 @@ def rows_of(about: About, sql: str, columns: tuple[Column, ...], sort: str) -> m
     return dress(_overridden(panel, columns).build(), about)
 
 
-def series_of(about: About, sql: str) -> model.Panel:
-    """A query of the journal over time: a column `time`, and one for each series."""
-    panel = (
-        timeseries.Panel()
-        .datasource(JOURNAL)
-        .draw_style(kinds.GraphDrawStyle.BARS)
-        .line_width(0)
-        .fill_opacity(80)
-        .stacking(common.StackingConfig().mode(kinds.StackingMode.NORMAL).group("A"))
-        .with_target(Ready(SqlQuery(sql, "time_series")))
-    )
+def series_of(about: About, sql: str, *, stacked: bool) -> model.Panel:
+    """A query of the journal over time: a column `time`, and one for each series, or one `metric` that names it."""
+    panel = timeseries.Panel().datasource(JOURNAL).with_target(Ready(SqlQuery(sql, "time_series")))
+    if stacked:
+        panel = panel.draw_style(kinds.GraphDrawStyle.BARS).line_width(0).fill_opacity(80)
+        panel = panel.stacking(common.StackingConfig().mode(kinds.StackingMode.NORMAL).group("A"))
+    else:
+        panel = panel.line_width(2).show_points(kinds.VisibilityMode.ALWAYS)
     return dress(panel.build(), about, color=model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME)
 
 
