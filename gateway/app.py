@@ -32,6 +32,7 @@ from gateway.journal.development import ensure_development_key
 from gateway.journal.feedback import FeedbackLog
 from gateway.journal.keystore import KeyStore
 from gateway.journal.keysync import KeySync
+from gateway.journal.pruning import Pruner
 from gateway.journal.writer import Journal
 from gateway.learned.expectations import Expectations
 from gateway.learned.keeper import Keeper
@@ -86,6 +87,7 @@ class App:
         self._journal = journal
         self._store: OpenStore | None = None
         self._alerts: BudgetAlerts | None = None
+        self._pruner = Pruner(journal.database.engine, lambda: self._snapshots.current.storage)
         self._standing: Standing | None = None
         self._expectations, self._quality = Expectations(), LearnedQuality()
         self._keepers = [Keeper(journal.database.engine, known) for known in (self._expectations, self._quality)]
@@ -219,6 +221,7 @@ class App:
         told = AlertLog(self._journal.database)
         self._alerts = BudgetAlerts(self.services.governance.alerting, told, self._recorder.record)
         self._alerts.start()
+        self._pruner.start()
         self._listeners = self._make_listeners(host, port)
         if snapshot.auth:
             self.development_key = await ensure_development_key(self._keystore, snapshot)
@@ -298,6 +301,7 @@ class App:
         await self._keysync.close()
         if self._alerts is not None:
             await self._alerts.close()
+        await self._pruner.close()
         await self._probes.close()
         self._recorder.flush()
         await self._alerting.close()

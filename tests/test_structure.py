@@ -23,6 +23,7 @@ LEVELS = {
     "gateway.identity.keys": 1,
     "gateway.pricing.estimate": 1,
     "gateway.telemetry.events": 1.3,
+    "gateway.telemetry.redact": 1.3,
     "gateway.config.snapshot": 1.5,
     "gateway.guard.settings": 1,
     "gateway.limits": 1.1,

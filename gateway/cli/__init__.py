@@ -13,6 +13,7 @@ from gateway.cli.cases import run_cases
 from gateway.cli.check import check
 from gateway.cli.demo import demo
 from gateway.cli.explain import explain
+from gateway.cli.forget import forget
 from gateway.cli.importer import importer
 from gateway.cli.init import init
 from gateway.cli.keys import keys
@@ -64,7 +65,8 @@ app.add_typer(breakers, name="breakers")
 app.add_typer(alerts, name="alerts")
 app.command()(verify)
 app.command()(report)
-app.command()(reconcile)
+app.add_typer(reconcile)
+app.command()(forget)
 app.add_typer(importer, name="import")
 
 

@@ -29,7 +29,11 @@ class Of(StrEnum):
     ANTHROPIC = "anthropic"
 
 
-def reconcile(
+reconcile = typer.Typer(rich_markup_mode=None)
+
+
+@reconcile.command("reconcile")
+def compare(
     of: Annotated[Of, typer.Argument(metavar="openai|anthropic", help="Whose export it is.")],
     files: Annotated[
         list[Path], typer.Option("--file", "-f", help="Usage or cost export, JSON or CSV; may be repeated.")
@@ -90,10 +94,11 @@ async def _reconcile(
     from gateway.journal.database import Database
     from gateway.journal.looking import looking
     from gateway.reports.reconciling import post as enter
-    from gateway.reports.reconciling import reconcile, remember
+    from gateway.reports.reconciling import reconcile as against
+    from gateway.reports.reconciling import remember
 
     async with looking(snapshot.storage) as engine:  # only a journal that is there, and of this version
-        found = await reconcile(engine, providers, bill)
+        found = await against(engine, providers, bill)
     database = await Database.open(snapshot.storage)
     try:
         if post:

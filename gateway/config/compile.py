@@ -33,7 +33,7 @@ from gateway.config.snapshot import (
     TlsFiles,
 )
 from gateway.config.sources import Sources
-from gateway.config.storage import build_storage
+from gateway.config.storage import build_storage, check_retention
 from gateway.config.surroundings import Surroundings
 from gateway.config.tracing import build_tracing
 from gateway.config.validate import Tree, report_types, what_is_left
@@ -90,6 +90,7 @@ class Compiler:
         server, admin, keys, auth = self._server(raw.server), self._admin(raw), self._keys(raw), self._auth(raw)
         self._check_ports(raw)
         agents, budgets = build_agents(raw), build_budgets(raw.budgets, tree)
+        check_retention(raw.storage, budgets, raw.runs.ttl_s, tree)
         rate_limits, tracing = build_rate_limits(raw.limits), build_tracing(raw, tree)
         alerts = build_alerts(raw.alerts, tree, self._folder, self._environ)
         if problems := tree.document.problems + policies.problems:

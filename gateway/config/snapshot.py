@@ -203,6 +203,12 @@ class StorageSettings:
     """Names the keys of this installation in a Valkey that others use too."""
     store_timeout_s: float = 1.0
     """The longest a request waits for the store before it counts as unreachable."""
+    keep_charges_days: int | None = None
+    """Charges that are older are deleted, their daily sums stay; None keeps them for ever."""
+    keep_requests_days: int | None = None
+    keep_content_days: int | None = 30
+    mask: tuple[str, ...] = ()
+    """Regular expressions of what recorded content must not show, besides keys and secrets."""
     gateway_timeout_s: float = 10.0
     """A gateway that shares the store and was not heard of for so long is given up; it says that it lives five times
     as often."""

@@ -29,8 +29,10 @@ class Inserts:
     Only a run's row changes: to its latest state.
     """
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, to_content: Callable[[Any], Row] = content_row) -> None:
+        """`to_content` makes the rows of recorded bodies, which must not show everything."""
         self._dialect = dialect
+        self._to_content = to_content
         self._sql: dict[tuple[str, int], str] = {}
 
     def execute(self, events: Sequence[Event], mend: Mend | None, cursor: Any) -> int:
@@ -44,7 +46,7 @@ class Inserts:
         existed = (
             self._insert(cursor, charges, charge_row, charged, mend)
             + self._insert(cursor, requests, request_row, finished, mend)
-            + self._insert(cursor, contents, content_row, recorded, mend)
+            + self._insert(cursor, contents, self._to_content, recorded, mend)
         )
         if len(charged) + len(finished) < len(events):
             adjusted = [event for event in events if type(event) is Adjusted]

@@ -18,6 +18,7 @@ from typing import Self
 from gateway.config.snapshot import StorageSettings
 from gateway.journal.database import Database, JournalError, in_one_transaction, value_errors
 from gateway.journal.engine import AsyncConnection
+from gateway.journal.masking import Masking
 from gateway.journal.rows import salvage
 from gateway.journal.statements import Inserts, Mend
 from gateway.telemetry.events import Adjusted, ChargePosted, Event, RequestFinished, RunChanged
@@ -64,7 +65,7 @@ class Journal:
         self._flushes: list[asyncio.Future[str | None]] = []
         self._closed = False
         self._connection: AsyncConnection | None = None
-        self._inserts = Inserts(database.engine.dialect)
+        self._inserts = Inserts(database.engine.dialect, Masking(storage.mask).row)
         self._value_errors = value_errors(database.engine.dialect)
         self._task = asyncio.create_task(self._run(), name="journal")
 

@@ -83,6 +83,22 @@ class Storage(Written):
         repr=False,
         description="For `store: valkey`: a reference to `postgresql://user:password@host/database`.",
     )
+    keep_charges_days: Count | None = Field(
+        None,
+        description="Charges older than so many days are deleted; their daily sums stay. Longer than any budget's "
+        "window. Absent: never.",
+    )
+    keep_requests_days: Count | None = Field(
+        None, description="Rows of requests, decisions and feedback are deleted after so many days. Absent: never."
+    )
+    keep_content_days: Count | None = Field(
+        30, description="Recorded prompts and answers are deleted after so many days. `null`: with their requests."
+    )
+    mask: list[Text] = Field(
+        [],
+        max_length=100,
+        description="Regular expressions: what matches is masked in recorded content, as keys and secrets always are.",
+    )
     durability: Literal["process", "power"] = Field(
         "process",
         description="`process`: a reservation outlives kill -9. `power`: it is on the disk before the answer begins.",

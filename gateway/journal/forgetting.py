@@ -1,0 +1,167 @@
+"""Makes the journal forget who a person was: their id, sessions and runs become pseudonyms, every amount stays.
+
+A pseudonym is random and kept nowhere else: there is no way back. The same session or run gets the same one in every
+row, so that what it cost still adds up. What a budget or an open run still counts by the id waits, unless all is asked
+for: their counters know the person by the id, too.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from sqlalchemy import Table, and_, func, or_, select
+
+from gateway.journal.database import JournalError
+from gateway.journal.engine import AsyncConnection, AsyncEngine
+from gateway.journal.rows import RUN_SEPARATOR, to_us
+from gateway.journal.sessions import writing
+from gateway.journal.tables import adjustments, alerts, charges, contents, feedback, requests, runs
+
+PREFIX: Final = "forgotten-"
+_OPEN: Final = ("open", "paused")
+
+
+class Forgotten(NamedTuple):
+    """What was changed, or would be."""
+
+    pseudonym: str
+    requests: int
+    charges: int
+    sessions: int
+    runs: int
+    contents: int
+    """Recorded bodies that were deleted."""
+    comments: int
+    """Comments on answers that were deleted."""
+    left: int
+    """Rows that still name the person, because a budget's open window or an open run counts them."""
+    entries: int
+    """Entries made by hand in a budget of this user's: the ledger keeps them as they are."""
+
+
+class _Undo(Exception):
+    """Ends the transaction without a trace."""
+
+
+class Asked(NamedTuple):
+    """Whom to forget, and what waits."""
+
+    users: tuple[str, ...]
+    """The id as clients send it, and as it is kept."""
+    kept_from_s: float
+    """Rows from this Unix time on wait: a budget's open window counts them."""
+    now_s: float
+    dry_run: bool = False
+
+
+async def forget(engine: AsyncEngine, asked: Asked) -> Forgotten:
+    """Forget a user, in one transaction. Raises JournalError; nothing is changed then."""
+    found: Forgotten | None = None
+    try:
+        async with writing(engine) as connection:
+            found = await _forget(connection, asked)
+            if asked.dry_run:
+                raise _Undo  # noqa: TRY301 -- the transaction's own way to end without a trace
+    except _Undo:
+        pass
+    if found is None:
+        raise JournalError("the journal could not be changed")
+    return found
+
+
+async def _forget(connection: AsyncConnection, asked: Asked) -> Forgotten:
+    pseudonym = f"{PREFIX}{secrets.token_hex(8)}"
+    kept_us = to_us(asked.kept_from_s)
+    mine = requests.c.end_user.in_(asked.users)
+    theirs = and_(mine, requests.c.at_us < kept_us)
+    names = select(requests.c.request_id).where(theirs)
+    kept_runs = await _runs_in_use(connection, asked)
+    sessions = await _rename_sessions(connection, theirs, pseudonym)
+    renamed = await _rename_runs(connection, theirs, kept_runs, pseudonym)
+    deleted = (await connection.execute(contents.delete().where(contents.c.request_id.in_(names)))).rowcount
+    said = and_(feedback.c.request_id.in_(names), feedback.c.comment.is_not(None))
+    comments = (await connection.execute(feedback.update().where(said).values(comment=None))).rowcount
+    of_requests = await _rename_user(connection, requests, asked.users, kept_us, pseudonym)
+    of_charges = await _rename_user(connection, charges, asked.users, kept_us, pseudonym)
+    await connection.execute(alerts.update().where(alerts.c.value.in_(asked.users)).values(value=pseudonym))
+    left = 0
+    for table in (requests, charges):
+        counted = select(func.count()).select_from(table).where(table.c.end_user.in_(asked.users))
+        left += int((await connection.execute(counted)).scalar_one())
+    entries = select(func.count()).select_from(adjustments).where(adjustments.c.value.in_(asked.users))
+    by_hand = int((await connection.execute(entries)).scalar_one())
+    return Forgotten(
+        pseudonym,
+        of_requests,
+        of_charges,
+        sessions,
+        renamed,
+        int(deleted),
+        int(comments),
+        left + len(kept_runs),
+        by_hand,
+    )
+
+
+async def _runs_in_use(connection: AsyncConnection, asked: Asked) -> set[str]:
+    """Runs of theirs that gateways still keep track of."""
+    mine = select(requests.c.agent, requests.c.run).where(
+        requests.c.end_user.in_(asked.users), requests.c.run.is_not(None)
+    )
+    ids = {f"{agent}/{run}" for agent, run in await connection.execute(mine.distinct())}
+    in_use = select(runs.c.id).where(runs.c.state.in_(_OPEN), runs.c.closes_at_us > to_us(asked.now_s))
+    return ids & set((await connection.execute(in_use)).scalars())
+
+
+async def _rename_sessions(connection: AsyncConnection, theirs: object, pseudonym: str) -> int:
+    of = requests.c
+    found = select(of.agent, of.session).where(theirs, of.session.is_not(None)).distinct()  # type: ignore[arg-type]
+    sessions = [(agent, name) for agent, name in await connection.execute(found) if not name.startswith(PREFIX)]
+    for number, (agent, name) in enumerate(sorted(sessions), 1):
+        there = and_(of.agent == agent, of.session == name)
+        await connection.execute(requests.update().where(there).values(session=f"{pseudonym}-s{number}"))
+    return len(sessions)
+
+
+async def _rename_runs(connection: AsyncConnection, theirs: object, kept: Iterable[str], pseudonym: str) -> int:
+    of = requests.c
+    found = select(of.agent, of.run).where(theirs, of.run.is_not(None)).distinct()  # type: ignore[arg-type]
+    ids = {(agent, run) for agent, run in await connection.execute(found) if f"{agent}/{run}" not in set(kept)}
+    ids = {each for each in ids if not each[1].startswith(PREFIX)}
+    for number, (agent, run) in enumerate(sorted(ids), 1):
+        await _rename_run(connection, agent, run, f"{pseudonym}-r{number}")
+    return len(ids)
+
+
+async def _rename_run(connection: AsyncConnection, agent: str, run: str, name: str) -> None:
+    of, old, new = requests.c, f"{agent}/{run}", f"{agent}/{name}"
+    await connection.execute(requests.update().where(of.agent == agent, of.run == run).values(run=name))
+    await connection.execute(requests.update().where(of.agent == agent, of.parent_run == run).values(parent_run=name))
+    for table, path in ((charges, charges.c.run_path), (runs, runs.c.path)):
+        inside = RUN_SEPARATOR + path + RUN_SEPARATOR
+        there = inside.contains(f"{RUN_SEPARATOR}{old}{RUN_SEPARATOR}", autoescape=True)
+        key = table.primary_key.columns[0]
+        for row_id, text in (await connection.execute(select(key, path).where(there))).all():
+            parts = [new if part == old else part for part in text.split(RUN_SEPARATOR)]
+            values = {path.name: RUN_SEPARATOR.join(parts)}
+            if table is charges:
+                values["root_run"] = parts[0]
+            await connection.execute(table.update().where(key == row_id).values(values))
+    await connection.execute(runs.update().where(runs.c.parent == old).values(parent=new))
+    await connection.execute(runs.update().where(runs.c.id == old).values(id=new))
+
+
+async def _rename_user(
+    connection: AsyncConnection, table: Table, users: Sequence[str], kept_us: int, pseudonym: str
+) -> int:
+    """The id where it is the user, and where it is a tag's value."""
+    tags = table.c.tags
+    for user in users:
+        tags_changed = func.replace(tags, json.dumps(user, ensure_ascii=False), json.dumps(pseudonym))
+        tagged = and_(table.c.end_user.in_(users), or_(tags.contains(user, autoescape=True)), table.c.at_us < kept_us)
+        await connection.execute(table.update().where(tagged).values(tags=tags_changed))
+    there = and_(table.c.end_user.in_(users), table.c.at_us < kept_us)
+    return int((await connection.execute(table.update().where(there).values(end_user=pseudonym))).rowcount)
