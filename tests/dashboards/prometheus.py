@@ -60,13 +60,13 @@ class Prometheus:
             server.backfill(groups)
         return server
 
-    def start(self) -> None:
-        """Start the server; it answers on return."""
+    def start(self, config: str = "{}\n") -> None:
+        """Start the server; it answers on return. `config` is its configuration's text: usually it scrapes nothing."""
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}"
-        config = self.folder / "prometheus.yaml"
-        config.write_text("{}\n")
-        command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={self.folder / 'data'}"]
+        file = self.folder / "prometheus.yaml"
+        file.write_text(config)
+        command = ["prometheus", f"--config.file={file}", f"--storage.tsdb.path={self.folder / 'data'}"]
         command += [f"--web.listen-address=127.0.0.1:{port}", "--storage.tsdb.retention.time=100y", "--log.level=warn"]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
@@ -98,6 +98,10 @@ class Prometheus:
     def at(self, expr: str, at_s: float = fleet.END_S) -> Series:
         """An instant query's answer. Raises AssertionError with Prometheus' own words when it refuses."""
         return self._ask("query", query=expr, time=str(at_s))
+
+    def now(self, expr: str) -> Series:
+        """An instant query's answer at this very moment, of a server that scrapes."""
+        return self._ask("query", query=expr)
 
     def over(self, expr: str, start_s: float, end_s: float, step_s: float) -> Series:
         """A range query's answer."""
