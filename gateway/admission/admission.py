@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine, Sequence
+from typing import NamedTuple
 
 from gateway.admission.asking import Asking
 from gateway.admission.bids import Asked, Offer, is_meterable, offer
@@ -28,6 +29,14 @@ from gateway.reply import ClientGone, Reply
 from gateway.store.protocol import AtOnce, Store, StoreUnavailable
 from gateway.telemetry.recorder import Recorder
 from routing.money import NanoUsd, format_usd
+
+
+class Reserved(NamedTuple):
+    """A reservation that was granted."""
+
+    id: str
+    offer: Offer
+    granted: Granted
 
 
 class Admission:
@@ -87,17 +96,13 @@ class Admission:
             runs = await self._runs_of(context) if self._may_have_runs(context) else ()
             if not (runs or self._shared) and self.rulebook(context.snapshot).is_empty:
                 return None
-            offers, ticket = self._offers(context, runs, turn)
-            if not (runs or self._shared or _counts(offers)):
+            permit = self._at_once(context, runs, turn)
+            if permit is not None:
+                return permit
+            demand = self._demand(context, runs, turn)
+            if not (runs or self._shared or _counts(demand.offers)):
                 return None
-            bounded = False
-            answer = self._at_once(offers, ticket)
-            if isinstance(answer, Granted):
-                granted = answer
-            else:
-                demand = self._demand(context, runs, turn, offers, ticket)
-                granted = await self._enter(context, demand, reply, answer)
-                offers, ticket, bounded = demand.offers, demand.ticket, demand.bounded
+            granted = await self._enter(context, demand, reply)
         except StoreUnavailable as error:
             raise BudgetStoreUnavailable(
                 f"What is spent cannot be known now ({error}), so nothing that a budget covers is called. Try again.",
@@ -105,30 +110,45 @@ class Admission:
             ) from None
         except LabelMissing as missing:
             raise _label_error(missing) from None
+        found = Reserved(demand.ticket.id, demand.offers[granted.bid], granted)
+        return self._permit(context, found, runs, bounded=demand.bounded)
+
+    def _at_once(self, context: RequestContext, runs: tuple[Run, ...], turn: Turn) -> Permit | None:
+        """What the store grants in full and at once, while nobody waits; None: it has to be asked again, and better."""
+        quick = self._quick
+        if quick is None or self.queue.waiting:
+            return None
+        for deployment in turn.candidates:
+            if deployment.metering is not None:  # what a metered stream is content with has to be found out
+                return None
+        now_s = self._store.now_s()
+        offers, ticket = self._offers(context, runs, turn, now_s, whole=True)
+        if not (runs or _counts(offers)):
+            return None
         try:
-            permit = self._permit(Permit(self._keepers, ticket.id, offers[granted.bid], granted, bounded=bounded), runs)
+            granted = quick.admit_at_once(ticket, now_s)
+        except OutsideWindow:
+            return None
+        if not isinstance(granted, Granted):
+            return None
+        return self._permit(context, Reserved(ticket.id, offers[granted.bid], granted), runs)
+
+    def _permit(
+        self, context: RequestContext, reserved: Reserved, runs: Sequence[Run], *, bounded: bool = False
+    ) -> Permit:
+        """The permit for what is reserved, with what its client is told."""
+        granted = reserved.granted
+        try:
+            permit = Permit(self._keepers, *reserved, bounded=bounded)
+            for run in runs:  # up to the root: the outermost carve is the one that holds the parents' money
+                if run.carve:
+                    permit.window_at_s = run.opened_at_s
+            permit.headers = _headers(permit)
             if permit.clamped or granted.over or (granted.rates and self.rulebook(context.snapshot).has_shadow_rates):
                 self._notices.permit(context, permit)
         except BaseException:
-            self._store.release(ticket.id)
+            self._store.release(reserved.id)
             raise
-        return permit
-
-    def _permit(self, permit: Permit, runs: Sequence[Run]) -> Permit:
-        """With the moment in whose windows it counts, and what its client is told."""
-        granted = permit.granted
-        for run in runs:  # up to the root: the outermost carve is the one that holds the parents' money
-            if run.carve:
-                permit.window_at_s = run.opened_at_s
-        headers: list[tuple[bytes, bytes]] = []
-        if granted.tightest is not None:  # as before the request's own reservation, most of which comes back
-            left = max(0, granted.tightest[1] + permit.reserved)
-            headers.append((b"x-farebox-budget-remaining-usd", format_usd(NanoUsd(left)).encode()))
-        if permit.clamped:
-            headers.append((b"x-farebox-max-tokens", b"%d" % (permit.max_output_tokens or 0)))
-        if granted.rates:
-            headers += rate_headers(granted.rates)
-        permit.headers = tuple(headers)
         return permit
 
     def _may_have_runs(self, context: RequestContext) -> bool:
@@ -152,23 +172,20 @@ class Admission:
                 return ()
         return await self.runs.path_of(snapshot, agent, principal, attribution)
 
-    def _demand(
-        self, context: RequestContext, runs: tuple[Run, ...], turn: Turn, offers: list[Offer], ticket: Ticket
-    ) -> Demand:
+    def _demand(self, context: RequestContext, runs: tuple[Run, ...], turn: Turn) -> Demand:
         def make() -> tuple[list[Offer], Ticket]:
-            return self._offers(context, runs, turn)
+            return self._offers(context, runs, turn, self._store.now_s())
 
-        demand = Demand(offers, ticket, make)
-        if turn.patient:
-            demand.wait_s = context.snapshot.queue.wait_s
-        return demand
+        return Demand(make, context.snapshot.queue.wait_s if turn.patient else 0.0)
 
-    def _offers(self, context: RequestContext, runs: tuple[Run, ...], turn: Turn) -> tuple[list[Offer], Ticket]:
+    def _offers(
+        self, context: RequestContext, runs: tuple[Run, ...], turn: Turn, now_s: float, *, whole: bool = False
+    ) -> tuple[list[Offer], Ticket]:
+        """What may be reserved, in order. `whole`: nothing less than the whole amount will do, for a first question."""
         snapshot, principal, request = context.snapshot, context.principal, context.request
         assert principal is not None  # noqa: S101 -- guards a programming error
         assert request is not None  # noqa: S101 -- as above
         agent = snapshot.agents[principal.agent]
-        now_s = self._store.now_s()
         asked, model = None, ""
         rules = self.rulebook(snapshot)
         attribution = context.attribution
@@ -181,7 +198,7 @@ class Admission:
             metered = deployment.metering is not None and is_meterable(request, agent, deployment)
             if asked is None or deployment.model != model:  # a route may mix models
                 model = deployment.model
-                asked = Asked(request, agent, self._learned.expect(agent.id, model), now_s)
+                asked = Asked(request, agent, self._learned.expect(agent.id, model), now_s, whole)
             coverage = None if runs else rules.usual(agent, deployment, metered=metered, now_s=now_s)
             if coverage is None:
                 labels = Labels(
@@ -213,30 +230,13 @@ class Admission:
         )
         return offers, ticket
 
-    def _at_once(self, offers: Sequence[Offer], ticket: Ticket) -> Granted | Refused | None:
-        """The store's answer, if nobody waits already and it has one at once; None: ask it."""
-        if self._quick is None or self.queue.waiting:
-            return None
-        for found in offers:
-            if found.metered:  # what it is content with has to be found out
-                return None
-        try:
-            return self._quick.admit_at_once(ticket)
-        except OutsideWindow:
-            return None
-
-    async def _enter(
-        self, context: RequestContext, demand: Demand, reply: Reply, refused: Refused | None = None
-    ) -> Granted:
-        """Ask the store; wait where only money under way is missing, behind those who wait already.
-
-        `refused`: what it has just said, nobody waiting.
-        """
+    async def _enter(self, context: RequestContext, demand: Demand, reply: Reply) -> Granted:
+        """Ask the store; wait where only money under way is missing, behind those who wait already."""
         line, free = self._ahead(demand.ticket) if self.queue.waiting else (None, None)
         if line is not None and not free and await self._asking.is_spent(demand.ticket):
             line, free = None, None
         if line is None or free:
-            answer = refused or await self._asking.ask(demand, free, last=demand.wait_s <= 0)
+            answer = await self._asking.ask(demand, free, last=demand.wait_s <= 0)
             if isinstance(answer, Granted):
                 return answer
             if line is None:
@@ -298,6 +298,20 @@ class Admission:
         agent = demand.ticket.bids[0].origin.agent
         self._notices.tell(context, agent, "refused", denial.key, str(error.metadata.get("reason", error.code)))
         return error
+
+
+def _headers(permit: Permit) -> tuple[tuple[bytes, bytes], ...]:
+    """What a permit's client is told: what is left, what was shortened, and how the rates stand."""
+    granted = permit.granted
+    headers: list[tuple[bytes, bytes]] = []
+    if granted.tightest is not None:  # as before the request's own reservation, most of which comes back
+        left = max(0, granted.tightest[1] + permit.reserved)
+        headers.append((b"x-farebox-budget-remaining-usd", format_usd(NanoUsd(left)).encode()))
+    if permit.clamped:
+        headers.append((b"x-farebox-max-tokens", b"%d" % (permit.max_output_tokens or 0)))
+    if granted.rates:
+        headers += rate_headers(granted.rates)
+    return tuple(headers)
 
 
 def _counts(offers: Sequence[Offer]) -> bool:

@@ -77,6 +77,8 @@ class Asked(NamedTuple):
     agent: Agent
     expected: Expectation
     now_s: float
+    whole: bool = False
+    """Whether nothing less than the whole amount will do. Metered streams are asked for as ever."""
 
 
 def is_meterable(request: ModelRequest, agent: Agent, deployment: Deployment) -> bool:
@@ -105,7 +107,7 @@ def offer(asked: Asked, deployment: Deployment, coverage: Coverage, origin: Orig
         tokens_per_byte = expected.tokens_per_byte
     least = opening = strict
     shortest = agent.clamp_min_output_tokens
-    if shortest is not None and limits.answers:
+    if shortest is not None and limits.answers and (metered or not asked.whole):
         least = opening = _least(limits, shortest, tokens_per_byte, coverage)
         if margin:
             opening = _least(limits, shortest + margin, tokens_per_byte, coverage)

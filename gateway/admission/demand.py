@@ -17,14 +17,12 @@ class Demand:
 
     __slots__ = ("_make", "bounded", "metered", "offers", "ticket", "wait_s")
 
-    def __init__(self, offers: list[Offer], ticket: Ticket, make: Callable[[], tuple[list[Offer], Ticket]]) -> None:
-        """`make` makes both anew."""
+    def __init__(self, make: Callable[[], tuple[list[Offer], Ticket]], wait_s: float) -> None:
         self._make = make
-        self.wait_s = 0.0
+        self.wait_s = wait_s
         """How long it may wait for money that others have reserved."""
-        self.offers = offers
-        self.ticket = ticket
-        self.metered = any(found.metered for found in offers)
+        self.offers, self.ticket = make()
+        self.metered = any(found.metered for found in self.offers)
         """Whether a stream of any candidate is counted while it runs: by the deployments, so it stays so."""
         self.bounded = False
         """Whether a metered stream that was granted less than it expects is to be bounded by the provider."""

@@ -132,7 +132,7 @@ class MemoryStore:
         return self._keeper.status()
 
     def on_room(self, callback: Callable[[], None]) -> None:
-        """Call this whenever room may have come back, at most once per turn of the loop."""
+        """Call this whenever room may have come back."""
         self._room.listen(callback)
 
     def use(self, snapshot: Snapshot) -> None:
@@ -148,7 +148,7 @@ class MemoryStore:
         if force.new and any(force.waits_for(bid.claims) for bid in ticket.bids):
             await self._seeded()
         repeated, sync = ticket.id in self._log, self._keeper.sync
-        answer = self._admit(ticket)
+        answer = self._admit(ticket, self.now_s())
         if sync is None or repeated or isinstance(answer, Refused):
             return answer
         try:
@@ -161,13 +161,12 @@ class MemoryStore:
             raise
         return answer
 
-    def admit_at_once(self, ticket: Ticket) -> Granted | Refused | None:
-        """As `admit`, or None where that would have to wait for something."""
-        return self._admit(ticket) if self._keeper.sync is None and not self._force.new else None
+    def admit_at_once(self, ticket: Ticket, now_s: float) -> Granted | Refused | None:
+        """As `admit`, or None where that would have to wait for something. `now_s` is the store's time, just read."""
+        return self._admit(ticket, now_s) if self._keeper.sync is None and not self._force.new else None
 
-    def _admit(self, ticket: Ticket) -> Granted | Refused:
+    def _admit(self, ticket: Ticket, now_s: float) -> Granted | Refused:
         """Reserve and write it."""
-        now_s = self.now_s()
         book, force = self._book, self._force
         answer = book.admit(ticket, now_s)
         if isinstance(answer, Refused) or ticket.id in self._log:  # then it is asked again

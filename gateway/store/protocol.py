@@ -33,8 +33,11 @@ class StoreUnavailable(Exception):
 class AtOnce(Protocol):
     """What a store may be able to do besides: answer without anything to wait for."""
 
-    def admit_at_once(self, ticket: Ticket) -> Granted | Refused | None:
-        """As `Store.admit`, or None where that would have to wait; then nothing is changed."""
+    def admit_at_once(self, ticket: Ticket, now_s: float) -> Granted | Refused | None:
+        """As `Store.admit`, or None where that would have to wait; then nothing is changed.
+
+        `now_s`: what the store's `now_s()` has just said.
+        """
         ...
 
 

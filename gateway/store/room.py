@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 
 class Room:
-    """Tells its listeners, at most once per turn of the running loop."""
+    """Tells its listeners, at once: they only wake those who wait, which costs less than a turn of the loop's own."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
         self._listeners: list[Callable[[], None]] = []
-        self._due = False
 
     def listen(self, callback: Callable[[], None]) -> None:
-        """Call this from now on."""
+        """Call this from now on. It must not ask the store."""
         self._listeners.append(callback)
 
     def tell(self) -> None:
-        """Room may have come back. Returns at once."""
-        if not self._due and self._listeners:
-            self._due = True
-            self._loop.call_soon(self._call)
-
-    def _call(self) -> None:
-        self._due = False
+        """Room may have come back."""
         for listener in self._listeners:
             listener()

@@ -142,7 +142,7 @@ class EndedWindow(BookStore):
 class EndedWindowAtOnce(QuickStore):
     """As above, and it is the first to say so."""
 
-    def admit_at_once(self, ticket: Ticket) -> Granted | Refused | None:
+    def admit_at_once(self, ticket: Ticket, now_s: float) -> Granted | Refused | None:
         raise OutsideWindow("b|all")
 
 

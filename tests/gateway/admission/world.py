@@ -72,7 +72,7 @@ class BookStore:
             await self.gate.wait()
         return answer
 
-    def admit_at_once(self, ticket: Ticket) -> Granted | Refused | None:
+    def admit_at_once(self, ticket: Ticket, now_s: float) -> Granted | Refused | None:
         return None
 
     async def extend(self, reservation: str, more: Amounts) -> Extension:
@@ -181,7 +181,7 @@ def budget(name: str, tokens: int, scope: Scope = Scope("agent", "*"), **changes
 class QuickStore(BookStore):
     """One that has nothing to wait for."""
 
-    def admit_at_once(self, ticket: Ticket) -> Granted | Refused | None:
+    def admit_at_once(self, ticket: Ticket, now_s: float) -> Granted | Refused | None:
         if self.gate is not None:
             return None
         self.asked.append(ticket)
