@@ -11,6 +11,7 @@ from typing import Final
 from gateway.exchange.delivery import Delivery
 from gateway.exchange.failures import AttemptFailed, cut_short
 from gateway.upstream.refusals import failed_answer
+from gateway.upstream.transport import Response
 from gateway.upstream.verdict import SERVER_ERROR
 from routing.failures import Failure
 
@@ -40,6 +41,14 @@ def awaits_verdict(delivery: Delivery, held: list[bytes]) -> bool:
     if delivery.verify is None:
         return False
     return len(held) % _LOOKED_AT != 0 or sum(map(len, held)) < UNVERIFIED_MAX_BYTES
+
+
+async def begins(delivery: Delivery, response: Response, held: list[bytes]) -> bool:
+    """Whether what was held may leave now; then its head was sent. Raises AttemptFailed, Superseded."""
+    begun = has_begun(delivery, held) and not awaits_verdict(delivery, held)
+    if begun:
+        await delivery.start_stream(response)
+    return begun
 
 
 def require_whole(delivery: Delivery, *, malformed: bool = False) -> None:

@@ -72,13 +72,10 @@ class MeteredReader:
         except EventTooLarge as error:
             attempt.call.abort()
             raise ConnectionBroken(str(error), sent=True) from None
-        except Aborted:
-            if self._gone and not observer.complete:
-                return None
-            if not observer.complete:
-                raise
-        except TransportError:
+        except TransportError as error:
             if not observer.complete:  # broken after its proper end: whole all the same
+                if self._gone and isinstance(error, Aborted):
+                    return None
                 raise
         finally:
             if ending is not None:

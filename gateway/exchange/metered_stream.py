@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from gateway.exchange.delivery import Delivery
 from gateway.exchange.events import Events
-from gateway.exchange.holding import awaits_verdict, has_begun, require_whole
+from gateway.exchange.holding import begins
 from gateway.exchange.metered import reader_of, shortened
 from gateway.exchange.outbox import Outbox
 from gateway.exchange.sinks import ClientSink
-from gateway.exchange.streamed import LATE_USAGE_S, end_stream
-from gateway.exchange.verifying import verify_stream
+from gateway.exchange.streamed import LATE_USAGE_S, end_stream, open_held
 from gateway.upstream.transport import Response, TransportError
 
 
@@ -18,14 +19,7 @@ async def relay_metered(delivery: Delivery, response: Response) -> None:
     settlement = delivery.settlement
     events = Events(delivery.context, delivery.request, delivery.attempt.target.endpoint, settlement)
     outbox, reader = Outbox(delivery.reply), reader_of(delivery, response)
-
-    async def begin(held: list[bytes]) -> bool:
-        begun = has_begun(delivery, held) and not awaits_verdict(delivery, held)
-        if begun:
-            await delivery.start_stream(response)
-        return begun
-
-    sink = ClientSink(events, outbox, begin)
+    sink = ClientSink(events, outbox, partial(begins, delivery, response))
     try:
         rest = await reader.read(response, sink, LATE_USAGE_S)
         if rest is None and not settlement.observer.failed:
@@ -34,9 +28,7 @@ async def relay_metered(delivery: Delivery, response: Response) -> None:
         if rest:
             await sink.take([rest])
         if not sink.begun:
-            require_whole(delivery)
-            verify_stream(delivery, response, sink.held)
-            await delivery.start_stream(response)
+            await open_held(delivery, response, sink.held)
             await sink.flush()
         await end_stream(delivery, b"", outbox)
     except TransportError as error:

@@ -8,7 +8,7 @@ from typing import Final
 from gateway.exchange.delivery import Delivery
 from gateway.exchange.events import Events
 from gateway.exchange.failures import cut_short
-from gateway.exchange.holding import awaits_verdict, has_begun, require_whole
+from gateway.exchange.holding import begins, require_whole
 from gateway.exchange.outbox import Outbox
 from gateway.exchange.verifying import note_calls, verify_stream
 from gateway.upstream.transport import ConnectionBroken, Response, TransportError
@@ -31,11 +31,8 @@ async def relay_stream(delivery: Delivery, response: Response) -> None:
             out = events.pass_on(splitter.feed(chunk))
             if held is not None:
                 held.append(out)
-                if not has_begun(delivery, held):
-                    continue
                 out = b""
-                if not awaits_verdict(delivery, held):
-                    await delivery.start_stream(response)
+                if await begins(delivery, response, held):
                     out, held = b"".join(held), None
             if out:
                 await reply.send(out)
@@ -52,11 +49,16 @@ async def relay_stream(delivery: Delivery, response: Response) -> None:
             ending.cancel()
     rest = events.pass_on([splitter.rest]) if splitter.rest else b""  # a last event without its blank line
     if held is not None:
-        require_whole(delivery)
         rest = b"".join(held) + rest
-        verify_stream(delivery, response, rest)
-        await delivery.start_stream(response)
+        await open_held(delivery, response, rest)
     await end_stream(delivery, rest)
+
+
+async def open_held(delivery: Delivery, response: Response, held: bytes) -> None:
+    """The upstream has ended while all was held: send the head. Raises AttemptFailed unless it is whole and good."""
+    require_whole(delivery)
+    verify_stream(delivery, response, held)
+    await delivery.start_stream(response)
 
 
 async def end_stream(delivery: Delivery, rest: bytes, outbox: Outbox | None = None) -> None:

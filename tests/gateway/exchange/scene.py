@@ -20,7 +20,7 @@ from gateway.upstream.transport import Aborted, TransportError
 from routing.decision import NO_FACTS, Decision, Wanted
 from routing.money import Usage
 from routing.rules import Verify
-from tests.gateway.admission.world import METERED, NOW_S, Client, Stage, budget, deployment
+from tests.gateway.admission.world import METERED, NOW_S, BookStore, Client, Stage, budget, deployment
 
 STREAM: Headers = [(b"content-type", b"text/event-stream")]
 JSON: Headers = [(b"content-type", b"application/json")]
@@ -104,6 +104,14 @@ class Provider:
         return 0
 
 
+class Steady(Provider):
+    """A provider between whose pieces there is time to ask the store."""
+
+    async def next_chunk(self) -> bytes:
+        await asyncio.sleep(0)
+        return await super().next_chunk()
+
+
 class Seat(Client):
     """A client that keeps what it gets."""
 
@@ -172,6 +180,7 @@ async def begin(
     stream: bool = True,
     metered: bool = False,
     verify: Verify | None = None,
+    store: BookStore | None = None,
     **fields: Any,
 ) -> Scene:
     """Send an attempt. If `metered`, its agent's budget is worth 50,000 tokens, and its answers used to be short.
@@ -179,7 +188,7 @@ async def begin(
     `verify`: a policy has decided, and wants the answer checked.
     """
     limits = (budget("all", 50_000),) if metered else ()
-    stage = Stage(*limits, deployments=(deployment("one", **METERED), deployment("two")), **CALIBRATED)
+    stage = Stage(*limits, deployments=(deployment("one", **METERED), deployment("two")), store=store, **CALIBRATED)
     context = stage.context()
     context.request = stage.request(900, stream=stream, **fields)
     if verify is not None:

@@ -59,6 +59,17 @@ async def test_one_whose_money_ends_is_cut_at_its_length() -> None:
     assert (scene.context.outcome, scene.charge.outcome) == ("shortened", "shortened")
 
 
+@pytest.mark.parametrize("enough", [False, True])
+async def test_it_is_the_answer_from_its_end_on(*, enough: bool) -> None:
+    heard: list[bool] = []
+    scene = await begin(Provider(*[chunk()] * (1 if enough else 400), STOP), stream=False, metered=True)
+    if not enough:
+        scene.take_the_rest()
+    scene.delivery.on_begun = lambda: heard.append(scene.attempt.settled)
+    await relay_assembled(scene.delivery, scene.provider)
+    assert heard == [False]
+
+
 async def test_one_that_ends_too_early_can_be_replaced() -> None:
     failed, scene = await failure(chunk())
     assert (failed.failure.kind, scene.charge.outcome) == ("cut", "cut")

@@ -9,6 +9,8 @@ from gateway.exchange.failures import AttemptFailed
 from gateway.exchange.metered_stream import relay_metered
 from gateway.exchange.outbox import MAX_BYTES, ClientTooSlow
 from gateway.upstream.transport import ConnectionBroken
+from routing.rules import Verify
+from tests.gateway.admission.world import turns
 from tests.gateway.exchange.scene import DONE, ERROR, STOP, USAGE, Provider, begin, chunk
 
 BROKEN = ConnectionBroken("the connection was lost", sent=True)
@@ -45,6 +47,47 @@ async def test_one_whose_money_ends_before_it_began_is_begun_first() -> None:
     assert scene.client.started
     assert scene.client.got[0] == burst, "it is generated, so it is owed"
     assert scene.charge.outcome == "shortened"
+
+
+HELD = Verify(("empty",), buffer_streams=True)
+
+
+async def test_one_that_is_held_until_it_is_whole_leaves_at_once_then() -> None:
+    seen: list[bool] = []
+    scene = await begin(Provider(chunk(), chunk()), metered=True, verify=HELD)
+    scene.provider.pieces += [lambda: seen.append(scene.client.started), STOP, USAGE, DONE]
+    await relay_metered(scene.delivery, scene.provider)
+    assert seen == [False]
+    assert scene.client.got == [chunk() + chunk() + STOP + DONE]
+    assert scene.charge.outcome == "ok"
+
+
+async def test_one_whose_money_ends_while_it_is_held_leaves_as_it_is() -> None:
+    scene = await begin(Provider(*[chunk()] * 400), metered=True, verify=HELD)
+    scene.take_the_rest()
+    await relay_metered(scene.delivery, scene.provider)
+    held, ending = scene.client.got
+    assert held == chunk() * held.count(b"word")
+    assert b'"finish_reason":"length"' in ending
+
+
+async def test_what_a_slow_client_has_to_come_is_sent_before_the_stream_breaks() -> None:
+    late = chunk("late")
+    scene = await begin(Provider(chunk()), metered=True)
+    scene.provider.pieces += [lambda: setattr(scene.client, "blocked", True), late, BROKEN]
+    with pytest.raises(ConnectionBroken):
+        await relay_metered(scene.delivery, scene.provider)
+    assert scene.client.got == [chunk(), late]
+
+
+async def test_what_waits_for_a_client_that_was_given_up_is_dropped() -> None:
+    scene = await begin(Provider(chunk()), metered=True)
+    scene.provider.pieces += [lambda: setattr(scene.client, "blocked", True), chunk("late"), BROKEN]
+    scene.delivery.given_up = True
+    with pytest.raises(ConnectionBroken):
+        await relay_metered(scene.delivery, scene.provider)
+    await turns()
+    assert scene.client.got == [chunk()]
 
 
 async def test_a_last_event_without_its_blank_line_is_passed_on() -> None:

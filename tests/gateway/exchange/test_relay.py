@@ -135,7 +135,7 @@ async def test_one_that_leaves_before_the_first_byte_has_its_own_status() -> Non
     relay, scene = await relay_of(Provider())
     scene.provider.pieces.append(relay.leave)
     await relay.run()
-    assert scene.context.status == CLIENT_CLOSED_REQUEST
+    assert scene.context.status == CLIENT_CLOSED_REQUEST == 499
     assert scene.charge.outcome == "cancelled"
 
 
@@ -180,6 +180,7 @@ async def test_one_that_was_never_sent_costs_nothing() -> None:
     relay, scene = await relay_of(Provider())
     scene.provider.sent = False
     relay.interrupt("drained")
+    assert scene.provider.aborted
     assert (scene.charge.outcome, scene.attempt.billed) == ("drained", False)
     assert scene.context.status == CLIENT_CLOSED_REQUEST
 

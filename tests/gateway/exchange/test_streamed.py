@@ -14,7 +14,7 @@ from gateway.exchange.outbox import Outbox
 from gateway.exchange.streamed import LATE_USAGE_S, end_stream, relay_stream
 from gateway.upstream.transport import ConnectionBroken
 from routing.rules import Verify
-from tests.gateway.exchange.scene import DONE, ERROR, SILENCE, STOP, USAGE, Provider, Scene, begin, chunk
+from tests.gateway.exchange.scene import DONE, ERROR, SILENCE, STOP, USAGE, Provider, Scene, Steady, begin, chunk
 from tests.simulation.loop import run_virtual
 
 BROKEN = ConnectionBroken("the connection was lost", sent=True)
@@ -105,10 +105,11 @@ def test_one_that_is_done_is_read_on_for_late_usage_but_not_for_ever(*, metered:
     assert scene.charge.outcome == "ok"
 
 
-def test_one_that_ends_in_time_is_not_given_up_later() -> None:
+@pytest.mark.parametrize("metered", [False, True])
+def test_one_that_ends_in_time_is_not_given_up_later(*, metered: bool) -> None:
     async def aborted() -> bool:
-        scene = await begin(Provider(chunk(), STOP, DONE, USAGE))
-        await relay_stream(scene.delivery, scene.provider)
+        scene = await begin(Steady(chunk(), STOP, DONE, USAGE), metered=metered)
+        await (relay_metered if metered else relay_stream)(scene.delivery, scene.provider)
         await asyncio.sleep(2 * LATE_USAGE_S)
         return scene.provider.aborted
 
