@@ -33,6 +33,7 @@ from gateway.journal.feedback import FeedbackLog
 from gateway.journal.keystore import KeyStore
 from gateway.journal.keysync import KeySync
 from gateway.journal.pruning import Pruner
+from gateway.journal.reconciliations import Drifts
 from gateway.journal.writer import Journal
 from gateway.learned.expectations import Expectations
 from gateway.learned.keeper import Keeper
@@ -92,6 +93,7 @@ class App:
         self._expectations, self._quality = Expectations(), LearnedQuality()
         self._keepers = [Keeper(journal.database.engine, known) for known in (self._expectations, self._quality)]
         self._transport = Switch()
+        self._drifts = Drifts(journal.database.engine)
         self._metrics = Metrics(
             version=__version__,
             max_label_values=snapshot.metrics.max_label_values,
@@ -102,6 +104,7 @@ class App:
                 lambda: self._health.retry_budgets(),  # noqa: PLW0108 -- it is made below
                 lambda: self._health.hedge_budgets(),  # noqa: PLW0108
                 self._budgets,
+                self._drifts.ratios,
             ),
         )
         sinks: list[Sink] = [self._metrics, JournalSink(journal, charges=snapshot.storage.store == "memory")]
@@ -222,6 +225,7 @@ class App:
         self._alerts = BudgetAlerts(self.services.governance.alerting, told, self._recorder.record)
         self._alerts.start()
         self._pruner.start()
+        self._drifts.start()
         self._listeners = self._make_listeners(host, port)
         if snapshot.auth:
             self.development_key = await ensure_development_key(self._keystore, snapshot)
@@ -302,6 +306,7 @@ class App:
         if self._alerts is not None:
             await self._alerts.close()
         await self._pruner.close()
+        await self._drifts.close()
         await self._probes.close()
         self._recorder.flush()
         await self._alerting.close()

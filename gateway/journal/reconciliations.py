@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
 
 from sqlalchemy import select
 
+from gateway.journal.database import JournalError
 from gateway.journal.engine import AsyncConnection, AsyncEngine
 from gateway.journal.rows import to_s, to_us
 from gateway.journal.sessions import reading
 from gateway.journal.tables import reconciliations
 from routing.money import NanoUsd
+
+_log = logging.getLogger("farebox.journal")
+
+EVERY_S: Final = 60.0
 
 
 class Reconciled(NamedTuple):
@@ -54,3 +61,39 @@ async def keep(connection: AsyncConnection, found: Iterable[Reconciled]) -> None
         names = reconciliations.columns.keys()
         values = [(*each[:2], to_us(each.at_s), *each[3:]) for each in rows]
         await connection.execute(reconciliations.insert(), [dict(zip(names, each, strict=True)) for each in values])
+
+
+class Drifts:
+    """The latest comparisons, for the metrics: read every minute, so that a scrape never waits for the database."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._found: Mapping[tuple[str, str], float] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def ratios(self) -> Mapping[tuple[str, str], float]:
+        """`Reconciled.drift_ratio` by model and provider."""
+        return self._found
+
+    async def refresh(self) -> None:
+        """Read them now. Raises JournalError."""
+        self._found = {(each.model, each.provider): each.drift_ratio for each in await latest(self._engine)}
+
+    def start(self) -> None:
+        """Begin, and read them now."""
+        self._task = asyncio.create_task(self._run(), name="drifts")
+
+    async def close(self) -> None:
+        """Stop. Idempotent."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait((task,))
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.refresh()
+            except JournalError as error:
+                _log.debug("the latest reconciliations cannot be read: %s", error)
+            await asyncio.sleep(EVERY_S)

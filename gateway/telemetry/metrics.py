@@ -56,6 +56,8 @@ class Gauges:
     """What is used of them, by model."""
     budgets: Callable[[], Awaitable[Sequence[BudgetLine]]] | None = None
     """Every counter of declared scopes in its present window; none where they cannot be read now."""
+    drifts: Callable[[], Mapping[tuple[str, str], float]] | None = None
+    """How far bills were from the journal when they were compared last, by model and provider."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +229,10 @@ class Metrics:
         if gauges.hedge_budgets is not None:
             takes = self._labels["model"].take
             yield "hedge_budget_used_ratio", [((m,), used) for m, used in gauges.hedge_budgets().items() if takes(m)]
+        if gauges.drifts is not None:
+            model, provider = self._labels["model"].take, self._labels["provider"].take
+            drifts = [(key, ratio) for key, ratio in gauges.drifts().items() if model(key[0]) and provider(key[1])]
+            yield "reconciliation_drift_ratio", drifts
 
 
 def _error_codes() -> frozenset[str]:

@@ -7,13 +7,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from gateway.journal.reconciliations import latest
+from gateway.journal.reconciliations import Drifts, latest
 from gateway.journal.writer import Journal
 from gateway.reports.bills.bill import BillLine, add_up
 from gateway.reports.periods import Period
 from gateway.reports.reconciling import corrections, post, reconcile, remember
 from gateway.reports.rollups import compare
 from gateway.reports.spending import spending
+from gateway.telemetry.metrics import Gauges, Known, Metrics
 from routing.money import NanoUsd, Usage
 from tests.gateway.reports.test_spending import DAY_S, TODAY, journal, write
 from tests.gateway.telemetry.samples import charged
@@ -129,6 +130,13 @@ async def test_the_latest_comparison_is_kept(journal: Journal) -> None:
         TODAY,
     )
     assert round(kept.drift_ratio, 6) == 0.1
+    drifts = Drifts(engine)
+    await drifts.refresh()
+    assert drifts.ratios() == {("gpt", "openai"): kept.drift_ratio}
+    metrics = Metrics(version="1", max_label_values=10, gauges=Gauges(drifts=drifts.ratios))
+    metrics.set_known(Known(models=("gpt",), providers=("openai",)))
+    exposition, _ = await metrics.render()
+    assert b"farebox_reconciliation_drift_ratio{" in exposition
 
 
 async def test_an_export_of_usage_alone_corrects_nothing(journal: Journal) -> None:
