@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.catalog import Catalog, Deployment, Model, WildcardModel
+from routing.catalog import Catalog, Deployment, Metering, Model, WildcardModel
 
 GPT = Model("gpt", (Deployment("openai/gpt", "openai", "gpt", None),))
 CLAUDE = Model("claude", (Deployment("anthropic/claude", "anthropic", "claude", None),))
@@ -66,3 +66,9 @@ def test_wildcards(pattern: str, upstream: str, name: str, found: str | None) ->
 def test_what_the_star_stands_for_comes_back(middle: str, prefix: str, suffix: str) -> None:
     wildcard = WildcardModel(f"{prefix}*{suffix}", "p", "up/*")
     assert wildcard.match(prefix + middle + suffix) == f"up/{middle}"
+
+
+def test_the_margin_of_a_stream_is_all_that_may_be_generated_unseen() -> None:
+    assert (
+        Metering(tokens_per_event=2, tokens_per_s=101.0, cancel_s=0.5, read_ahead_tokens=7).margin_tokens == 2 + 7 + 51
+    )

@@ -14,6 +14,8 @@ def test_secrets_are_masked_and_nothing_else() -> None:
 
 def test_what_is_too_short_is_no_secret() -> None:
     assert mask(b"a short tale", (("api-key", "short"),)) == b"a short tale"
+    assert mask(b"it is 1234567", (("api-key", "1234567"),)) == b"it is 1234567"
+    assert mask(b"it is 12345678", (("api-key", "12345678"),)) == b"it is " + MASK
 
 
 def test_no_headers_nothing_to_mask() -> None:
