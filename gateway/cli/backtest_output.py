@@ -53,8 +53,8 @@ QUALITY_ASSUMPTION = (
 
 def print_report(report: Report, name: str) -> None:
     """Tables that fit the terminal."""
-    days = (report.until_s - report.since_s) / 86_400
-    typer.echo(f"{name}: {report.requests} requests of {days:.1f} days, of which it routes {report.routed}\n")
+    span = _span(report.until_s - report.since_s)
+    typer.echo(f"{name}: {report.requests} requests of {span}, of which it routes {report.routed}\n")
     print_table(_WORLDS, [_world_row(world, report) for world in report.worlds])
     typer.echo()
     print_table(_AGENTS, map(_agent_row, report.agents[:MOST_AGENTS]))
@@ -168,3 +168,11 @@ def _world_object(world: WorldTotal, today: int) -> dict[str, Any]:
         "models": dict(world.models),
         "quality": None if quality is None else quality._asdict(),
     }
+
+
+def _span(length_s: float) -> str:
+    """A length of time for people."""
+    for unit, unit_s in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if length_s >= unit_s:
+            return f"{length_s / unit_s:.1f} {unit}"
+    return f"{length_s:.0f} seconds"

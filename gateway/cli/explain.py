@@ -79,7 +79,7 @@ def _asked_there(remote: Remote, body: bytes, agent: str, api: str, headers: Seq
         text = body.decode()
     except UnicodeDecodeError:
         fail("the request is not UTF-8 text", USAGE)
-    sent = {name.decode(): value.decode("latin-1") for name, value in headers}
+    sent = {name.decode(): value.decode() for name, value in headers}
     found: dict[str, Any] = remote.post("explain", {"agent": agent, "api": api, "headers": sent, "request": text})
     return found
 
@@ -138,6 +138,8 @@ def _print(found: dict[str, Any]) -> None:
     sizes = f"about {facts['input_tokens']} tokens, {facts['session_turns']} messages, {facts['tools']} tools"
     complexity = "" if facts["complexity"] is None else f"complexity {facts['complexity']:.2f}, "
     typer.echo(f"{sizes}; {complexity}value {facts['value_usd']:g} USD, priority {facts['priority']}\n")
+    for header in found["unheard"]:
+        typer.echo(f"{header} does not count: the `trust` of the agent `{facts['agent']}` does not list it\n")
     chances = found["p_correct"]
     rows = [
         [each["model"], each["tier"], each["excluded"] or "passes", _percent(chances.get(each["model"]))]

@@ -76,6 +76,8 @@ class Explanation(NamedTuple):
     decision: Decision
     live: Live | None = None
     """None: it is explained by the configuration alone."""
+    unheard: tuple[str, ...] = ()
+    """Headers that would say more, of a client that the agent's `trust` does not list them for."""
 
 
 class Question(NamedTuple):
@@ -92,8 +94,16 @@ class Question(NamedTuple):
     """The models of the key, where it has some of its own."""
 
 
+_TRUSTED = ("value", "priority", "complexity")
+_HEADERS = {"value": b"x-farebox-value-usd"}
+
+
 def explain(snapshot: Snapshot, question: Question, quality: Quality | None = None) -> Explanation:
     """Why the request would be routed as it would be. Raises FareboxError when it is none."""
+    return _explain(snapshot, question, quality)._replace(unheard=_unheard(question))
+
+
+def _explain(snapshot: Snapshot, question: Question, quality: Quality | None) -> Explanation:
     asked, policy = _read(snapshot, question)
     ranks = {} if policy is None else ranks_of(policy)
     subject = Subject(asked.request, asked.agent.id, Judge(quality), ranks, asked.attribution.complexity)
@@ -108,13 +118,22 @@ def explain(snapshot: Snapshot, question: Question, quality: Quality | None = No
 async def explain_live(deciding: Deciding, snapshot: Snapshot, question: Question) -> Explanation:
     """The same by all that a running gateway knows. Nothing is called, counted or remembered. Raises FareboxError."""
     asked, policy = _read(snapshot, question)
+    unheard = _unheard(question)
     if policy is None:
         found = _as_asked(snapshot, asked)
-        return found._replace(live=Live((), deciding.unwell(found.decision.candidates), None, ""))
+        live = Live((), deciding.unwell(found.decision.candidates), None, "")
+        return found._replace(live=live, unheard=unheard)
     look = await deciding.look(snapshot, asked, policy)
     ruling = look.desk.weakest.policy if look.slowed else policy
     found = _explanation(ruling, snapshot.catalog, look.wanted, look.decision, None)
-    return found._replace(live=_live(deciding, look))
+    return found._replace(live=_live(deciding, look), unheard=unheard)
+
+
+def _unheard(question: Question) -> tuple[str, ...]:
+    """What the client says of its request, and nobody believes."""
+    sent = {name for name, _ in question.headers}
+    named = [(each, _HEADERS.get(each, b"x-farebox-" + each.encode())) for each in _TRUSTED]
+    return tuple([header.decode() for each, header in named if header in sent and each not in question.agent.trust])
 
 
 def _live(deciding: Deciding, look: Look) -> Live:

@@ -11,7 +11,10 @@ from routing.money import NanoUsd, format_usd
 
 
 def explanation_object(found: Explanation) -> dict[str, Any]:
-    """An explanation. `words` has the decision for people, line by line; `live` is null without a running gateway."""
+    """An explanation. `words` has the decision for people, line by line; `live` is null without a running gateway.
+
+    `unheard`: headers that do not count, since the agent's `trust` does not list them.
+    """
     facts = found.wanted.facts
     return {
         "object": "explanation",
@@ -21,6 +24,7 @@ def explanation_object(found: Explanation) -> dict[str, Any]:
         "rules": [each._asdict() for each in found.rules],
         "p_correct": dict(found.p_correct),
         "decision": _decision(found.decision),
+        "unheard": list(found.unheard),
         "live": None if found.live is None else _live(found.live),
         "words": in_words(found.decision),
     }

@@ -86,6 +86,14 @@ def test_rules_gates_and_numbers(folder: Path) -> None:
     assert found["request"]["complexity"] == pytest.approx(1 - found["p_correct"]["small"])
 
 
+def test_a_header_that_nobody_trusts_is_told_of(folder: Path) -> None:
+    headers = ("-H", "x-farebox-value-usd: 500", "-H", "x-farebox-complexity: 0.9")
+    assert explained(*headers)["unheard"] == ["x-farebox-complexity"]  # its value is trusted
+    assert explained("-H", "x-farebox-value-usd: 500")["unheard"] == []
+    told = run("--agent", "narrow", *headers)
+    assert "x-farebox-value-usd does not count: the `trust` of the agent `narrow` does not list it" in told.stdout
+
+
 def test_headers_count_as_the_clients_own(folder: Path) -> None:
     found = explained("-H", "x-farebox-value-usd: 500", "-H", "x-farebox-tags: feature=none")
     assert (found["decision"]["rule"], found["decision"]["models"]) == ("dear", ["large"])
