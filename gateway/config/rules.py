@@ -248,6 +248,8 @@ class _Compiler:
             if models.get(name) == name and name not in concrete:
                 message = f"{name!r} is a model: list it under `route_concrete` if requests for it are to be routed"
                 self._tree.complain(("claims", index), message)
+        if not claims | concrete:
+            self._tree.warn(("claims",), "has no name, so no request comes to this policy")
         return frozenset(claims | concrete)
 
     def _check_bounds(self) -> None:

@@ -320,6 +320,12 @@ def test_concrete_models_are_claimed_only_on_request(compiled: Callable[[str], C
     assert compiled(f"{TIERS}route_concrete: [nano]\nclaims: [nano]\n").claims == {"nano"}
 
 
+def test_a_policy_that_nobody_can_ask_for_is_warned_of(loaded: Loaded) -> None:
+    (line,) = loaded(f"{TIERS}claims: []\n").warnings
+    assert line.endswith("claims: has no name, so no request comes to this policy")
+    assert loaded(f"{TIERS}claims: []\nroute_concrete: [nano]\n").warnings == ()
+
+
 def test_a_rule_that_is_never_reached_is_warned_of(loaded: Loaded) -> None:
     lines = loaded(f"{TIERS}rules: [{{name: all, use: weak}}, {{name: never, when: stream, use: strong}}]\n").warnings
 
