@@ -229,7 +229,13 @@ ROUTING: Final = (
 
 PROCESS: Final = (
     Family("store_up", "gauge", "1 while budgets can be read and reserved, else 0."),
-    Family("store_operation_seconds", "histogram", "How long the store took to answer.", ("operation",), MILLI),
+    Family(
+        "store_operation_seconds",
+        "histogram",
+        "How long those who had to wait for the store waited.",
+        ("operation",),
+        MILLI,
+    ),
     Family("store_errors_total", "counter", "Operations that the store did not answer.", ("operation",)),
     Family("journal_pending_rows", "gauge", "Rows that wait for the journal's next commit."),
     Family("journal_lag_seconds", "gauge", "Age of the oldest row that waits for the journal."),
