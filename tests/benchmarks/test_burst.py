@@ -15,7 +15,7 @@ from benchmarks.burst_report import FAILED_MAX, busy, invalid
 from benchmarks.burst_servers import BUDGETS_ONLY, Setting, configuration
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT_S = 180
+TIMEOUT_S = 400
 
 
 def run(*arguments: str, exit_code: int = 0) -> dict[str, object]:
