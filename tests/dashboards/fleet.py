@@ -96,6 +96,7 @@ class Recorder:
         self.past: dict[Key, tuple[int, list[float]]] = {}
         self.times: list[int] = []
         self._keys: dict[tuple[str, ...], Key] = {}
+        self._histograms: dict[tuple[str, ...], list[Key]] = {}
 
     def add(self, name: str, amount: float, **labels: str) -> None:
         assert KINDS[name] == "counter", name
@@ -109,13 +110,18 @@ class Recorder:
     def observe(self, name: str, bounds: tuple[float, ...], median: float, times: float = 1, **labels: str) -> None:
         """So many values around a median, log-normally spread."""
         assert KINDS[name] == "histogram", name
-        for bound in (*bounds, math.inf):
-            key = self._key(name, labels, "_bucket", le="+Inf" if bound == math.inf else str(bound))
-            below = 0.5 * (1 + math.erf(math.log(bound / median) / 0.8))
-            self.now[key] = self.now.get(key, 0.0) + times * below
-        for suffix, amount in (("_sum", median * times * 1.17), ("_count", times)):
-            key = self._key(name, labels, suffix)
-            self.now[key] = self.now.get(key, 0.0) + amount
+        place = (name, *labels.values())
+        keys = self._histograms.get(place)
+        if keys is None:
+            buckets = [self._key(name, labels, "_bucket", le=str(bound)) for bound in bounds]
+            others = [
+                self._key(name, labels, "_bucket", le="+Inf"),
+                *(self._key(name, labels, p) for p in ("_sum", "_count")),
+            ]
+            keys = self._histograms[place] = buckets + others
+        below = [0.5 * (1 + math.erf(math.log(bound / median) / 0.8)) for bound in bounds]
+        for key, amount in zip(keys, (*below, 1.0, median * 1.17, 1.0), strict=True):
+            self.now[key] = self.now.get(key, 0.0) + amount * times
 
     def scrape(self, at_s: int) -> None:
         """Keep every value. A series that is first seen now begins here."""
@@ -159,10 +165,10 @@ def week() -> Recorder:
             spent = {name: usd for name, usd in spent.items() if name == "month"}
         for worker in FLEET:
             _work(recorder, draw, worker, at_s, spent)
-        _budgets(recorder, at_s, spent)
         recorder.now[("up", tuple(sorted(GATEWAY.items())))] = 1.0
         recorder.set("build_info", 1, version="0.1.0", python="3.12.1")
         if fine:
+            _budgets(recorder, at_s, spent)
             _provide(recorder, draw, at_s)
             _run(recorder, draw, at_s)
         recorder.scrape(at_s)

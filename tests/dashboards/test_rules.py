@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
+from gateway.errors import FareboxError
+from gateway.telemetry.names import VALUES, WASTED
 from tests.dashboards.prometheus import ALERTS, ROOT, missing, promtool
 from tests.dashboards.test_queries import ALERT_RULES
-from tests.test_docs import anchors
+from tests.test_docs import anchors, subclasses
 
 FOLDER = ALERTS.parent
+CASES = sorted(FOLDER.glob("*tests.yaml"))
 GRAFANA = "{{ $externalLabels.grafana }}/d/"
 each_alert = pytest.mark.parametrize("alert", ALERT_RULES, ids=lambda alert: alert["alert"])
 with_promtool = pytest.mark.skipif(bool(missing()), reason=missing())
@@ -27,7 +30,7 @@ def test_prometheus_accepts_configuration_and_rules() -> None:
 
 @with_promtool
 def test_rules_and_alerts_do_as_their_cases_say() -> None:
-    promtool("test", "rules", "tests.yaml", cwd=FOLDER)
+    promtool("test", "rules", *(path.name for path in CASES), cwd=FOLDER)
 
 
 @with_promtool
@@ -43,7 +46,7 @@ def test_cases_can_fail(tmp_path: Path) -> None:
 
 
 def test_every_alert_has_a_case() -> None:
-    cases = yaml.safe_load((FOLDER / "tests.yaml").read_text("utf-8"))["tests"]
+    cases = [test for path in CASES for test in yaml.safe_load(path.read_text("utf-8"))["tests"]]
     fired = {case["alertname"] for test in cases for case in test.get("alert_rule_test", []) if case.get("exp_alerts")}
     assert fired == {alert["alert"] for alert in ALERT_RULES}
 
@@ -72,3 +75,23 @@ def test_alerts_name_who_and_lead_on(alert: dict[str, Any]) -> None:
         assert said["runs"].startswith(GRAFANA + "farebox-runs?var-agent={{")
     else:
         assert re.search(r"\$labels\.(instance|breaker|provider)", said["summary"])
+
+
+def test_waste_is_what_the_catalogue_calls_waste() -> None:
+    (alert,) = [alert for alert in ALERT_RULES if alert["alert"] == "FareboxWasteHigh"]
+    found = re.search(r'purpose=~"([^"]+)"', alert["expr"])
+    assert found is not None
+    assert set(found[1].split("|")) == set(WASTED)
+
+
+def test_what_alerts_select_are_values_that_there_are() -> None:
+    """A misspelt outcome or kind would make an alert that never fires."""
+    text = ALERTS.read_text("utf-8")
+    for metric, label in (("requests_total", "outcome"), ("limits_total", "kind")):
+        values = VALUES[label]
+        assert isinstance(values, dict)
+        for asked in re.findall(rf'\b{label}=~?"([^"]+)"', text):
+            assert set(asked.split("|")) <= set(values[metric])
+    codes = {error.code for error in subclasses(FareboxError)}
+    for asked in re.findall(r'\bcode=~?"([^"]+)"', text):
+        assert set(asked.split("|")) <= codes
