@@ -51,7 +51,7 @@ async def test_a_lowered_limit_lets_nothing_in_and_ends_streams_properly(provide
     gateway.configure(gateway.config)
     await gateway.start()
     try:
-        fault = "slow;first_ms=0;token_ms=1,length;tokens=5000"
+        fault = "slow;first_ms=0;token_ms=4,length;tokens=5000"
         streaming = asyncio.create_task(call(gateway.url, model="metered", stream=True, fault=fault, max_tokens=15_000))
         paid = await reserved(gateway)
         await change(gateway, "0.0005")
