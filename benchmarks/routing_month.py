@@ -26,7 +26,8 @@ request that nobody answered because the budget was spent earns nothing. `gain_o
 each; `days_of_refusals` are days on which more than 1% of requests were refused. What there is to gain depends on how
 often the light model is right: `--easy-share` is the share of agents with whose work it does about as well as the
 strong one. `--recorded` adds months of recorded answers (`benchmarks.routing_month_recorded`), where `right` is what
-was recorded, and the oracle knows how often each model is right with each agent in that month.
+was recorded, and the oracle knows how often each model is right with each agent in that month, but not what the text
+tells of single requests.
 """
 
 from __future__ import annotations
