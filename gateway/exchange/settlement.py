@@ -40,7 +40,7 @@ def _purpose(outcome: str, kind: Kind, *, looping: bool) -> str:
 class Settlement:
     """Settles one attempt, once."""
 
-    __slots__ = ("_context", "_observer", "_recorder", "_request", "attempt", "meter", "permit", "usage")
+    __slots__ = ("_context", "_observer", "_recorder", "_request", "attempt", "meter", "permit", "reported", "usage")
 
     def __init__(self, context: RequestContext, attempt: Attempt, permit: Permit | None, recorder: Recorder) -> None:
         """`permit` is None where nothing governs the attempt."""
@@ -55,6 +55,8 @@ class Settlement:
         self._observer: StreamObserver | None = None
         self.usage: Usage | None = None
         """As it was settled, where a policy decided."""
+        self.reported: NanoUsd | None = None
+        """What the provider said that a whole answer costs; of a stream the observer knows."""
 
     @property
     def observer(self) -> StreamObserver:
@@ -71,9 +73,13 @@ class Settlement:
         return self.attempt.settled
 
     def price(self, usage: Usage, service_tier: str | None, *, estimated: bool) -> Bill:
-        """What `usage` costs, in the tier that the answer names."""
+        """What `usage` costs, in the tier that the answer names, or what the provider says where its word counts."""
         asked = self._request.profile.service_tier
-        return self.attempt.price(usage, asked, service_tier, self._context.arrived_at_s, estimated=estimated)
+        bill = self.attempt.price(usage, asked, service_tier, self._context.arrived_at_s, estimated=estimated)
+        reported = self.reported
+        if reported is None and self._observer is not None:
+            reported = self._observer.reported
+        return bill if reported is None else self.attempt.as_reported(bill, reported)
 
     def nothing(self, outcome: str) -> None:
         """Nothing can have been billed."""
@@ -260,4 +266,5 @@ class Settlement:
             "released" if bill.usage is NOTHING else "settled",
             reserved,
             reserved_at_s,
+            bill.listed,
         )

@@ -52,7 +52,7 @@ async def relay_whole(delivery: Delivery, response: Response) -> None:
         answer = read_answer(body)
     except MalformedAnswer:
         raise _malformed(delivery, response, len(body)) from None
-    usage, tier = answer.usage, answer.service_tier
+    usage, tier, settlement.reported = answer.usage, answer.service_tier, answer.reported
     if answer.failed:
         settlement.settle("error", usage or NOTHING, estimated=False, service_tier=tier)
         raise AttemptFailed(SERVER_ERROR, failed_answer(attempt.deployment.provider, response.status))

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from gateway.errors import FareboxError, UpstreamFailure, UpstreamTimeout
 from gateway.pricing.estimate import estimate_output_tokens
-from gateway.upstream.dialects.protocol import Complaint
+from gateway.upstream.dialects.protocol import BILLS_AS_REPORTED, Complaint
 from gateway.upstream.launch import Target
 from gateway.upstream.transport import Call, ResponseTooLarge, TimedOut, TransportError, Unreachable
 from routing.catalog import Deployment
@@ -35,6 +35,8 @@ class Bill(NamedTuple):
     cost: NanoUsd
     price_point: str
     service_tier: str
+    listed: NanoUsd | None = None
+    """What the price list says, where `cost` is the provider's word."""
 
 
 class Attempt:
@@ -97,6 +99,12 @@ class Attempt:
         if served is None and tier != "default":
             bill = max(bill, self._price_in(usage, "default", now_s, estimated), key=_by_cost)
         return bill
+
+    def as_reported(self, bill: Bill, reported: NanoUsd) -> Bill:
+        """The bill with what the provider says that it costs, where that is what it bills. An estimate stays one."""
+        if self.target.dialect.name not in BILLS_AS_REPORTED or bill.estimated or bill.usage is NOTHING:
+            return bill
+        return bill._replace(cost=reported, listed=bill.cost)
 
     def _price_in(self, usage: Usage, tier: str, now_s: float, estimated: bool) -> Bill:
         price = self.deployment.price

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from gateway.wire.sse import event_data, with_data
-from gateway.wire.usage import WireUsage, normalise
+from gateway.wire.usage import WireUsage, normalise, reported_cost
 from routing.money import NanoUsd, Usage, format_usd
 
 Fields = dict[str, msgspec.Raw]
@@ -49,6 +49,8 @@ class WholeAnswer(NamedTuple):
     failed: bool = False
     """True for an error in the guise of an answer (status 200, `error` and nothing generated), as OpenRouter sends."""
     choices: msgspec.Raw = msgspec.Raw(b"")
+    reported: NanoUsd | None = None
+    """What the provider says that it costs."""
 
     @property
     def cut(self) -> bool:
@@ -75,7 +77,7 @@ def read_answer(body: bytes) -> WholeAnswer:
     text_bytes = len(memoryview(choices))
     if not text_bytes and usage is None and not (bytes(answer.data) or bytes(answer.error)):
         raise MalformedAnswer("it has neither choices nor data")
-    return WholeAnswer(usage, answer.service_tier, text_bytes, answer.failed, choices)
+    return WholeAnswer(usage, answer.service_tier, text_bytes, answer.failed, choices, reported_cost(answer.usage))
 
 
 _FILTERED = re.compile(rb'"finish_reason"\s*:\s*"content_filter"')  # quotes inside of texts are escaped
@@ -145,6 +147,7 @@ class StreamObserver:
         "done",
         "failed",
         "outdated",
+        "reported",
         "sample",
         "service_tier",
         "text_bytes",
@@ -165,6 +168,8 @@ class StreamObserver:
         self.closings: list[bytes] = []
         """The payloads that carried finish reasons."""
         self.usage: Usage | None = None
+        self.reported: NanoUsd | None = None
+        """What the provider says that it costs, with the usage."""
         """As last reported."""
         self.outdated = False
         """Content came after the usage that was last reported: some providers report as they go."""
@@ -232,7 +237,7 @@ class StreamObserver:
         usage = normalise(chunk.usage) or (normalise(chunk.x_groq.usage) if chunk.x_groq else None)
         if usage is None:
             return None
-        self.usage = usage
+        self.usage, self.reported = usage, reported_cost(chunk.usage)
         self._events_reported = self.content_events
         self._opening_reported = self._opening_bytes
         self.outdated = False

@@ -6,9 +6,12 @@ completion (Gemini's compatible endpoint, xAI), the rest is reasoning that is bi
 
 from __future__ import annotations
 
+import re
+from decimal import ROUND_CEILING, Decimal
+
 import msgspec
 
-from routing.money import Usage
+from routing.money import NANO_PER_USD, NanoUsd, Usage
 
 
 class PromptDetails(msgspec.Struct):
@@ -42,6 +45,10 @@ class WireUsage(msgspec.Struct):
     completion_tokens_details: CompletionDetails | None = None
     prompt_cache_hit_tokens: int | None = None
     """DeepSeek's name for cached tokens."""
+    cost: msgspec.Raw = msgspec.Raw(b"")
+    """What the provider says that it charges its account, in USD; other providers mean other things by it."""
+    is_byok: msgspec.Raw = msgspec.Raw(b"")
+    """OpenRouter's: true when the account's own key at the model's provider was used, and is billed there."""
 
 
 MAX_COUNT = 1_000_000_000
@@ -49,6 +56,26 @@ MAX_COUNT = 1_000_000_000
 
 _NO_PROMPT_DETAILS = PromptDetails()
 _NO_COMPLETION_DETAILS = CompletionDetails()
+
+
+_NUMBER = re.compile(rb"[0-9]{1,12}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,2})?")
+_MOST_USD = 1_000_000
+
+
+def reported_cost(wire: WireUsage | None) -> NanoUsd | None:
+    """What the provider says that the call costs its account, rounded up to a nano-dollar; None when it does not say.
+
+    A number of USD, not negative. With a key of one's own (`is_byok`) it is only a part of the cost, and None.
+    """
+    if wire is None:
+        return None
+    text = bytes(wire.cost)
+    if not text or not _NUMBER.fullmatch(text) or bytes(wire.is_byok) == b"true":
+        return None
+    usd = Decimal(text.decode())
+    if usd > _MOST_USD:
+        return None
+    return NanoUsd(int((usd * NANO_PER_USD).to_integral_value(ROUND_CEILING)))
 
 
 def normalise(wire: WireUsage | None) -> Usage | None:

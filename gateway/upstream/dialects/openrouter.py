@@ -2,8 +2,8 @@
 
 - `models` lets it answer with another model, at another price, than the one that was allowed and admitted: refused.
   Fallbacks belong into Farebox's own configuration.
-- Usage is always sent (openrouter 1.3, `ChatStreamOptions`: asking for it is deprecated); its `cost`, what OpenRouter
-  charges its own account, is replaced by ours.
+- Usage is always sent (openrouter 1.3, `ChatStreamOptions`: asking for it is deprecated); its `cost` is what OpenRouter
+  charges our account, and so what we charge (`BILLS_AS_REPORTED`), unless a key of one's own was used (`is_byok`).
 - 403 is moderation when `metadata` says so ("your input was flagged"), else permissions; errors while it generates come
   under status 200, whole or as an event with `error` (openrouter.ai/docs/api/reference/errors-and-debugging):
   `gateway.wire.answers` takes both for what they are.

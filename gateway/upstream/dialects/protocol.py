@@ -69,6 +69,10 @@ class Translation(Protocol):
         ...
 
 
+BILLS_AS_REPORTED = frozenset(("openrouter",))
+"""Dialects of providers that bill what they say in `usage.cost`: it is charged, and what our list says kept beside."""
+
+
 class Dialect(Protocol):
     """A provider's way to put things. One instance serves all requests; it has no state."""
 

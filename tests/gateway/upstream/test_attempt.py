@@ -29,7 +29,7 @@ from gateway.upstream.transport import (
     Unreachable,
 )
 from routing.catalog import Deployment
-from routing.money import ContextTier, Price, PricePeriod, PricePoint, Usage
+from routing.money import ContextTier, NanoUsd, Price, PricePeriod, PricePoint, Usage
 from routing.profile import RequestProfile
 
 
@@ -84,8 +84,9 @@ def test_usage_is_priced_at_its_context_tier() -> None:
         1010,
         "base",
         "default",
+        None,
     )
-    assert attempt().price(Usage(1001, 10), *DEFAULT, 0.0, estimated=True)[1:] == (True, 2022, "long", "default")
+    assert attempt().price(Usage(1001, 10), *DEFAULT, 0.0, estimated=True)[1:5] == (True, 2022, "long", "default")
 
 
 def test_the_service_tier_that_was_served_counts() -> None:
@@ -104,6 +105,20 @@ def test_nothing_costs_nothing_not_even_a_fee() -> None:
     bill = attempt(None).price(NOTHING, "default", "priority", 0.0, estimated=False)
     assert (bill.usage, bill.cost, bill.price_point) == (NOTHING, 0, "")
     assert attempt().price(Usage(), "default", "priority", 0.0, estimated=False).cost == 7
+
+
+@given(st.integers(0, 10**15), st.booleans(), st.sampled_from(("openai", "openrouter", "groq")))
+def test_the_providers_word_counts_only_where_it_bills_so(reported: int, estimated: bool, dialect: str) -> None:
+    made = attempt()
+    made.target = target_of(Endpoint("p", "http://localhost", (), dialect=dialect), None)
+    listed = made.price(Usage(10, 10), *DEFAULT, 0.0, estimated=estimated)
+    bill = made.as_reported(listed, NanoUsd(reported))
+    if dialect == "openrouter" and not estimated:
+        assert (bill.cost, bill.listed, bill.usage, bill.price_point) == (reported, 20, listed.usage, "base")
+    else:
+        assert bill == listed
+    nothing = made.price(NOTHING, *DEFAULT, 0.0, estimated=False)
+    assert made.as_reported(nothing, NanoUsd(reported)) == nothing
 
 
 def test_a_deployment_without_a_price_is_a_defect() -> None:

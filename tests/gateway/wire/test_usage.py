@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire.usage import MAX_COUNT, WireUsage, normalise
+from gateway.wire.usage import MAX_COUNT, WireUsage, normalise, reported_cost
 from routing.money import Usage
 
 
@@ -144,3 +145,22 @@ def test_anthropics_writes_by_how_long_they_are_kept(written: int | None, hour: 
 
 def test_writes_below_zero_are_no_usage() -> None:
     assert read(prompt_tokens=100, prompt_tokens_details={"cache_write_1h_tokens": -5}) is None
+
+
+@given(st.decimals(0, 1_000_000, allow_nan=False, allow_infinity=False, places=12))
+def test_a_reported_cost_is_rounded_up_to_a_nano_dollar(usd: Decimal) -> None:
+    wire = msgspec.json.decode(b'{"cost": %s}' % str(usd).lower().encode(), type=WireUsage)
+    found = reported_cost(wire)
+    assert found is not None
+    assert 0 <= found - usd * 10**9 < 1
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.text(max_size=5) | st.integers(-9, -1), lambda x: st.lists(x, max_size=2)
+    )
+)
+def test_anything_else_is_no_cost_and_no_harm(cost: object) -> None:
+    wire = msgspec.json.decode(msgspec.json.encode({"prompt_tokens": 3, "cost": cost}), type=WireUsage)
+    assert reported_cost(wire) is None
+    assert normalise(wire) == Usage(3)
