@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from benchmarks.routing.apgr import apgr
+from benchmarks.routing.ceiling import by_task
 from benchmarks.routing.data import Row
 from benchmarks.routing.replay import Choice, Matrix, Pool, Router, Truth, truth, without_text
 from benchmarks.routing.targets import TARGETS, curve, kept, weight_for
@@ -50,6 +51,7 @@ def pool_figures(pool: Pool, known: Known) -> Json:
     figures["task_table"] = _figures(pool, real, _choices(table, known.test, without_text(known.test)))
     figures["random_mix"] = _random_mix(pool, truth(pool, known.train), real)
     figures["oracle"] = _figures(pool, real, dict.fromkeys(TARGETS, _oracle(pool, real)))
+    figures["foresight_by_task"] = by_task(pool, known.test, real)
     figures["cheapest_only"] = _shares(pool, real, _only(real, pool.models.index(pool.cheap)))
     return figures
 

@@ -25,7 +25,7 @@ a sample and the training rows, whose variance is three times that of the traini
 """
 _FOLDS: Final = 5
 _REPEATS: Final = 10
-_WEIGHTS: Final = tuple(10 ** (exponent / 25) for exponent in range(-25, 126))
+WEIGHTS: Final = tuple(10 ** (exponent / 25) for exponent in range(-25, 126))
 """On cost, in right answers for a dollar."""
 
 
@@ -67,7 +67,7 @@ def curve(pool: Pool, rows: Sequence[Row], signals: Sequence[Sequence[float]]) -
     """What each weight leads to on training rows, cross validated, averaged over several foldings."""
     real = truth(pool, rows)
     beliefs = [crossed(pool, rows, signals, seed) for seed in range(_REPEATS)]
-    return [_point(pool, real, beliefs, usd_weight) for usd_weight in _WEIGHTS]
+    return [_point(pool, real, beliefs, usd_weight) for usd_weight in WEIGHTS]
 
 
 def _point(pool: Pool, real: Truth, beliefs: Sequence[Belief], usd_weight: float) -> Point:
