@@ -22,10 +22,13 @@ MAX_RETRY_AFTER_S: Final = 60
 """Some SDKs sleep for as long as they are told: nobody is told to sleep longer than this."""
 _SOONEST: Final[tuple[Cause, ...]] = ("reserved", "slots", "rate", "posted", "paused", "time", "closed")
 
-_RATE_HEADERS: Final = tuple(
-    (unit, (b"x-ratelimit-limit-" + name, b"x-ratelimit-remaining-" + name, b"x-ratelimit-reset-" + name))
-    for unit, name in ((Unit.REQUESTS, b"requests"), (Unit.TOKENS, b"tokens"))
+_REQUESTS: Final = Unit.REQUESTS
+_REQUEST_HEADERS: Final = (
+    b"x-ratelimit-limit-requests",
+    b"x-ratelimit-remaining-requests",
+    b"x-ratelimit-reset-requests",
 )
+_TOKEN_HEADERS: Final = (b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-tokens", b"x-ratelimit-reset-tokens")
 
 _CAPACITY: Final = (f"c|{CAPACITY}|", f"g|{CAPACITY}|")
 """How keys begin that count what a deployment takes."""
@@ -205,23 +208,24 @@ def rate_headers(states: Sequence[RateState]) -> tuple[tuple[bytes, bytes], ...]
 
     What a deployment can take is not among them: when it is full, there may be others.
     """
-    tightest: dict[Unit, RateState] = {}
+    requests: RateState | None = None
+    tokens: RateState | None = None
     for state in states:
         rate = state[0]
-        if rate[6] and not rate[0].startswith(_CAPACITY):  # enforced
-            other = tightest.get(rate[1])
-            if other is None or state[1] < other[1]:
-                tightest[rate[1]] = state
+        if not rate[6] or rate[0].startswith(_CAPACITY):  # not enforced
+            continue
+        if rate[1] is _REQUESTS:
+            if requests is None or state[1] < requests[1]:
+                requests = state
+        elif tokens is None or state[1] < tokens[1]:
+            tokens = state
     headers: list[tuple[bytes, bytes]] = []
-    for unit, (limit, remaining, reset) in _RATE_HEADERS:
-        found = tightest.get(unit)
+    for found, (limit, remaining, reset) in ((requests, _REQUEST_HEADERS), (tokens, _TOKEN_HEADERS)):
         if found is not None:
             rate, left, reset_s = found
-            headers += (
-                (limit, b"%d" % rate.limit),
-                (remaining, b"%d" % (left if left > 0 else 0)),
-                (reset, b"%.3fs" % reset_s),
-            )
+            headers.append((limit, b"%d" % rate[2]))
+            headers.append((remaining, b"%d" % (left if left > 0 else 0)))
+            headers.append((reset, b"%.3fs" % reset_s))
     return tuple(headers)
 
 
