@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 
 from gateway.admission.bids import Offer
@@ -21,9 +23,8 @@ def offered(*claims: Claim, metered: bool = True) -> Offer:
 
 
 def demand(*offers: Offer) -> Demand:
-    made = list(offers)
-    ticket = Ticket("req.1", tuple(each.bid for each in offers))
-    return Demand(made, ticket, lambda: (made, ticket._replace(id="again")))
+    made = count(1)
+    return Demand(lambda: (list(offers), Ticket(f"made {next(made)}", tuple(each.bid for each in offers))), 5.0)
 
 
 def denied(claim: Claim, reserved: int) -> Denial:
@@ -35,6 +36,7 @@ def test_a_metered_bid_is_content_with_what_is_asked_for() -> None:
     assert [each.least for each in wish.taking("whole").bids] == [(400, 40), (100, 10)]
     assert [each.least for each in wish.taking("opening").bids] == [(200, 5), (100, 10)]
     assert wish.taking() is wish.ticket
+    assert (wish.ticket.id, wish.wait_s, wish.bounded) == ("made 1", 5.0, False)
 
 
 def test_with_a_strict_budget_it_is_never_content_with_less_than_that_one_needs() -> None:
@@ -45,7 +47,7 @@ def test_with_a_strict_budget_it_is_never_content_with_less_than_that_one_needs(
 def test_it_is_made_anew_for_another_window() -> None:
     wish = demand(offered(USUAL))
     again = wish.again("whole")
-    assert (again.id, again.bids[0].least) == ("again", (400, 40))
+    assert (again.id, again.bids[0].least) == ("made 2", (400, 40))
 
 
 @pytest.mark.parametrize("metered", [False, True])
