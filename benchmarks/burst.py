@@ -13,9 +13,9 @@ waits of its breakers and retries.
 
 Breakers and retries are at their defaults, and the one deployment has a breaker like any other: 5% of the calls, drawn
 by chance, must not open it. A third of these are 429s with `Retry-After: 0`; with `--pause-s` they ask the gateway to
-leave the provider alone for a while, which it does: clients are then refused with 503 `parked`. `--breakers off` is the
-same without breakers, parks and retries. A burst in which more than 3% of the calls fail for other reasons than money
-says nothing of budgets: it is `invalid`, and the exit code is 1.
+leave the provider alone for a while, which it does: requests wait for the end of a short pause, and are refused with
+503 `parked` in a long one. `--breakers off` is the same without breakers, parks and retries. A burst in which more than
+3% of the calls fail for other reasons than money says nothing of budgets: it is `invalid`, and the exit code is 1.
 """
 
 from __future__ import annotations

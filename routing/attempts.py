@@ -1,6 +1,7 @@
 """What to do next for a request: call, wait, hedge, or give up. Pure.
 
-1. The first call goes to whichever candidate of the route fits first.
+1. The first call goes to whichever candidate of the route fits first. When there is none because providers asked for a
+   pause, it waits until the first of them may be called again.
 2. After a failure that another candidate may not share, the next one that was not tried yet is called at once.
 3. When none is left, one that failed without being billed may be tried again: after a wait (the provider's Retry-After,
    or full jitter, https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), within its retry budget.
@@ -88,6 +89,8 @@ class History(NamedTuple):
     """The last step was a `Wait` after a failure, and it is over."""
     hedge_at_s: float | None = None
     """When the running attempt is to be hedged; None: never (`routing.hedge` knows)."""
+    arrived_s: float = -float("inf")
+    """When the request came: it waits for a pause to end until `AttemptRules.wait_max_s` later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ class AttemptRules:
     backoff_max_s: float = 8.0
     """... up to this."""
     wait_max_s: float = 30.0
-    """A Retry-After that is longer is the client's to wait for."""
+    """A Retry-After that is longer is the client's to wait for, as is a pause that began before it came."""
     max_attempts: int = 8
     """Upstream calls for one request, whatever their kind."""
 
@@ -153,7 +156,7 @@ def next_step(history: History, rules: AttemptRules, view: Sequence[Candidate], 
     if now_s >= history.deadline_s:
         return GiveUp("deadline")
     if not tried:
-        return _first(view, now_s)
+        return _first(history, rules, view, now_s, draw)
     if any(each.ended_s is None for each in tried):
         return _beside(history, rules, view, now_s)
     last = max(reversed(tried), key=_ended_s)  # of those that ended at the same moment, the one begun last
@@ -175,10 +178,15 @@ def _ended_s(tried: Tried) -> float:
     return tried.began_s if tried.ended_s is None else tried.ended_s
 
 
-def _first(view: Sequence[Candidate], now_s: float) -> Step:
+def _first(history: History, rules: AttemptRules, view: Sequence[Candidate], now_s: float, draw: float) -> Step:
     admitted = tuple([index for index, each in enumerate(view) if each.admits != "no"])
     if admitted:
         return Call(admitted, "first")
+    pauses_s = [each.retry_at_s for each in view if each.parked]
+    if pauses_s and rules.retries and "rate_limited" in rules.retry_on:
+        until_s = max(now_s, min(pauses_s)) + (1 - draw / 2) * rules.backoff_s  # not all that wait at the same moment
+        if until_s < history.deadline_s and until_s - history.arrived_s <= rules.wait_max_s:
+            return Wait(until_s)
     reason: Reason = "parked" if view and all(each.parked for each in view) else "breakers_open"
     return GiveUp(reason, _hint_s(view, now_s))
 

@@ -180,7 +180,7 @@ class Exchange:
                 for deployment, candidate in zip(candidates, view, strict=True)
             )
         tried = [self._tried(relay) for relay in self._relays]
-        history = History(tried, context.deadline_s, self._reply.started, waited, hedge_at_s)
+        history = History(tried, context.deadline_s, self._reply.started, waited, hedge_at_s, context.arrived_s)
         return next_step(history, context.snapshot.resilience.attempts, view, now_s, health.draw())
 
     def _tried(self, relay: Relay) -> Tried:

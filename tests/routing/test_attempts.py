@@ -62,6 +62,22 @@ def test_nothing_is_called_when_every_candidate_is_parked() -> None:
     assert step((), (PARKED, PARKED)) == GiveUp("parked", 3.0)
 
 
+def test_a_pause_is_waited_for_as_long_as_a_retry_after() -> None:
+    later = replace_retry_at(PARKED, 9.0)
+    assert step((), (OPEN, later, PARKED), arrived_s=1.0, draw=0.0) == Wait(4.25)
+    assert step((), (PARKED,), arrived_s=1.0, draw=0.5) == Wait(4.1875), "not all that wait at the same moment"
+    assert step((), (PARKED,), 5.0, arrived_s=1.0, waited=True, draw=0.0) == Wait(5.25), "parked once more meanwhile"
+    assert step((), (replace_retry_at(PARKED, 30.9),), arrived_s=1.0) == GiveUp("parked", 29.9)
+    assert step((), (PARKED,), arrived_s=-27.0) == GiveUp("parked", 3.0)
+    assert step((), (PARKED,), arrived_s=1.0, deadline_s=4.0) == GiveUp("parked", 3.0)
+
+
+def test_an_outage_is_not_waited_for_and_nor_is_a_pause_where_nothing_is_retried() -> None:
+    assert step((), (OPEN, OPEN), arrived_s=1.0) == GiveUp("breakers_open", 6.0)
+    for rules in (AttemptRules(retries=0), AttemptRules(retry_on=frozenset(("server_error",)))):
+        assert step((), (PARKED,), arrived_s=1.0, rules=rules) == GiveUp("parked", 3.0)
+
+
 # --- fallback ---
 
 
@@ -298,15 +314,14 @@ def test_every_request_ends_within_its_bounds(
 ) -> None:
     world = World(data, count, rules, deadline_s)
     tried: list[Tried] = []
-    now_s, waited, hedge_at_s, steps = 0.0, False, None, 0
+    now_s, waited, hedge_at_s, steps, pauses = 0.0, False, None, 0, 0
     while True:
         steps += 1
-        assert steps <= 3 * (count + rules.retries) + 3, "it does not end"
-        view, draw = world.view(), data.draw(st.floats(0, 0.999))
-        found = next_step(History(tried, deadline_s, False, waited, hedge_at_s), rules, view, now_s, draw)
-        assert next_step(History(tried, deadline_s, True, waited, hedge_at_s), rules, view, now_s, draw) == GiveUp(
-            "client_started"
-        )
+        assert steps - pauses <= 3 * (count + rules.retries) + 3, "it does not end"
+        view, draw = world.view() if pauses < 3 or tried else (WELL,) * count, data.draw(st.floats(0, 0.999))
+        history = History(tried, deadline_s, False, waited, hedge_at_s, 0.0)
+        found = next_step(history, rules, view, now_s, draw)
+        assert next_step(history._replace(client_started=True), rules, view, now_s, draw) == GiveUp("client_started")
         running = [index for index, each in enumerate(tried) if each.ended_s is None]
         if isinstance(found, GiveUp):
             assert found.retry_after_s is None or 0 <= found.retry_after_s <= RETRY_AFTER_MAX_S
@@ -315,8 +330,10 @@ def test_every_request_ends_within_its_bounds(
         if isinstance(found, Wait):
             assert found.until_s <= deadline_s
             if not running:
-                assert not waited, "two waits without an attempt between"
+                assert not waited or not tried, "two waits without an attempt between"
                 assert now_s <= found.until_s < deadline_s
+                assert tried or found.until_s <= rules.wait_max_s
+                pauses += not tried
                 now_s, waited = found.until_s, True
                 continue
             hedge_due = found.until_s < deadline_s
