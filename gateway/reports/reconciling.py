@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from gateway.journal.database import Database
 from gateway.journal.engine import AsyncConnection, AsyncEngine
 from gateway.journal.reconciliations import Reconciled, keep
-from gateway.journal.rows import charge_row
+from gateway.journal.rows import charge_row, to_us
 from gateway.journal.sessions import reading, writing
 from gateway.journal.tables import charges, daily
 from gateway.reports.bills.bill import Billed, canonical
@@ -117,6 +117,7 @@ async def post(
         if numbered:
             rows = [dict(zip(names, charge_row(entry), strict=True)) for entry in numbered]
             await connection.execute(charges.insert(), rows)
+            found = await _reconcile(connection, providers, bill)  # what is kept is how far off it is now
         await keep(connection, found.drifts(now_s))
     return numbered
 
@@ -168,10 +169,19 @@ def _entry(line: Compared, provider: str, now_s: float) -> ChargePosted:
 
 
 async def _numbered(connection: AsyncConnection, entry: ChargePosted) -> ChargePosted:
-    """A bill may change, and be entered again: each correction of a day and model has a number."""
+    """A bill may change, and be entered again: each correction of a day and model has a number.
+
+    The last one's decides, since earlier ones may have been deleted. Not by a range of ids: how a database sorts their
+    colons is its locale's affair.
+    """
     name = entry.charge_id
-    earlier = select(func.count()).where(charges.c.charge_id > f"{name}:", charges.c.charge_id < f"{name};")
-    number = int((await connection.execute(earlier)).scalar_one()) + 1
+    earlier = select(charges.c.charge_id).where(
+        charges.c.window_at_us == to_us(entry.window_at_s),
+        charges.c.resolution == _RESOLUTION,
+        charges.c.charge_id.startswith(f"{name}:", autoescape=True),
+    )
+    numbers = [int(found.rpartition(":")[2]) for found in (await connection.execute(earlier)).scalars()]
+    number = max(numbers, default=0) + 1
     return entry._replace(charge_id=f"{name}:{number}", request_id=f"{name}:{number}")
 
 

@@ -145,3 +145,27 @@ async def test_an_export_of_usage_alone_corrects_nothing(journal: Journal) -> No
     found = await reconcile(journal.database.engine, ["openai"], bill)
     assert (found.has_costs, found.drifts(NOW_S), corrections(found, NOW_S)) == (False, [], [])
     assert [reason.partition(":")[0] for reason in found.lines[0].reasons] == ["other keys", "other keys"]
+
+
+async def test_corrections_are_numbered_on_whatever_is_left(journal: Journal) -> None:
+    await write(journal, call("1", cost=USD))
+    for month, billed in enumerate(("1.25", "1.50")):
+        bill = add_up([BillLine(YESTERDAY, "gpt", Decimal(billed))])
+        await post(journal.database, ["openai"], bill, NOW_S + month * 30 * DAY_S)
+    first = "bill:openai:gpt:2027-01-14:1"
+    async with journal.database.engine.begin() as connection:
+        mark = (TODAY + 2) * DAY_S * 1_000_000
+        await connection.execute(text("INSERT INTO retention VALUES ('charges', :mark)"), {"mark": mark})
+        await connection.execute(text("DELETE FROM charges WHERE charge_id = :first"), {"first": first})
+    bill = add_up([BillLine(YESTERDAY, "gpt", Decimal("1.75"))])
+    [entry] = await post(journal.database, ["openai"], bill, NOW_S + 60 * DAY_S)
+    assert entry.charge_id == "bill:openai:gpt:2027-01-14:3"
+
+
+async def test_what_is_corrected_drifts_no_more(journal: Journal) -> None:
+    await write(journal, call("1", cost=USD))
+    bill = add_up([BillLine(YESTERDAY, "gpt", Decimal("1.25"))])
+    await remember(journal.database, await reconcile(journal.database.engine, ["openai"], bill), NOW_S)
+    assert [each.drift_ratio for each in await latest(journal.database.engine)] == [0.25]
+    await post(journal.database, ["openai"], bill, NOW_S)
+    assert [each.drift_ratio for each in await latest(journal.database.engine)] == [0.0]
