@@ -17,6 +17,7 @@ from gateway.journal.spend import tag_of
 from gateway.journal.tables import charges, daily, daily_requests, retention
 from gateway.journal.triggers import DAY_US
 from gateway.reports.periods import Period, date_of, month_of, week_of
+from gateway.telemetry.names import WASTED
 from routing.money import NanoUsd
 
 ROLLED_UP: Final = (
@@ -81,7 +82,7 @@ class Line(NamedTuple):
     before: NanoUsd
     """What it cost in the period before."""
     wasted: Mapping[str, int]
-    """Nano-USD that bought no answer of use, by purpose."""
+    """Nano-USD that went for anything but a first answer of use, by purpose."""
     calls: Calls | None
     """None where requests cannot be told apart by what was asked for."""
     savings: Calls | None
@@ -89,8 +90,8 @@ class Line(NamedTuple):
 
     @property
     def waste(self) -> int:
-        """All that bought no answer of use, in nano-USD."""
-        return sum(self.wasted.values())
+        """What bought no answer that anybody wanted, in nano-USD: as the boards and alerts count it."""
+        return sum(amount for purpose, amount in self.wasted.items() if purpose in WASTED)
 
     @property
     def trend(self) -> float | None:

@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
         events += [
             charged(
                 charge_id=f"c{number}", agent=f"agent-{number % 2}", usage=usage, cost_nano_usd=NanoUsd(cost),
-                price_point="config:gpt", purpose="retry" if number == 5 else "useful", user="alice", **at, **where,
+                price_point="config:gpt", purpose="failed" if number == 5 else "useful", user="alice", **at, **where,
             ),
             finished(request_id=f"r{number}", agent=f"agent-{number % 2}", at_s=at["at_s"]),
         ]  # fmt: skip
@@ -82,7 +82,7 @@ def test_csv_and_json_say_the_same(folder: Path) -> None:
     found = json.loads(run(folder, "--by", "agent", "--format", "json").stdout)
     assert [line["cost_usd"] for line in lines] == [line["cost_usd"] for line in found["data"]]
     assert sum(int(line["requests"]) for line in lines) == found["total"]["requests"] == 6
-    assert found["total"]["waste"] == {"retry": found["total"]["waste_usd"]}
+    assert found["total"]["waste"] == {"failed": found["total"]["waste_usd"]}
     assert found["total"]["cost_usd"] == f"0.{TOTAL:09d}".rstrip("0")
 
 

@@ -100,7 +100,9 @@ async def test_what_was_spent_by_agent_and_before(journal: Journal) -> None:
         charged(charge_id="1", agent="dear", window_at_s=now_s, cost_nano_usd=NanoUsd(900)),
         charged(charge_id="2", agent="dear", window_at_s=now_s - DAY_S, cost_nano_usd=NanoUsd(100), purpose="retry"),
         charged(charge_id="3", agent="dear", window_at_s=now_s - 2 * DAY_S, cost_nano_usd=NanoUsd(500)),
-        charged(charge_id="4", agent="cheap", window_at_s=now_s, cost_nano_usd=NanoUsd(7), estimated=True),
+        charged(
+            charge_id="4", agent="cheap", window_at_s=now_s, cost_nano_usd=NanoUsd(7), estimated=True, purpose="failed"
+        ),
         charged(charge_id="5", agent="gone", window_at_s=now_s - 3 * DAY_S, cost_nano_usd=NanoUsd(40)),
         finished(request_id="r1", agent="dear", at_s=now_s),
         finished(request_id="r2", agent="dear", at_s=now_s, outcome="upstream_error"),
@@ -109,6 +111,8 @@ async def test_what_was_spent_by_agent_and_before(journal: Journal) -> None:
     dear, cheap, gone = found.lines
     assert [line.group for line in found.lines] == [("dear",), ("cheap",), ("gone",)]
     assert (dear.amounts.cost, dear.before, dear.trend, dear.wasted) == (1_000, 500, 1.0, {"retry": 100})
+    assert dear.waste == 0  # what a retry answered is used
+    assert (cheap.wasted, cheap.waste) == ({"failed": 7}, 7)
     assert dear.calls is not None
     assert (dear.amounts.attempts, dear.calls.requests, dear.calls.errors) == (2, 2, 1)
     assert (cheap.amounts.estimated, cheap.trend) == (7, None)
