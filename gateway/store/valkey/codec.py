@@ -157,12 +157,18 @@ def decode(fields: Mapping[bytes, bytes]) -> StoreEvent:
 
 
 def correction(charge: ChargePosted, orphaned: Amounts) -> ChargePosted:
-    """The one entry that makes an orphan's charge right. Its tokens stand in the output, as the orphan's did."""
-    usage = charge.usage
+    """The one entry that makes an orphan's charge right. Its tokens stand in the output, as the orphan's did.
+
+    What the orphan was counted under, it is taken from: else waste and estimates would stay as large as the orphan.
+    """
+    usage, listed = charge.usage, charge.listed_nano_usd
     return charge._replace(
         charge_id=f"{charge.charge_id}.c",
         usage=Usage(output_tokens=usage.input_tokens + usage.output_tokens - orphaned.tokens),
         cost_nano_usd=NanoUsd(charge.cost_nano_usd - orphaned.money),
+        listed_nano_usd=None if listed is None else NanoUsd(listed - orphaned.money),
+        purpose="failed",
+        estimated=True,
         resolution="correction",
     )
 
