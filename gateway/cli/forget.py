@@ -86,7 +86,7 @@ def _print(found: Forgotten, *, dry_run: bool) -> None:
     typer.echo(
         f"{found.requests} requests and {found.charges} charges {would} given the pseudonym {found.pseudonym}, "
         f"{found.sessions} sessions and {found.runs} runs pseudonyms of their own; {found.contents} recorded bodies "
-        f"and {found.comments} comments {would} deleted. No amount {would} changed."
+        f"and {found.comments} comments {would} deleted. No amount changes."
     )
     if found.left:
         typer.echo(

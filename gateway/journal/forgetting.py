@@ -140,6 +140,7 @@ async def _rename_run(connection: AsyncConnection, agent: str, run: str, name: s
     of, old, new = requests.c, f"{agent}/{run}", f"{agent}/{name}"
     await connection.execute(requests.update().where(of.agent == agent, of.run == run).values(run=name))
     await connection.execute(requests.update().where(of.agent == agent, of.parent_run == run).values(parent_run=name))
+    await connection.execute(requests.update().where(of.parent_run == old).values(parent_run=new))
     for table, path in ((charges, charges.c.run_path), (runs, runs.c.path)):
         inside = RUN_SEPARATOR + path + RUN_SEPARATOR
         there = inside.contains(f"{RUN_SEPARATOR}{old}{RUN_SEPARATOR}", autoescape=True)
@@ -150,6 +151,10 @@ async def _rename_run(connection: AsyncConnection, agent: str, run: str, name: s
             if table is charges:
                 values["root_run"] = parts[0]
             await connection.execute(table.update().where(key == row_id).values(values))
+    told = alerts.c.value  # of a budget on runs; of another alert it is words between `|`
+    await connection.execute(alerts.update().where(told == old).values(value=new))
+    named = told.contains(f"|{old}|", autoescape=True)
+    await connection.execute(alerts.update().where(named).values(value=func.replace(told, f"|{old}|", f"|{new}|")))
     await connection.execute(runs.update().where(runs.c.parent == old).values(parent=new))
     await connection.execute(runs.update().where(runs.c.id == old).values(id=new))
 

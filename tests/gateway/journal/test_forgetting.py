@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from gateway.journal.alerts import AlertLog, Watched
 from gateway.journal.forgetting import PREFIX, Asked, forget
 from gateway.journal.writer import Journal
 from gateway.ledger.budgets import NO_LIMITS
@@ -29,6 +30,7 @@ async def fill(journal: Journal) -> None:
         finished(request_id="req_2", session="s-alice", run="alices", user=None),
         finished(request_id="req_3", run="sub", parent_run="alices", user="bob"),
         finished(request_id="req_4", run="going", **alice),
+        finished(request_id="req_5", agent="writer", run="other", parent_run="researcher/alices", user="bob"),
         charged(charge_id="1", request_id="req_1", run_path="researcher/alices", **alice),
         charged(charge_id="2", request_id="req_3", run_path="researcher/alices>researcher/sub", user="bob"),
         charged(charge_id="3", request_id="req_4", run_path="researcher/going", **alice),
@@ -36,6 +38,9 @@ async def fill(journal: Journal) -> None:
         RunChanged(open_run, 1.0),
     ])  # fmt: skip
     await journal.flush()
+    told = Watched("!alert", "loop|researcher|researcher/alices|repeated_call", "3600@1")
+    of_run = Watched("b", "researcher/alices", "total")
+    await AlertLog(journal.database).enter({told: (1.0,), of_run: (0.8,)})
 
 
 async def test_a_person_is_forgotten_and_every_sum_stays(either_journal: Journal) -> None:
@@ -58,6 +63,10 @@ async def test_a_person_is_forgotten_and_every_sum_stays(either_journal: Journal
     paths = sorted(path for (path,) in await table(either_journal, "SELECT run_path FROM charges"))
     name = f"researcher/{found.pseudonym}-r1"
     assert paths == sorted([name, f"{name}>researcher/sub", "researcher/going"])
+    parents = await table(either_journal, "SELECT parent_run FROM requests WHERE request_id = 'req_5'")
+    assert parents == [(name,)]
+    told = await table(either_journal, "SELECT value FROM alerts ORDER BY value")
+    assert told == [(f"loop|researcher|{name}|repeated_call",), (name,)]
     roots = {root for (root,) in await table(either_journal, "SELECT root_run FROM charges")}
     assert roots == {name, "researcher/going"}
 
