@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import and_, func, select, union_all
+from sqlalchemy import and_, case, func, select, union_all
 from sqlalchemy.sql.elements import ColumnElement
 
 from gateway.journal.engine import AsyncEngine
@@ -47,7 +47,8 @@ def _of_charges(period: Period, labels: Sequence[str], dialect: Any) -> Any:
         days = and_(moment >= period.first * DAY_US, moment < period.end * DAY_US, there)
         keys = [(moment // DAY_US).label("day"), *(charges.c[name] for name in _KEYS[1:])]
         keys += [_label(name, dialect).label(f"l{place}") for place, name in enumerate(labels)]
-        sums: list[ColumnElement[Any]] = [func.count().label("attempts")]
+        attempts = case((charges.c.resolution.in_(("correction", "reconciled")), 0), else_=1)  # as roll-ups count
+        sums: list[ColumnElement[Any]] = [func.sum(attempts).label("attempts")]
         sums += [func.sum(charges.c[name]).label(name) for name in (*Usage._fields, "cost_nano_usd")]
         sums.append(func.sum(func.coalesce(charges.c.listed_nano_usd, charges.c.cost_nano_usd)).label("listed"))
         ordered = [*keys[: len(_KEYS)], *sums, *keys[len(_KEYS) :]]
