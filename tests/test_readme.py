@@ -38,7 +38,12 @@ BASE: dict[str, dict[str, Any]] = {
     "agents": {"dev": {}},
 }
 """What an example may take for granted."""
-_URLS = {"VALKEY_URL": "valkey://127.0.0.1:6379/0", "DATABASE_URL": "postgresql://farebox@127.0.0.1/farebox"}
+_URLS = {
+    "VALKEY_URL": "valkey://127.0.0.1:6379/0",
+    "DATABASE_URL": "postgresql://farebox@127.0.0.1/farebox",
+    "SLACK_WEBHOOK_URL": "https://hooks.example.org/services/T0/B0/word",
+    "PAGER_URL": "https://pager.example.org/farebox",
+}
 _VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)")
 _FILE = re.compile(r"/(?:etc|run)/[\w./-]+\.pem|(?<=file:)/[\w./-]+")
 

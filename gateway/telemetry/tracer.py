@@ -14,7 +14,7 @@ from typing import Final
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
@@ -34,8 +34,12 @@ _SCOPE: Final = InstrumentationScope("farebox", __version__)
 class Tracer:
     """A `gateway.telemetry.recorder.Sink`."""
 
-    def __init__(self, settings: TracingSettings, processor: SpanProcessor, resource: Resource) -> None:
+    def __init__(
+        self, settings: TracingSettings, exporter: SpanExporter, processor: SpanProcessor, resource: Resource
+    ) -> None:
+        """`processor` sends to `exporter`."""
         self._settings = settings
+        self._exporter = exporter
         self._processor = processor
         self._resource = resource
         self._charges: dict[str, list[ChargePosted]] = {}
@@ -53,6 +57,9 @@ class Tracer:
         closing = threading.Thread(target=self._processor.shutdown, name="tracer", daemon=True)
         closing.start()
         closing.join(CLOSE_S)
+        if closing.is_alive():
+            self._exporter.shutdown()  # ends its waits before it tries again
+            closing.join(CLOSE_S)
 
     def _keep(self, charge: ChargePosted) -> None:
         if charge.resolution == "correction":
@@ -96,7 +103,7 @@ def open_tracer(settings: TracingSettings) -> Tracer:
         endpoint=settings.endpoint, headers=dict(settings.headers) or None, timeout=EXPORT_TIMEOUT_S
     )
     resource = Resource.create({"service.name": settings.service_name, "service.version": __version__})
-    return Tracer(settings, BatchSpanProcessor(exporter), resource)
+    return Tracer(settings, exporter, BatchSpanProcessor(exporter), resource)
 
 
 def _context(trace_id: int, span_id: int, *, remote: bool) -> SpanContext:

@@ -152,6 +152,11 @@ async def test_valkey_stands_still_for_a_while(fleet: Fleet) -> None:
     await until_it_is(answered(first, "strict"))
     await until_it_is(posted(first, "agent:patient", during))
     billed = await fleet.provider.at_rest()
+
+    async def all_in_the_journal() -> bool:
+        return len(fleet.charges()) >= len(billed)
+
+    await until_it_is(all_in_the_journal)
     charges = {row["request_id"]: row["cost_nano_usd"] for row in fleet.charges()}
     assert {each.request_id: each.cost for each in billed} == charges
     for gateway in fleet.gateways:

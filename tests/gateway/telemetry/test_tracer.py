@@ -24,6 +24,7 @@ class Traced:
         self._exporter = InMemorySpanExporter()
         self.tracer = Tracer(
             TracingSettings("http://collector/v1/traces", **settings),
+            self._exporter,
             SimpleSpanProcessor(self._exporter),
             Resource({"service.name": "farebox"}),
         )
