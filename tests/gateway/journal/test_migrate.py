@@ -15,6 +15,7 @@ from gateway.journal.database import FILE_NAME, Database, JournalError, connect_
 from gateway.journal.migrate import configuration, main, migrate, upgrade
 from gateway.journal.postgres import postgres_url
 from gateway.journal.tables import HEAD, metadata
+from routing.money import Usage
 
 
 def schema(file: Path) -> dict[str, str | None]:
@@ -161,3 +162,30 @@ async def test_what_the_first_version_wrote_is_filled_in(either: StorageSettings
         "alone": ("", None, None, "{}", *rest),
     }
     assert tuple(key) == ("fb-12345678", 1, None)
+
+
+async def test_counts_that_a_provider_made_up_stop_no_migration(either: StorageSettings) -> None:
+    """The journal keeps them as the largest number there is; two of them are more than that."""
+    either.dir.mkdir()
+    url = journal_url(either.dir) if either.journal_url is None else postgres_url(either.journal_url)
+    engine = connect_engine(url)
+    async with engine.begin() as connection:
+        await connection.run_sync(upgrade, "0005")
+        columns = "charge_id, request_id, attempt, at_us, org, team, agent, model, deployment, provider, upstream_model"
+        rest = "price_point, service_tier, cost_nano_usd, estimated, unpriced, outcome, purpose, latency_ms, run_path"
+        names = f"{columns}, {', '.join(Usage._fields)}, {rest}, tags, window_at_us, resolution, reserved_nano_usd"
+        usage = ", ".join([str(2**63 - 1), *["2"] * (len(Usage._fields) - 1)])
+        for name in ("a", "b"):
+            await connection.exec_driver_sql(
+                f"INSERT INTO charges ({names}) VALUES ('{name}', '{name}', 1, 42, 'o', 't', 'a', 'm', 'd', 'p', 'm', "
+                f"{usage}, 'pp', '', 7, false, false, 'ok', 'useful', 1.0, '', '{{}}', 42, 'settled', 0)"
+            )
+    await engine.dispose()
+    database = await Database.open(either)
+    async with database.engine.connect() as opened:
+        rows = await opened.exec_driver_sql(
+            "SELECT attempts, input_tokens, output_tokens, cost_nano_usd, listed_nano_usd FROM daily"
+        )
+        found = [tuple(row) for row in rows]
+    await database.close()
+    assert found == [(2, 2**63 - 1, 4, 14, 14)]

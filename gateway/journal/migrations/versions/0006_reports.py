@@ -51,8 +51,9 @@ def upgrade() -> None:
     else:
         _in_rows("charges", "daily", *_of_charges("NEW."))
         _in_rows("requests", "daily_requests", *_of_requests("NEW."))
-    op.execute(sa.text(_sums("daily", "charges", *_of_charges("")).replace(":", r"\:")))
-    op.execute(sa.text(_sums("daily_requests", "requests", *_of_requests("")).replace(":", r"\:")))
+    add_up = _sums if op.get_bind().dialect.name == "postgresql" else _one_by_one
+    op.execute(sa.text(add_up("daily", "charges", *_of_charges("")).replace(":", r"\:")))
+    op.execute(sa.text(add_up("daily_requests", "requests", *_of_requests("")).replace(":", r"\:")))
 
 
 def downgrade() -> None:
@@ -201,6 +202,12 @@ def _in_statements(source: str, table: str, keys: dict[str, str], sums: dict[str
 def _sums(table: str, source: str, keys: dict[str, str], sums: dict[str, str]) -> str:
     insert, _ = _upsert(table, keys, sums)
     places = ", ".join(str(place + 1) for place in range(len(keys)))
-    least = "least" if op.get_bind().dialect.name == "postgresql" else "min"
-    totals = ", ".join(f"CAST({least}({_MOST}, sum({sql})) AS bigint)" for sql in sums.values())
+    totals = ", ".join(f"CAST(least({_MOST}, sum({sql})) AS bigint)" for sql in sums.values())
     return f"{insert} SELECT {', '.join(keys.values())}, {totals} FROM {source} GROUP BY {places} ORDER BY {places}"  # noqa: S608 -- own words
+
+
+def _one_by_one(table: str, source: str, keys: dict[str, str], sums: dict[str, str]) -> str:
+    """SQLite's `sum()` fails beyond 64 bits, `+` does not; and a provider may have made up such counts."""
+    insert, on_conflict = _upsert(table, keys, sums)
+    values = ", ".join([*keys.values(), *sums.values()])
+    return f"{insert} SELECT {values} FROM {source} WHERE true {on_conflict}"  # noqa: S608 -- own words
