@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from sqlalchemy import Table, and_, func, or_, select
+from sqlalchemy import Table, and_, case, func, or_, select
 
 from gateway.journal.database import JournalError
 from gateway.journal.engine import AsyncConnection, AsyncEngine
@@ -22,6 +22,8 @@ from gateway.journal.tables import adjustments, alerts, charges, contents, feedb
 
 PREFIX: Final = "forgotten-"
 _OPEN: Final = ("open", "paused")
+_AT_A_TIME: Final = 500
+"""Runs whose names one statement looks for: each reads all requests, and the writer waits meanwhile."""
 
 
 class Forgotten(NamedTuple):
@@ -131,32 +133,57 @@ async def _rename_runs(connection: AsyncConnection, theirs: object, kept: Iterab
     found = select(of.agent, of.run).where(theirs, of.run.is_not(None)).distinct()  # type: ignore[arg-type]
     ids = {(agent, run) for agent, run in await connection.execute(found) if f"{agent}/{run}" not in set(kept)}
     ids = {each for each in ids if not each[1].startswith(PREFIX)}
+    names: dict[str, str] = {}
     for number, (agent, run) in enumerate(sorted(ids), 1):
-        await _rename_run(connection, agent, run, f"{pseudonym}-r{number}")
+        name = f"{pseudonym}-r{number}"
+        names[f"{agent}/{run}"] = f"{agent}/{name}"
+        await _rename_run(connection, agent, run, name)
+    await _rename_parents(connection, names)
+    await _rename_paths(connection, names)
     return len(ids)
 
 
 async def _rename_run(connection: AsyncConnection, agent: str, run: str, name: str) -> None:
     of, old, new = requests.c, f"{agent}/{run}", f"{agent}/{name}"
     await connection.execute(requests.update().where(of.agent == agent, of.run == run).values(run=name))
-    await connection.execute(requests.update().where(of.agent == agent, of.parent_run == run).values(parent_run=name))
-    await connection.execute(requests.update().where(of.parent_run == old).values(parent_run=new))
-    for table, path in ((charges, charges.c.run_path), (runs, runs.c.path)):
-        inside = RUN_SEPARATOR + path + RUN_SEPARATOR
-        there = inside.contains(f"{RUN_SEPARATOR}{old}{RUN_SEPARATOR}", autoescape=True)
-        key = table.primary_key.columns[0]
-        for row_id, text in (await connection.execute(select(key, path).where(there))).all():
-            parts = [new if part == old else part for part in text.split(RUN_SEPARATOR)]
-            values = {path.name: RUN_SEPARATOR.join(parts)}
-            if table is charges:
-                values["root_run"] = parts[0]
-            await connection.execute(table.update().where(key == row_id).values(values))
     told = alerts.c.value  # of a budget on runs; of another alert it is words between `|`
     await connection.execute(alerts.update().where(told == old).values(value=new))
     named = told.contains(f"|{old}|", autoescape=True)
     await connection.execute(alerts.update().where(named).values(value=func.replace(told, f"|{old}|", f"|{new}|")))
     await connection.execute(runs.update().where(runs.c.parent == old).values(parent=new))
     await connection.execute(runs.update().where(runs.c.id == old).values(id=new))
+
+
+async def _rename_parents(connection: AsyncConnection, names: Mapping[str, str]) -> None:
+    """What requests call the run above theirs: its name where it is the same agent's, else `agent/run`."""
+    of, olds = requests.c, list(names)
+    for at in range(0, len(olds), _AT_A_TIME):
+        some = {old: names[old] for old in olds[at : at + _AT_A_TIME]}
+        called = of.agent + "/" + of.parent_run
+        short = case({old: new.partition("/")[2] for old, new in some.items()}, value=called)
+        await connection.execute(requests.update().where(called.in_(some)).values(parent_run=short))
+        whole = case(some, value=of.parent_run)
+        await connection.execute(requests.update().where(of.parent_run.in_(some)).values(parent_run=whole))
+
+
+async def _rename_paths(connection: AsyncConnection, names: Mapping[str, str]) -> None:
+    """In paths of runs, wherever in them. All charges are read once, however many runs there are: the writer waits."""
+    if not names:
+        return
+    of = charges.c
+    found = await connection.execute(select(of.root_run, of.run_path).where(of.root_run.is_not(None)).distinct())
+    for root, path in found.all():
+        if (renamed := _renamed(path, names)) != path:
+            there = and_(of.root_run == root, of.run_path == path)
+            values = {"root_run": renamed.partition(RUN_SEPARATOR)[0], "run_path": renamed}
+            await connection.execute(charges.update().where(there).values(values))
+    for run, path in (await connection.execute(select(runs.c.id, runs.c.path))).all():
+        if (renamed := _renamed(path, names)) != path:
+            await connection.execute(runs.update().where(runs.c.id == run).values(path=renamed))
+
+
+def _renamed(path: str, names: Mapping[str, str]) -> str:
+    return RUN_SEPARATOR.join([names.get(part, part) for part in path.split(RUN_SEPARATOR)])
 
 
 async def _rename_user(

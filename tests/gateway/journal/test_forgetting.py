@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
 from gateway.journal.alerts import AlertLog, Watched
@@ -98,3 +99,28 @@ async def test_nobody_is_forgotten_twice(journal: Journal) -> None:
     await forget(journal.database.engine, EVER)
     again = await forget(journal.database.engine, EVER)
     assert (again.requests, again.charges, again.sessions, again.runs, again.left) == (0, 0, 0, 0, 0)
+
+
+async def test_runs_within_runs_are_forgotten_together(
+    either_journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.journal.forgetting._AT_A_TIME", 2)
+    path = "researcher/a>writer/b>writer/c"
+    run = Run("writer/c", tuple(path.split(">"))[::-1], "acme", "writer", NO_LIMITS, 1.0, 2.0, state="closed")
+    user = "alice@x.org"
+    either_journal.write([
+        finished(request_id="req_1", run="a", user=user),
+        finished(request_id="req_2", agent="writer", run="b", parent_run="researcher/a", user=user),
+        finished(request_id="req_3", agent="writer", run="c", parent_run="b", user=user),
+        finished(request_id="req_4", agent="other", run="d", parent_run="b", user="bob"),
+        charged(charge_id="1", request_id="req_3", agent="writer", run_path=path, user=user),
+        RunChanged(run, 1.0),
+    ])  # fmt: skip
+    await either_journal.flush()
+    name = (await forget(either_journal.database.engine, EVER)).pseudonym
+    found = await table(either_journal, "SELECT run, parent_run FROM requests ORDER BY request_id")
+    a, b, c = (f"{name}-r{number}" for number in (1, 2, 3))
+    assert found == [(a, None), (b, f"researcher/{a}"), (c, b), ("d", "b")]  # another agent's `b` is another run
+    renamed = f"researcher/{a}>writer/{b}>writer/{c}"
+    assert await table(either_journal, "SELECT root_run, run_path FROM charges") == [(f"researcher/{a}", renamed)]
+    assert await table(either_journal, "SELECT id, path FROM runs") == [(f"writer/{c}", renamed)]
