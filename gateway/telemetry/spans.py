@@ -151,6 +151,7 @@ def attempt_span(charge: ChargePosted, request: Span) -> Span:
     optional: dict[str, Value | None] = {
         "gen_ai.usage.cache_read.input_tokens": usage.cache_read_tokens or None,
         "gen_ai.usage.cache_write.input_tokens": usage.cache_write_tokens + usage.cache_write_1h_tokens or None,
+        "gen_ai.usage.reasoning.output_tokens": usage.reasoning_tokens or None,
         "gen_ai.agent.id": request.attributes["gen_ai.agent.id"],
         "gen_ai.conversation.id": request.attributes.get("gen_ai.conversation.id"),
         "user.id": charge.user,
