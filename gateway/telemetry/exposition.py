@@ -134,12 +134,12 @@ def _number(value: float) -> str:
 
 
 def _exemplar(exemplar: Exemplar | None, divisor: float) -> str:
-    """A request to look at, by its id, and by its trace's where its client sent one."""
+    """A request to look at, by its id and its trace's: its client's, else that of `gateway.telemetry.spans`."""
     if exemplar is None:
         return ""
     request_id, trace_id, value, at_s = exemplar
-    trace = f'trace_id="{trace_id}",' if trace_id else ""
-    return f' # {{{trace}request_id="{request_id}"}} {value / divisor!r} {at_s:.3f}'
+    trace_id = trace_id or request_id.removeprefix("req_").rjust(32, "0")
+    return f' # {{trace_id="{trace_id}",request_id="{request_id}"}} {value / divisor!r} {at_s:.3f}'
 
 
 def _process_lines(openmetrics: bool) -> Iterator[str]:

@@ -20,6 +20,8 @@ Value = str | int | float | bool
 Attributes = dict[str, Value]
 
 _OPERATIONS: Final = {"chat": "chat", "completions": "text_completion", "embeddings": "embeddings"}
+MAX_CONTENT_BYTES: Final = 32_768
+"""Of a body in a span: collectors refuse large ones, and many wait in memory. The journal has all of it."""
 _SERVED: Final = frozenset(("ok", "shortened"))
 
 
@@ -205,7 +207,7 @@ def _content(event: RequestFinished) -> dict[str, Value | None]:
     """Bodies, keys masked: OpenInference's names, which Langfuse and Phoenix show."""
     if event.content is None:
         return {}
-    asked, answered = (redact(body.decode("utf-8", "replace")) for body in event.content)
+    asked, answered = (redact(body[:MAX_CONTENT_BYTES].decode("utf-8", "replace")) for body in event.content)
     mime = "text/plain" if event.streamed else "application/json"
     return {
         "input.value": asked,

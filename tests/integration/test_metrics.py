@@ -156,7 +156,7 @@ async def test_exemplars_lead_to_the_trace_and_the_request(
         exemplars = {s.labels["agent"]: s.exemplar.labels for s in family.samples if s.exemplar is not None}
         assert exemplars == {
             "tester": {"trace_id": trace_id, "request_id": requests["tester"]},
-            "other": {"request_id": requests["other"]},
+            "other": {"trace_id": requests["other"][4:].zfill(32), "request_id": requests["other"]},
         }
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.telemetry.events import ChargePosted, RequestFinished
-from gateway.telemetry.spans import attempt_span, caller, request_span, sampled, trace_id_of
+from gateway.telemetry.spans import MAX_CONTENT_BYTES, attempt_span, caller, request_span, sampled, trace_id_of
 from routing.money import NanoUsd, Usage
 
 REQUEST = "req_0193a1b2c3d4" + "0123456789abcd"
@@ -127,7 +127,7 @@ def test_an_attempt_is_a_child_that_took_as_long_as_it_did() -> None:
             "gen_ai.usage.output_tokens": 20,
             "gen_ai.usage.cache_read.input_tokens": 40,
             "gen_ai.usage.cache_write.input_tokens": 15,
-        "gen_ai.usage.reasoning.output_tokens": 8,
+            "gen_ai.usage.reasoning.output_tokens": 8,
             "gen_ai.usage.cost": 7e-9,
             "farebox.purpose": "fallback",
             "farebox.attempt": 2,
@@ -148,6 +148,11 @@ def test_content_has_no_keys_in_it() -> None:
     span = request_span(finished(content=(f'{{"messages": "{secret}"}}'.encode(), b"data: x\n\n")))
     assert secret not in str(span.attributes["input.value"])
     assert span.attributes["output.value"] == "data: x\n\n"
+
+
+def test_content_is_cut() -> None:
+    span = request_span(finished(content=(b"x" * 100_000, b"")))
+    assert len(str(span.attributes["input.value"])) == MAX_CONTENT_BYTES
 
 
 @given(st.integers(0, 2**56 - 1), st.floats(0, 1))
