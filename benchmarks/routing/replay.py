@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.routing.data import Row
-from routing.complexity import Complexity
 from routing.quality import MIN_OUTCOMES, SIGNALS, Candidate, Quality
 
 Matrix = npt.NDArray[np.float64]
@@ -152,8 +151,3 @@ def prices_of(pool: Pool, rows: Sequence[Row]) -> Matrix:
 def without_text(rows: Sequence[Row]) -> list[Sequence[float]]:
     """Signals that say nothing: what is left is the task table."""
     return [_NO_TEXT for _ in rows]
-
-
-def signals_of(scores: Sequence[Complexity]) -> list[Sequence[float]]:
-    """The part of the scores that a record is corrected by."""
-    return [score.signals for score in scores]

@@ -34,7 +34,7 @@ from gateway.config.snapshot import (
 )
 from gateway.config.sources import Sources
 from gateway.config.storage import build_storage, check_retention
-from gateway.config.surroundings import Surroundings
+from gateway.config.surroundings import Names, Surroundings
 from gateway.config.tracing import build_tracing
 from gateway.config.validate import Tree, report_types, what_is_left
 from gateway.config.warnings import find_warnings
@@ -73,12 +73,7 @@ class Compiler:
     def compile(self, version: int, secret_files: list[Path], table: TableLoader = load_table) -> Snapshot:
         """The snapshot. Raises ConfigError with everything that is wrong."""
         tree = self._tree
-        check_references(tree)
-        names = names_in(tree)
-        left_out = LeftOut(tree)
-        report_types(tree)
-        left_out.prune()
-        raw = what_is_left(tree, RawConfig)
+        raw, names, left_out = self._read()
         endpoints = build_endpoints(raw.providers, tree, self._folder, self._environ)
         storage = build_storage(raw.storage, tree, self._folder)
         builder = self._catalog_builder(raw, storage.dir, table)
@@ -97,6 +92,7 @@ class Compiler:
             raise ConfigError(problems)
         find_warnings(raw, tree, catalog, agents, (*budgets, *rate_limits))
         files = tuple(dict.fromkeys([*self._sources.files, self._folder / ".env", *secret_files, *policies.files]))
+        folders = tuple(dict.fromkeys([*self._sources.folders, self._folder / raw.policies]))
         return Snapshot(
             version=version,
             source=self._path,
@@ -130,8 +126,17 @@ class Compiler:
             capacities=() if builder is None else tuple(builder.capacities),
             budget_status=raw.budget_status,
             warnings=tuple(map(str, sorted(tree.document.warnings + policies.warnings))),
-            folders=tuple(dict.fromkeys([*self._sources.folders, self._folder / raw.policies])),
+            folders=folders,
         )
+
+    def _read(self) -> tuple[RawConfig, Names, LeftOut]:
+        """What is written, checked as far as each value says by itself; without what is optional and not configured."""
+        check_references(self._tree)
+        names = names_in(self._tree)
+        left_out = LeftOut(self._tree)
+        report_types(self._tree)
+        left_out.prune()
+        return what_is_left(self._tree, RawConfig), names, left_out
 
     def _check_policies(self, raw: RawConfig) -> None:
         """The folder may be missing as long as nobody asks for it."""

@@ -14,7 +14,6 @@ MONEY: Final = (
     "unpriced_usd",
 )
 COUNTS: Final = ("requests", "errors", "attempts", "input_tokens", "output_tokens", "cache_read_tokens")
-RATIOS: Final = ("trend", "waste_ratio")
 
 
 def columns(report: Report) -> tuple[str, ...]:
