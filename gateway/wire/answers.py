@@ -7,7 +7,8 @@ when a provider sends no usage), and how a stream ended.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -20,6 +21,8 @@ Fields = dict[str, msgspec.Raw]
 _encode = msgspec.json.encode
 _fields_decoder = msgspec.json.Decoder(Fields)
 _NO_ERROR = (b"", b"null")
+NO_SERVICES: Final[dict[str, int]] = {}
+"""Of a provider that runs nothing but the model. Nobody writes to it."""
 _LENGTH = b'"length"'
 
 
@@ -51,6 +54,8 @@ class WholeAnswer(NamedTuple):
     choices: msgspec.Raw = msgspec.Raw(b"")
     reported: NanoUsd | None = None
     """What the provider says that it costs."""
+    services: Mapping[str, int] | None = None
+    """Calls of what the provider ran beside generating, by name: `web_search`."""
 
     @property
     def cut(self) -> bool:
@@ -150,6 +155,7 @@ class StreamObserver:
         "reported",
         "sample",
         "service_tier",
+        "services",
         "text_bytes",
         "usage",
     )
@@ -174,6 +180,7 @@ class StreamObserver:
         self.outdated = False
         """Content came after the usage that was last reported: some providers report as they go."""
         self.service_tier: str | None = None
+        self.services: dict[str, int] = NO_SERVICES
         self.content_events = 0
         """Events that carried generated text, tool calls or reasoning."""
         self.text_bytes = 0

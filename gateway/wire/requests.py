@@ -15,6 +15,8 @@ import msgspec
 from gateway.errors import FareboxError, InvalidField, InvalidJson, MissingField
 from gateway.pricing.estimate import estimate_input_tokens
 from gateway.wire.media import ABSENT, Media, read_media
+from gateway.wire.native import Native
+from gateway.wire.writing import with_fields
 from routing.profile import RequestProfile
 
 CHAT: Final = "chat"
@@ -88,7 +90,6 @@ _decoders: dict[str, msgspec.json.Decoder[Any]] = {
     COMPLETIONS: msgspec.json.Decoder(_Completions),
     EMBEDDINGS: msgspec.json.Decoder(_Embeddings),
 }
-_SPACES = b" \t\r\n"
 _DATA_URL = re.compile(rb"data:[\w.+/-]*;base64,[A-Za-z0-9+/=]*")
 IMAGE_TOKENS = 1_500
 """What an image is taken for when a provider sends no usage: more than most count for one."""
@@ -119,6 +120,7 @@ class ModelRequest:
         "media",
         "messages",
         "model",
+        "native",
         "profile",
         "running_usage",
         "stream",
@@ -148,6 +150,8 @@ class ModelRequest:
         """A chat's."""
         self.media = media
         """What the messages hold besides text."""
+        self.native: Native | None = None
+        """As it came, where its client speaks another API than OpenAI's: this is then what it means in chat."""
         if isinstance(common, _Chat):
             self.messages = common.messages
             self.max_completion_tokens = common.max_completion_tokens
@@ -177,8 +181,7 @@ class ModelRequest:
 
         `max_tokens` lowers the bound on the answer, in whichever fields the client bounded it, else in
         `max_tokens_field`. `stream` asks for a stream though the client did not, `running_usage` for usage in each of
-        its events. When nothing has to change the client's bytes are sent as they are, unless they repeat a top-level
-        field: a provider might then read another model than the one that was governed.
+        its events. When nothing has to change the client's bytes are sent as they are (`gateway.wire.writing`).
         """
         fields = self.fields
         changed: Fields = {}
@@ -193,10 +196,7 @@ class ModelRequest:
             changed["stream_options"] = msgspec.Raw(_encode({**self._options, **asked}))
         if max_tokens is not None:
             changed.update(self._bounded(max_tokens, max_tokens_field))
-        if changed:
-            return _encode({**fields, **changed})
-        written = _encode(fields)
-        return self.body if _same_but_for_spaces(self.body, written) else written
+        return with_fields(self.body, fields, changed)
 
     def _bounded(self, bound: int, default_field: str) -> Fields:
         """The fields that bound the answer, each at most `bound`."""
@@ -318,12 +318,3 @@ def _inline_bytes(body: bytes) -> int:
     if b";base64," not in body:
         return 0
     return sum(found.end() - found.start() for found in _DATA_URL.finditer(body))
-
-
-def _same_but_for_spaces(body: bytes, written: bytes) -> bool:
-    """Whether the body says the same as it does written again, and so repeats no field.
-
-    Writing it again drops spaces between fields and all but the last of a repeated field. With every space of both
-    taken out, inside strings too, a repeated field still makes the body the longer one.
-    """
-    return len(body) == len(written) or body.translate(None, _SPACES) == written.translate(None, _SPACES)
