@@ -31,7 +31,7 @@ def key_variable(role: str) -> str:
 def configuration(fleet: Sequence[Role], ports: Ports, *, storage: str, seed: int, speed: float) -> str:
     """`config.yaml`: the simulator alone, its models at its prices, the fleet and a key for each agent."""
     teams = sorted({role.team for role in fleet})
-    chat = {name: model for name, model in MODELS.items() if model.kind != "fixed"}
+    chat = {name: model for name, model in MODELS.items() if model.kind in {"chat", "embedding"}}
     models: dict[str, Any] = {name: _model(model, name) for name, model in chat.items()}
     models |= {name: _model(MODELS["sim-small"], upstream) for name, upstream in BAD_DAYS.items()}
     document = {
@@ -73,4 +73,6 @@ def _model(model: SimModel, upstream: str) -> dict[str, Any]:
 
 
 def _rates(rates: Rates) -> dict[str, str]:
-    return {"input": rates.input, "cache_read": rates.cached_input, "output": rates.output}
+    said = {"cache_write": rates.cache_write, "cache_write_1h": rates.cache_write_1h}
+    written = {name: usd for name, usd in said.items() if usd}
+    return {"input": rates.input, "cache_read": rates.cached_input, "output": rates.output, **written}

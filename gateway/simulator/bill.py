@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
+from collections.abc import Mapping
 from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,11 @@ from gateway.simulator.models import Rates, SimModel
 _NANO_USD_PER_TOKEN = 1000
 """One USD per million tokens is a thousand nano-USD a token."""
 _KEPT_RECORDS = 200_000
-_TOTALS = ("generations", "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens", "cost_nano_usd")
+_NANO_USD_PER_USD = 1_000_000_000
+_TOTALS = (
+    *("generations", "prompt_tokens", "cached_tokens", "cache_write_tokens", "cache_write_1h_tokens"),
+    *("completion_tokens", "reasoning_tokens", "fee_nano_usd", "cost_nano_usd"),
+)
 
 
 class Record(NamedTuple):
@@ -36,7 +41,7 @@ class Record(NamedTuple):
     key: str
     """A fingerprint of the API key."""
     endpoint: str
-    """`chat`, `completions`, `embeddings`."""
+    """`chat`, `completions`, `embeddings`, `responses`, `messages` ..."""
     model: str
     stream: bool
     prompt_tokens: int
@@ -49,19 +54,31 @@ class Record(NamedTuple):
     usage_delivered: bool
     """Whether the client was sent the usage."""
     cost_nano_usd: int
+    """Of tokens and services."""
     outcome: str
     """`ok`, `cancelled` (the client left), `cut` (a fault ended the answer early)."""
     faults: str
     """The faults that were asked for, comma-separated."""
+    cache_write_tokens: int
+    """Part of the prompt, written to a cache that lasts five minutes."""
+    cache_write_1h_tokens: int
+    """Part of the prompt, written to a cache that lasts an hour."""
+    services: dict[str, int]
+    """What was done beside generating, in units of the model's fees: `{"web_search": 2}`."""
+    fee_nano_usd: int
+    """Of the services: part of the cost."""
 
 
 class Counts(NamedTuple):
     """Token counts of one generation."""
 
     prompt: int
+    """All of it, cached and written to a cache or not."""
     cached: int
     completion: int
     reasoning: int
+    cache_write: int = 0
+    cache_write_1h: int = 0
 
 
 def rates_for(model: SimModel, prompt_tokens: int) -> Rates:
@@ -71,14 +88,23 @@ def rates_for(model: SimModel, prompt_tokens: int) -> Rates:
 
 
 def cost_nano_usd(model: SimModel, counts: Counts) -> int:
-    """The exact cost in nano-USD, rounded up once."""
+    """The exact cost of the tokens in nano-USD, rounded up once."""
     rates = rates_for(model, counts.prompt)
+    cache_write = rates.cache_write or rates.input
     per_million = (
-        Decimal(rates.input) * (counts.prompt - counts.cached)
+        Decimal(rates.input) * (counts.prompt - counts.cached - counts.cache_write - counts.cache_write_1h)
         + Decimal(rates.cached_input) * counts.cached
+        + Decimal(cache_write) * counts.cache_write
+        + Decimal(rates.cache_write_1h or cache_write) * counts.cache_write_1h
         + Decimal(rates.output) * counts.completion
     )
     return int((per_million * _NANO_USD_PER_TOKEN).to_integral_value(rounding=ROUND_CEILING))
+
+
+def fee_nano_usd(model: SimModel, services: Mapping[str, int]) -> int:
+    """The exact cost of what was done beside generating, in nano-USD, rounded up once. Raises KeyError: no such fee."""
+    usd = sum((Decimal(model.fees[unit]) * count for unit, count in services.items()), Decimal(0))
+    return int((usd * _NANO_USD_PER_USD).to_integral_value(rounding=ROUND_CEILING))
 
 
 class Bill:
@@ -108,20 +134,29 @@ class Bill:
         """A generation ended."""
         self.open -= 1
         self.records.append(record)
-        counts = Counts(record.prompt_tokens, record.cached_tokens, record.completion_tokens, record.reasoning_tokens)
-        self.add(record.model, counts, record.cost_nano_usd)
+        counts = Counts(
+            *(record.prompt_tokens, record.cached_tokens, record.completion_tokens, record.reasoning_tokens),
+            *(record.cache_write_tokens, record.cache_write_1h_tokens),
+        )
+        self.add(record.model, counts, record.cost_nano_usd, record.fee_nano_usd)
         if self._file is not None:
             os.write(self._file, msgspec.json.encode(record._asdict()) + b"\n")
 
-    def add(self, model: str, counts: Counts, cost: int) -> None:
-        """Add to the totals. Alone, without a record: the fast mode's generations, which are all alike."""
+    def add(self, model: str, counts: Counts, cost: int, fee: int = 0) -> None:
+        """Add to the totals; `fee` is part of the cost.
+
+        Alone, without a record: the fast mode's generations, which are all alike.
+        """
         self.posted += 1
         total = self._totals.setdefault(model, dict.fromkeys(_TOTALS, 0))
         total["generations"] += 1
         total["prompt_tokens"] += counts.prompt
         total["cached_tokens"] += counts.cached
         total["completion_tokens"] += counts.completion
+        total["cache_write_tokens"] += counts.cache_write
+        total["cache_write_1h_tokens"] += counts.cache_write_1h
         total["reasoning_tokens"] += counts.reasoning
+        total["fee_nano_usd"] += fee
         total["cost_nano_usd"] += cost
         if self._waiters:
             self._wake()

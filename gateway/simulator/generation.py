@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from gateway.simulator import chance
 from gateway.simulator.answer import Choice, Piece
-from gateway.simulator.bill import Bill, Counts, Record, cost_nano_usd
+from gateway.simulator.bill import Bill, Counts, Record, cost_nano_usd, fee_nano_usd
 from gateway.simulator.faults import Faults
 from gateway.simulator.fields import Body, Options
 from gateway.simulator.models import SimModel
@@ -49,6 +49,10 @@ class Generation:
     """Pieces generated so far."""
     usage_delivered: bool = False
     outcome: str = "ok"
+    services: dict[str, int] = field(default_factory=dict)
+    """What was done so far beside generating, in units of the model's fees."""
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
     created_s: int = field(default_factory=lambda: int(time.time()))
 
     @property
@@ -87,7 +91,11 @@ class Generation:
 
     def settle(self) -> None:
         """Put it on the bill."""
-        counts = Counts(self.prompt_tokens, self.cached_tokens, self.completion_tokens, self.reasoning_tokens)
+        counts = Counts(
+            *(self.prompt_tokens, self.cached_tokens, self.completion_tokens, self.reasoning_tokens),
+            *(self.cache_write_tokens, self.cache_write_1h_tokens),
+        )
+        fee = fee_nano_usd(self.model, self.services)
         self.bill.post(
             Record(
                 id=self.ordinal,
@@ -103,9 +111,13 @@ class Generation:
                 completion_tokens=counts.completion,
                 reasoning_tokens=counts.reasoning,
                 usage_delivered=self.usage_delivered,
-                cost_nano_usd=cost_nano_usd(self.model, counts),
+                cost_nano_usd=cost_nano_usd(self.model, counts) + fee,
                 outcome=self.outcome,
                 faults=self.faults.names,
+                cache_write_tokens=counts.cache_write,
+                cache_write_1h_tokens=counts.cache_write_1h,
+                services=self.services,
+                fee_nano_usd=fee,
             )
         )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,16 @@ class Rates:
     cached_input: str
     output: str
     above_input_tokens: int = 0
+    cache_write: str = ""
+    """What costs as plain input where empty."""
+    cache_write_1h: str = ""
+    """What costs as `cache_write` where empty."""
+
+
+TOOL_FEES: Mapping[str, str] = MappingProxyType(
+    {"web_search": "0.01", "file_search": "0.0025", "code_interpreter": "0.03"}
+)
+"""What a call of a tool that runs at the provider costs, in USD."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +44,8 @@ class SimModel:
     """One model. `rates` are ordered by `above_input_tokens`, the first at 0."""
 
     id: str
-    kind: Literal["chat", "embedding", "fixed"]
+    kind: str
+    """What it does, which decides the endpoints that take it: `chat`, `embedding`, `fixed` ..."""
     context_window: int
     max_output_tokens: int
     rates: tuple[Rates, ...]
@@ -44,6 +56,8 @@ class SimModel:
     """Median length of the hidden reasoning; 0 for a model that does not reason."""
     dimensions: int = 0
     """Length of an embedding vector."""
+    fees: Mapping[str, str] = field(default_factory=dict)
+    """USD per unit of what is billed beside tokens (`web_search`, `image`, `second` ...), as decimal strings."""
 
 
 MODELS: dict[str, SimModel] = {
@@ -57,6 +71,7 @@ MODELS: dict[str, SimModel] = {
             rates=(Rates("5", "0.50", "15"), Rates("10", "1.00", "30", above_input_tokens=128_000)),
             pace=Pace(first_token_s=0.55, first_token_sigma=0.35, tokens_per_s=70, jitter=0.4),
             answer_tokens=220,
+            fees=TOOL_FEES,
         ),
         SimModel(
             id="sim-small",
@@ -66,6 +81,7 @@ MODELS: dict[str, SimModel] = {
             rates=(Rates("0.15", "0.075", "0.60"),),
             pace=Pace(first_token_s=0.25, first_token_sigma=0.3, tokens_per_s=150, jitter=0.3),
             answer_tokens=120,
+            fees=TOOL_FEES,
         ),
         SimModel(
             id="sim-reasoner",
@@ -76,6 +92,17 @@ MODELS: dict[str, SimModel] = {
             pace=Pace(first_token_s=0.7, first_token_sigma=0.4, tokens_per_s=110, jitter=0.3),
             answer_tokens=180,
             reasoning_tokens=400,
+            fees=TOOL_FEES,
+        ),
+        SimModel(
+            id="sim-claude",
+            kind="chat",
+            context_window=200_000,
+            max_output_tokens=64_000,
+            rates=(Rates("3", "0.30", "15", cache_write="3.75", cache_write_1h="6"),),
+            pace=Pace(first_token_s=0.6, first_token_sigma=0.35, tokens_per_s=80, jitter=0.4),
+            answer_tokens=160,
+            fees=TOOL_FEES,
         ),
         SimModel(
             id="sim-embed",
@@ -107,8 +134,15 @@ def price_table() -> dict[str, list[dict[str, str | int]]]:
                 "input": rates.input,
                 "cached_input": rates.cached_input,
                 "output": rates.output,
+                **({"cache_write": rates.cache_write} if rates.cache_write else {}),
+                **({"cache_write_1h": rates.cache_write_1h} if rates.cache_write_1h else {}),
             }
             for rates in model.rates
         ]
         for model in MODELS.values()
     }
+
+
+def fee_table() -> dict[str, dict[str, str]]:
+    """Each model's fees, USD per unit, of those that have any."""
+    return {model.id: dict(model.fees) for model in MODELS.values() if model.fees}

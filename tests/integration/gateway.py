@@ -58,7 +58,8 @@ def configuration(base_url: str, folder: Path, **changes: Any) -> dict[str, Any]
 
 def _price(rates: list[dict[str, str | int]]) -> dict[str, Any]:
     def of(rate: dict[str, str | int]) -> dict[str, Any]:
-        return {"input": rate["input"], "cache_read": rate["cached_input"], "output": rate["output"]}
+        written = {name: rate[name] for name in ("cache_write", "cache_write_1h") if name in rate}
+        return {"input": rate["input"], "cache_read": rate["cached_input"], "output": rate["output"], **written}
 
     tiers = [{"above_input_tokens": rate["above_input_tokens"], **of(rate)} for rate in rates[1:]]
     return {**of(rates[0]), **({"context_tiers": tiers} if tiers else {})}

@@ -15,7 +15,9 @@ def test_the_configuration_loads_and_says_what_the_fleet_needs(tmp_path: Path) -
     assert snapshot.storage.dir == tmp_path / "state"
     assert set(snapshot.agents) == {role.name for role in FLEET}
     assert {key.agent for key in snapshot.keys} == {role.name for role in FLEET}
-    assert set(snapshot.catalog.models) == {name for name in MODELS if name != "sim-fixed"} | set(BAD_DAYS)
+    assert set(snapshot.catalog.models) == {
+        name for name, model in MODELS.items() if model.kind in {"chat", "embedding"}
+    } | set(BAD_DAYS)
     assert snapshot.left_out == ()
     assert [(str(budget.scope), budget.limit, budget.enforce) for budget in snapshot.budgets] == [
         ("agent:rogue", ROGUE_BUDGET, True)

@@ -2,12 +2,13 @@ import json
 from fractions import Fraction
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config.snapshot import SimulatorSettings
-from gateway.simulator.bill import Bill, Counts, Record, cost_nano_usd, rates_for
-from gateway.simulator.models import MODELS, price_table
+from gateway.simulator.bill import Bill, Counts, Record, cost_nano_usd, fee_nano_usd, rates_for
+from gateway.simulator.models import MODELS, fee_table, price_table
 from gateway.simulator.server import start
 from tests.gateway.simulator.helpers import WITH_USAGE, chat, post
 
@@ -23,6 +24,20 @@ def test_examples_by_hand() -> None:
     # 12.5 nano-USD a token
     assert [cost_nano_usd(MODELS["sim-embed"], Counts(tokens, 0, 0, 0)) for tokens in (1, 2, 3)] == [13, 25, 38]
     assert cost_nano_usd(MODELS["sim-small"], Counts(1, 1, 0, 0)) == 75
+    # 1000 in all: 300 written for five minutes, 100 for an hour, 200 read, 400 plain at $3/M
+    assert (
+        cost_nano_usd(MODELS["sim-claude"], Counts(1000, 200, 0, 0, 300, 100))
+        == 1_125_000 + 600_000 + 60_000 + 1_200_000
+    )
+    # where writing to a cache has no price of its own, it costs as input
+    assert cost_nano_usd(MODELS["sim-small"], Counts(10, 0, 0, 0, 4, 6)) == 1_500
+
+
+def test_fees_by_hand() -> None:
+    assert fee_nano_usd(MODELS["sim-small"], {}) == 0
+    assert fee_nano_usd(MODELS["sim-small"], {"web_search": 2, "file_search": 3, "code_interpreter": 1}) == 57_500_000
+    with pytest.raises(KeyError):
+        fee_nano_usd(MODELS["sim-embed"], {"web_search": 1})
 
 
 @settings(deadline=None)
@@ -51,10 +66,12 @@ def test_the_price_table_has_every_model() -> None:
 
 def test_every_price_is_documented() -> None:
     page = Path(__file__).parents[3].joinpath("docs/how-to/simulate.md").read_text(encoding="utf-8")
+    assert all(f"${usd}" in page for fees in fee_table().values() for usd in fees.values())
     for model, tiers in price_table().items():
         row = next(line for line in page.splitlines() if line.startswith(f"| `{model}`"))
         for tier in tiers:
             assert f"${tier['input']} / ${tier['cached_input']} / ${tier['output']}" in row
+            assert all(f"${tier[name]}" in row for name in ("cache_write", "cache_write_1h") if name in tier)
 
 
 async def test_the_bill_equals_the_usage_delivered(sim, client) -> None:
