@@ -40,7 +40,9 @@ from gateway.identity.attribution import Headers, attribute
 from gateway.identity.keys import Principal
 from gateway.reply import ClientGone, IncomingCall, Reply
 from gateway.telemetry.events import KeyRefused, RequestStarted
+from gateway.wire.native import TONGUES
 from gateway.wire.requests import ModelRequest, read_request
+from gateway.wire.tongues import read_tongue
 from routing.catalog import Model
 from routing.router import Route, route
 from routing.rules import CompiledPolicy
@@ -139,9 +141,10 @@ class Pipeline:
         principal = context.principal = await self.authenticate(snapshot, call.headers)
         self._recorder.record(RequestStarted(context.request_id, principal.org, principal.team, principal.agent))
         context.body = await call.body(snapshot.server.max_body_bytes)
-        request = context.request = read_request(context.api, context.body)
+        request = context.request = self._read(context, call, reply)
         agent = snapshot.agents[principal.agent]
-        attribution, context.forwarded = attribute(call.headers, request.fields, agent.trust)
+        spoken = request.native or request
+        attribution, context.forwarded = attribute(call.headers, spoken.fields, agent.trust)
         context.attribution = in_run_of(principal, attribution)
         if agent.requires:
             check_labels(agent, context.attribution)
@@ -153,6 +156,16 @@ class Pipeline:
         else:
             context.route = self._route(snapshot, principal, request)
             await Exchange(context, reply, self._upstreams).run()
+
+    def _read(self, context: RequestContext, call: IncomingCall, reply: Reply) -> ModelRequest:
+        """The request, whatever tongue it is in. Raises BadRequest errors."""
+        if context.api not in TONGUES:
+            return read_request(context.api, context.body)
+        request = read_tongue(context.api, context.body)
+        assert request.native is not None, "a tongue's request is kept as it came"  # noqa: S101 -- guards a programming error
+        request.native.query = call.query
+        reply.asked(request, context.request_id)
+        return request
 
     async def _by_policy(self, context: RequestContext, reply: Reply, policy: CompiledPolicy) -> None:
         """Serve a request whose model its agent's policy chooses."""

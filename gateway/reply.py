@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gateway.errors import FareboxError
+from gateway.wire.requests import ModelRequest
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -21,6 +22,14 @@ class Reply(Protocol):
     @property
     def blocked(self) -> bool:
         """Whether `send` would wait now, because the client reads too slowly."""
+        ...
+
+    def asked(self, request: ModelRequest, request_id: str) -> None:
+        """A request in another tongue than OpenAI's has been read: its answer may come from now on."""
+        ...
+
+    def as_it_is(self) -> None:
+        """What follows is said in the client's own tongue: nothing of it is to be translated."""
         ...
 
     def on_disconnect(self, callback: Callable[[], None] | None) -> None:
@@ -54,6 +63,11 @@ class IncomingCall(Protocol):
     api: str
     headers: Headers
     """Names in lower case."""
+
+    @property
+    def query(self) -> bytes:
+        """Of its URL, without the question mark."""
+        ...
 
     @property
     def client(self) -> str:

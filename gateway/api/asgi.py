@@ -9,6 +9,7 @@ from gateway.api.connection import CYCLE_KEY, SCOPE_KEY, Connection
 from gateway.api.errors import error_body, error_headers
 from gateway.errors import BodyTooLarge, FareboxError
 from gateway.reply import ClientGone, Headers
+from gateway.wire.requests import ModelRequest
 from gateway.wire.sse import data_event
 
 Scope = MutableMapping[str, Any]
@@ -27,6 +28,12 @@ class AsgiCall:
         self.headers: Headers = scope["headers"]
         self._scope = scope
         self._receive = receive
+
+    @property
+    def query(self) -> bytes:
+        """Of its URL."""
+        query: bytes = self._scope["query_string"]
+        return query
 
     @property
     def client(self) -> str:
@@ -91,6 +98,12 @@ class AsgiReply:
             callback()
         else:
             self._connection.on_lost = callback
+
+    def asked(self, request: ModelRequest, request_id: str) -> None:
+        """OpenAI's wire is what answers come in."""
+
+    def as_it_is(self) -> None:
+        """Nothing is translated here."""
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a complete answer."""

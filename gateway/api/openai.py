@@ -20,15 +20,23 @@ from gateway.api.feedback import serve_feedback
 from gateway.api.operations import OPERATIONS
 from gateway.api.runs import PATH as RUNS
 from gateway.api.runs import serve_runs
+from gateway.api.tongue import reply_in
 from gateway.errors import MethodNotAllowed, ModelNotFound, NotFound
 from gateway.identity.keys import Principal
 from gateway.pipeline import claimed_names, may_use
 from gateway.services import Services
+from gateway.wire.native import MESSAGES, RESPONSES, TONGUES
 from gateway.wire.requests import CHAT, COMPLETIONS, EMBEDDINGS
 from routing.catalog import Model
 
-_MODEL_APIS = {"/v1/chat/completions": CHAT, "/v1/completions": COMPLETIONS, "/v1/embeddings": EMBEDDINGS}
-_LATER = ("/v1/responses", "/v1/messages", "/v1/files", "/v1/batches", "/v1/realtime", "/v1/images", "/v1/audio")
+_MODEL_APIS = {
+    "/v1/chat/completions": CHAT,
+    "/v1/completions": COMPLETIONS,
+    "/v1/embeddings": EMBEDDINGS,
+    "/v1/messages": MESSAGES,
+    "/v1/responses": RESPONSES,
+}
+_LATER = ("/v1/files", "/v1/batches", "/v1/realtime", "/v1/images", "/v1/audio")
 
 Handler = Callable[[Services, Scope, AsgiReply], Awaitable[None]]
 
@@ -46,8 +54,8 @@ class OpenAIApi:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request. Nothing escapes."""
-        reply = AsgiReply(scope, send)
         api = _MODEL_APIS.get(scope["path"])
+        reply = AsgiReply(scope, send) if api not in TONGUES else reply_in(api, scope, send)
         try:
             if api is not None and scope["method"] == "POST":
                 services = self._services

@@ -75,6 +75,8 @@ class Endpoint:
     """For `dialect: litellm`, and for no other."""
     probe_s: float | None = None
     """Ask for its list of models so often; None: never."""
+    natives: frozenset[str] = frozenset()
+    """The tongues that it speaks itself (`messages`, `responses`): what clients say in them is not translated."""
 
 
 @dataclass(frozen=True, slots=True)

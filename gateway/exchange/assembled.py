@@ -13,14 +13,13 @@ from gateway.exchange.streamed import LATE_USAGE_S
 from gateway.exchange.verifying import verify_assembled
 from gateway.upstream.refusals import credentials_refused, names_our_account
 from gateway.upstream.transport import Response
-from gateway.wire.assemble import Assembler
 from routing.failures import Failure
 
 
 async def relay_assembled(delivery: Delivery, response: Response) -> None:
     """Read the stream, metered, and send the answer that it amounts to. Raises AttemptFailed, settled."""
     context, settlement = delivery.context, delivery.settlement
-    observer, assembler = settlement.observer, Assembler(context.api)
+    observer, assembler = settlement.observer, delivery.attempt.target.wire.assembler()
     sink = AnswerSink(observer, assembler)
     rest = await reader_of(delivery, response).read(response, sink, LATE_USAGE_S)
     if rest is None and not observer.failed:

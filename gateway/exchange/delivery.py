@@ -53,6 +53,8 @@ class Delivery:
         headers.append((b"cache-control", b"no-cache"))
         headers.append((b"x-accel-buffering", b"no"))
         context.status = response.status
+        if self.attempt.target.native:
+            self.reply.as_it_is()
         await self.reply.start(response.status, headers)
 
     async def whole(self, response: Response, body: bytes, cost: NanoUsd) -> None:
@@ -67,6 +69,8 @@ class Delivery:
         if context.recorded_answer is not None:
             context.recorded_answer.append(body)
         context.status, context.error_code = response.status, ""
+        if self.attempt.target.native:
+            self.reply.as_it_is()
         await self.reply.whole(response.status, headers, body)
 
 

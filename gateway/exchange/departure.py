@@ -23,7 +23,7 @@ def depart(
     """
     snapshot, request = context.snapshot, context.request
     assert request is not None, "an exchange begins after reading"  # noqa: S101 -- guards a programming error
-    target = target_of(snapshot.endpoints[deployment.provider], snapshot.timeouts.get(deployment.id))
+    target = target_of(snapshot.endpoints[deployment.provider], snapshot.timeouts.get(deployment.id), request)
     wish = Wish(
         deployment.upstream_model,
         _longest(context) if permit is None else permit.max_output_tokens,
@@ -46,7 +46,7 @@ def depart(
 def _longest(context: RequestContext) -> int | None:
     """The agent's bound on answers, which holds without any budget too."""
     assert context.principal is not None, "an exchange begins after authentication"  # noqa: S101 -- as above
-    if context.api == EMBEDDINGS:
+    if context.request is not None and context.request.api == EMBEDDINGS:
         return None
     return context.snapshot.agents[context.principal.agent].max_output_tokens
 

@@ -7,8 +7,8 @@ from gateway.context import RequestContext
 from gateway.exchange.settlement import Settlement
 from gateway.upstream.refusals import credentials_refused, names_our_account
 from gateway.upstream.secrets import mask
-from gateway.wire.answers import UsageChunk
 from gateway.wire.requests import ModelRequest
+from gateway.wire.wires import UsageEvent
 from routing.money import NanoUsd
 
 
@@ -56,7 +56,7 @@ class Events:
             raise credentials_refused(attempt.deployment.provider, attempt.status or 200)
         return mask(out, self._endpoint.headers)
 
-    def _usage_event(self, event: bytes, chunk: UsageChunk) -> bytes:
+    def _usage_event(self, event: bytes, chunk: UsageEvent) -> bytes:
         """The usage event as the client is to see it: with its cost, or not at all when it did not ask for it."""
         if self._asked_running and not chunk.standalone:  # SDKs would add up what every event says
             return chunk.without_usage(null=self._include_usage)

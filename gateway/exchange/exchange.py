@@ -317,6 +317,8 @@ class Exchange:
         context.outcome, context.status, context.error_code = "upstream_error", answer.status, "upstream_status"
         if answer.status == 429 and step.retry_after_s is not None and len(self._route.candidates) > 1:
             headers = asking_to_wait(headers, step.retry_after_s, time.time())
+        if answer.native:
+            self._reply.as_it_is()
         await self._reply.whole(answer.status, headers, answer.body)
 
     def _effort(self) -> list[tuple[bytes, bytes]]:

@@ -20,6 +20,8 @@ class Refusal(NamedTuple):
     status: int
     headers: Headers
     body: bytes
+    native: bool = False
+    """Whether it is said in the client's own tongue."""
 
 
 class Unverified(NamedTuple):

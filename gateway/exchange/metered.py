@@ -20,7 +20,7 @@ from gateway.ledger.meter import END, GO_ON, Meter
 from gateway.ledger.operations import Amounts
 from gateway.store.protocol import StoreUnavailable
 from gateway.upstream.transport import Aborted, ConnectionBroken, Response, TransportError
-from gateway.wire.ending import Stream, length_ending
+from gateway.wire.ending import Stream
 from gateway.wire.sse import EventSplitter, EventTooLarge
 from routing.money import NanoUsd
 
@@ -141,11 +141,12 @@ def shortened(delivery: Delivery, *, include_usage: bool) -> list[bytes]:
     bill = delivery.settlement.shortened()
     context.outcome, context.error_code = "shortened", ""
     stream = Stream(
-        context.api,
+        delivery.request.api,
         delivery.request.profile.answers,
         include_usage,
         context.request_id,
         deployment.upstream_model,
         int(context.arrived_at_s),
     )
-    return length_ending(stream, delivery.settlement.observer, bill.usage, bill.cost)
+    wire = delivery.attempt.target.wire
+    return wire.ending(stream, delivery.settlement.observer, bill.usage, bill.cost)

@@ -13,8 +13,8 @@ from gateway.telemetry.recorder import Recorder
 from gateway.upstream.attempt import NOTHING, Attempt, Bill, Kind, outcome_of
 from gateway.upstream.refusals import may_be_billed
 from gateway.upstream.transport import TransportError
-from gateway.wire.answers import StreamObserver
 from gateway.wire.requests import ModelRequest
+from gateway.wire.wires import Observer
 from routing.money import NanoUsd, Usage
 
 _UNREAD_BYTES = 4_096
@@ -52,19 +52,19 @@ class Settlement:
         self.permit = permit
         self.meter = None if permit is None else permit.offer.meter(permit.reserved, permit.max_output_tokens)
         """Counts the stream, where what is reserved for it is less than its bound."""
-        self._observer: StreamObserver | None = None
+        self._observer: Observer | None = None
         self.usage: Usage | None = None
         """As it was settled, where a policy decided."""
         self.reported: NanoUsd | None = None
         """What the provider said that a whole answer costs; of a stream the observer knows."""
 
     @property
-    def observer(self) -> StreamObserver:
+    def observer(self) -> Observer:
         """What was seen of its stream. Made when it is first asked for: whole answers need none."""
         observer = self._observer
         if observer is None:
             answers = self._request.profile.answers
-            observer = self._observer = StreamObserver(answers, remember=self.meter is not None)
+            observer = self._observer = self.attempt.target.wire.observer(answers, remember=self.meter is not None)
         return observer
 
     @property

@@ -6,8 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from gateway.exchange.events import Events
 from gateway.exchange.outbox import Outbox
-from gateway.wire.answers import StreamObserver
-from gateway.wire.assemble import Assembler
+from gateway.wire.wires import Assembler, Observer
 
 
 class ClientSink:
@@ -56,7 +55,7 @@ class AnswerSink:
 
     __slots__ = ("_assembler", "_observer", "failure")
 
-    def __init__(self, observer: StreamObserver, assembler: Assembler) -> None:
+    def __init__(self, observer: Observer, assembler: Assembler) -> None:
         self._observer = observer
         self._assembler = assembler
         self.failure = b""

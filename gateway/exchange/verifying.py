@@ -15,10 +15,10 @@ import msgspec
 from gateway.exchange.delivery import Delivery
 from gateway.exchange.failures import AttemptFailed, Unverified
 from gateway.upstream.transport import Response
-from gateway.wire.answers import WholeAnswer, is_filtered
-from gateway.wire.assemble import Assembler
+from gateway.wire.answers import WholeAnswer, is_filtered, read_answer
 from gateway.wire.sse import EventSplitter
 from gateway.wire.verify import unmet
+from gateway.wire.wires import Wire
 from routing.failures import Failure
 
 _CALLS: Final = re.compile(rb'"tool_calls"\s*:\s*\[\s*\{')
@@ -28,13 +28,16 @@ _CALLS: Final = re.compile(rb'"tool_calls"\s*:\s*\[\s*\{')
 def verify_whole(delivery: Delivery, response: Response, body: bytes, answer: WholeAnswer) -> None:
     """Note whether a whole answer calls tools. Raises AttemptFailed, settled, when it is turned down."""
     context = delivery.context
+    choices = answer.choices
+    if delivery.attempt.target.native and (context.decided is not None or _has_others(delivery)):
+        choices = read_answer(delivery.attempt.target.wire.as_chat(body)).choices
     if context.decided is not None:
-        context.decided.called_tools = _calls_tools(answer.choices)
+        context.decided.called_tools = _calls_tools(choices)
         usage = answer.usage
         check = _failed_check(delivery, body, 0 if usage is None else usage.output_tokens)
         if check:
             _turn_down_whole(delivery, response, body, answer, check)
-    if _has_others(delivery) and is_filtered(answer.choices):
+    if _has_others(delivery) and is_filtered(choices):
         _turn_down_whole(delivery, response, body, answer, "filtered")
 
 
@@ -54,7 +57,7 @@ def verify_stream(delivery: Delivery, response: Response, events: bytes) -> None
     if delivery.verify is None:
         return
     context = delivery.context
-    check = _failed_check(delivery, _assembled(context.api, events), _observed_tokens(delivery))
+    check = _failed_check(delivery, _assembled(delivery.attempt.target.wire, events), _observed_tokens(delivery))
     if not check:
         return
     delivery.settlement.observed("unverified")
@@ -75,12 +78,14 @@ def note_calls(delivery: Delivery) -> None:
 
 def _failed_check(delivery: Delivery, body: bytes, output_tokens: int) -> str:
     """The check that a whole answer fails; empty when it will do."""
-    return "" if delivery.verify is None else unmet(delivery.verify, delivery.request, body, output_tokens)
+    if delivery.verify is None:
+        return ""
+    return unmet(delivery.verify, delivery.request, delivery.attempt.target.wire.as_chat(body), output_tokens)
 
 
-def _assembled(api: str, stream: bytes) -> bytes:
+def _assembled(wire: Wire, stream: bytes) -> bytes:
     """The whole answer that a stream amounts to."""
-    splitter, assembler = EventSplitter(), Assembler(api)
+    splitter, assembler = EventSplitter(), wire.assembler()
     for event in (*splitter.feed(stream), splitter.rest):
         assembler.feed(event)
     return assembler.body()

@@ -15,7 +15,7 @@ from gateway.upstream.refusals import failed_answer, may_be_billed, refusal
 from gateway.upstream.secrets import mask
 from gateway.upstream.transport import Response
 from gateway.upstream.verdict import SERVER_ERROR, failure_of_status
-from gateway.wire.answers import MalformedAnswer, read_answer
+from gateway.wire.answers import MalformedAnswer
 from routing.failures import Failure
 
 
@@ -39,7 +39,7 @@ async def relay_refusal(delivery: Delivery, response: Response) -> None:
         raise AttemptFailed(failure, error)
     headers = answer_headers(delivery.context, delivery.settlement, response)
     headers.append((b"x-farebox-upstream-status", b"%d" % response.status))
-    raise AttemptFailed(failure, Refusal(response.status, headers, body))
+    raise AttemptFailed(failure, Refusal(response.status, headers, body, attempt.target.native))
 
 
 async def relay_whole(delivery: Delivery, response: Response) -> None:
@@ -49,7 +49,7 @@ async def relay_whole(delivery: Delivery, response: Response) -> None:
     try:
         body = await response.read()  # a dialect's own words may be none either
         attempt.first_byte_s = time.monotonic()
-        answer = read_answer(body)
+        answer = attempt.target.wire.read_answer(body)
     except MalformedAnswer:
         raise _malformed(delivery, response, len(body)) from None
     usage, tier, settlement.reported = answer.usage, answer.service_tier, answer.reported
@@ -66,7 +66,7 @@ async def relay_whole(delivery: Delivery, response: Response) -> None:
         settlement.settle("ok", usage, estimated=False, service_tier=tier, cut=cut)
     context.outcome = "ok"
     if context.decided is not None:
-        context.decided.answer = body
+        context.decided.answer = attempt.target.wire.as_chat(body)
     await delivery.whole(response, body, context.cost)
 
 

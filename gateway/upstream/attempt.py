@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from gateway.errors import FareboxError, UpstreamFailure, UpstreamTimeout
@@ -12,8 +13,9 @@ from gateway.upstream.launch import Target
 from gateway.upstream.transport import Call, ResponseTooLarge, TimedOut, TransportError, Unreachable
 from routing.catalog import Deployment
 from routing.failures import Failure
-from routing.money import NanoUsd, Price, Usage, cost
+from routing.money import ZERO, NanoUsd, Price, Usage, cost
 from routing.profile import RequestProfile
+from routing.tariff import fee, units_text
 
 FAST_TOKENS_PER_S = 200
 """What an unseen answer may have been generated at: faster than most models, so that the estimate is rather high."""
@@ -37,6 +39,10 @@ class Bill(NamedTuple):
     service_tier: str
     listed: NanoUsd | None = None
     """What the price list says, where `cost` is the provider's word."""
+    fee: NanoUsd = ZERO
+    """Part of `cost`: what the deployment's tariff asks for `units`."""
+    units: str = ""
+    """What was billed by count, or would have been: `web_search=2`."""
 
 
 class Attempt:
@@ -87,10 +93,20 @@ class Attempt:
         """What an error status with this body means, in the provider's own words."""
         return self.target.dialect.complaint(status, body)
 
-    def price(self, usage: Usage, asked: str, served: str | None, now_s: float, *, estimated: bool) -> Bill:
+    def price(
+        self,
+        usage: Usage,
+        asked: str,
+        served: str | None,
+        now_s: float,
+        *,
+        estimated: bool,
+        services: Mapping[str, int] | None = None,
+    ) -> Bill:
         """What `usage` costs here, in the service tier that was `served`: it may be another than was `asked` for.
 
-        An answer that names none (None) may have been served in either: the dearer one counts.
+        An answer that names none (None) may have been served in either: the dearer one counts. `services`: how many
+        there were of each unit that the deployment's tariff may ask a fee for.
         """
         tier = served or asked
         if usage is NOTHING:
@@ -98,6 +114,9 @@ class Attempt:
         bill = self._price_in(usage, tier, now_s, estimated)
         if served is None and tier != "default":
             bill = max(bill, self._price_in(usage, "default", now_s, estimated), key=_by_cost)
+        if services:
+            charged = fee(self.deployment.tariff, services)
+            bill = bill._replace(cost=NanoUsd(bill.cost + charged), fee=charged, units=units_text(services))
         return bill
 
     def as_reported(self, bill: Bill, reported: NanoUsd) -> Bill:

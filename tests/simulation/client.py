@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from gateway.errors import FareboxError
 from gateway.reply import Headers
+from gateway.wire.requests import ModelRequest
 
 _MARK = re.compile(rb"\bc(\d+)\.(\d+)\b")
 """A token of a simulated answer: the call's number, and the token's or event's in it."""
@@ -55,6 +56,11 @@ class SimClient:
     # --- the request ---
 
     @property
+    def query(self) -> bytes:
+        """None."""
+        return b""
+
+    @property
     def client(self) -> str:
         """Its address."""
         return "192.0.2.1"
@@ -69,6 +75,12 @@ class SimClient:
     def blocked(self) -> bool:
         """Whether a piece is still being read."""
         return self._loop.time() < self._reads_until_s
+
+    def asked(self, request: ModelRequest, request_id: str) -> None:
+        """It speaks OpenAI's wire."""
+
+    def as_it_is(self) -> None:
+        """So nothing is translated."""
 
     def on_disconnect(self, callback: Callable[[], None] | None) -> None:
         """As the protocol says."""

@@ -129,6 +129,12 @@ class Client:
         self._callback: Callable[[], None] | None = None
         self._gone = False
 
+    def asked(self, request: ModelRequest, request_id: str) -> None:
+        """It speaks OpenAI's wire."""
+
+    def as_it_is(self) -> None:
+        """So nothing is translated."""
+
     def on_disconnect(self, callback: Callable[[], None] | None) -> None:
         if callback is not None and self._gone:
             callback()

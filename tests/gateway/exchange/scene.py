@@ -200,7 +200,8 @@ async def begin(
         for _ in range(30):
             stage.learned.observe("tester", "gpt", 20, Usage(10, 10), truncated=False)
         permit = await stage.admission.admit(context, client, stage.turn())
-    target = target_of(ENDPOINT, None)
+    assert context.request is not None
+    target = target_of(ENDPOINT, None, context.request)
     attempt = Attempt(f"{context.request_id}.1", 1, "first", stage.model.deployments[0], target, provider)
     settlement = Settlement(context, attempt, permit, stage.recorder)
     assert (settlement.meter is not None) == metered

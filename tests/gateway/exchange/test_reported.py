@@ -30,7 +30,9 @@ async def served(usage: str, *, stream: bool, dialect: str = "openrouter") -> Sc
     else:
         body = answer(usage="USAGE").replace(b'"USAGE"', usage.encode())
         scene = await begin(Provider(body, headers=JSON), stream=False)
-    scene.attempt.target = target_of(Endpoint("one", "http://localhost", (), dialect=dialect), None)
+    scene.attempt.target = target_of(
+        Endpoint("one", "http://localhost", (), dialect=dialect), None, scene.delivery.request
+    )
     await (relay_stream if stream else relay_whole)(scene.delivery, scene.provider)
     return scene
 

@@ -43,7 +43,7 @@ async def begin(
     permit = await stage.admission.admit(context, Client(), stage.turn())
     assert permit is not None
     call = HttpCall(asyncio.get_running_loop(), Endpoint("one", "http://localhost", ()), b"", b"")
-    target = target_of(call.endpoint, None)
+    target = target_of(call.endpoint, None, request)
     attempt = Attempt(f"{context.request_id}.1", 1, kind, permit.deployment, target, call)
     return Settlement(context, attempt, permit, stage.recorder)
 

@@ -28,6 +28,7 @@ from gateway.upstream.transport import (
     TransportError,
     Unreachable,
 )
+from gateway.wire.requests import read_request
 from routing.catalog import Deployment
 from routing.money import ContextTier, NanoUsd, Price, PricePeriod, PricePoint, Usage
 from routing.profile import RequestProfile
@@ -64,11 +65,12 @@ PRICE = Price(
         ),
     )
 )
+REQUEST = read_request("chat", b'{"model":"m","messages":[]}')
 PROFILE = RequestProfile("chat", "m", 300, 100, None, 1, 1, 0, 0, True, False, "default")
 
 
 def attempt(price: Price | None = PRICE, *, since_s: float = 0.0) -> Attempt:
-    target = target_of(Endpoint("p", "http://localhost", ()), None)
+    target = target_of(Endpoint("p", "http://localhost", ()), None, REQUEST)
     made = Attempt("req.1", 1, "first", Deployment("p/m", "p", "m", price), target, NoCall())
     made.sent_s = time.monotonic() - since_s
     return made
@@ -110,7 +112,7 @@ def test_nothing_costs_nothing_not_even_a_fee() -> None:
 @given(st.integers(0, 10**15), st.booleans(), st.sampled_from(("openai", "openrouter", "groq")))
 def test_the_providers_word_counts_only_where_it_bills_so(reported: int, estimated: bool, dialect: str) -> None:
     made = attempt()
-    made.target = target_of(Endpoint("p", "http://localhost", (), dialect=dialect), None)
+    made.target = target_of(Endpoint("p", "http://localhost", (), dialect=dialect), None, REQUEST)
     listed = made.price(Usage(10, 10), *DEFAULT, 0.0, estimated=estimated)
     bill = made.as_reported(listed, NanoUsd(reported))
     if dialect == "openrouter" and not estimated:

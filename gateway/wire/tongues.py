@@ -1,0 +1,36 @@
+"""Requests of other tongues than OpenAI's, read: what they mean in chat, and beside it as they came.
+
+A tongue is a package of its name beside this file, loaded when it is first spoken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Final
+
+from gateway.wire.native import Native
+from gateway.wire.requests import CHAT, ModelRequest, read_request
+
+_ASKS_USAGE: Final = b'"include_usage":true'
+
+
+def read_tongue(api: str, body: bytes) -> ModelRequest:
+    """Read the body of a request to `api`, one of `gateway.wire.native.TONGUES`.
+
+    Raises BadRequest errors that name the field as its client wrote it.
+    """
+    read: Callable[[bytes], tuple[bytes, Native]] = import_module(f"gateway.wire.{api}").read
+    return meaning(*read(body))
+
+
+def meaning(chat: bytes, native: Native) -> ModelRequest:
+    """The request that `chat` says, with `native` beside it.
+
+    Usage is asked for in every stream: the tongues say it in theirs, whether their clients ask or not.
+    """
+    if native.stream and _ASKS_USAGE not in chat:
+        chat = b'{"stream_options":{"include_usage":true},' + chat[1:]
+    request = read_request(CHAT, chat)
+    request.native = native
+    return request
