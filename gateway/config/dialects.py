@@ -41,6 +41,7 @@ DIALECTS: dict[str, Known] = {
 }
 """By the name that the configuration writes."""
 
+_OPENAI = ("api.openai.com", "us.api.openai.com", "eu.api.openai.com")
 _COMPATIBLE = ("generativelanguage.googleapis.com", "/openai")
 """Where Gemini speaks OpenAI's wire itself."""
 
@@ -63,6 +64,16 @@ def recognise(base_url: str) -> str:
         if any(host.endswith(own) if own.startswith(".") else host == own for own in known.hosts):
             return name
     return DEFAULT
+
+
+def natives_of(dialect: str, base_url: str) -> tuple[str, ...]:
+    """The tongues that a provider is known to speak besides chat, where its configuration does not say."""
+    host, path = _host_and_path(base_url)
+    if dialect == "anthropic":
+        return ("messages",)
+    if dialect == "azure":
+        return ("responses",) if path.endswith("/openai/v1") else ()
+    return ("responses",) if dialect == DEFAULT and host in _OPENAI else ()
 
 
 def _host_and_path(base_url: str) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from gateway.config.dialects import DIALECTS, lacks_prefix, recognise
+from gateway.config.dialects import DIALECTS, lacks_prefix, natives_of, recognise
 from gateway.config.litellm_sdk import sdk_of
 from gateway.config.models.providers import Provider
 from gateway.config.problems import YamlPath
@@ -46,6 +46,7 @@ def _endpoint(name: str, written: Provider, tree: Tree, folder: Path, environ: M
         max_response_bytes=written.max_response_bytes,
         litellm=sdk_of(written),
         probe_s=written.health.probe_s,
+        natives=frozenset(natives_of(dialect, written.base_url or "") if written.natives is None else written.natives),
     )
 
 

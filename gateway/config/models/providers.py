@@ -75,6 +75,11 @@ class Provider(Written):
         description="When a variable it needs is not set, leave it out, and the models that only it has.",
     )
     timeouts: ProviderTimeouts = Field(ProviderTimeouts.model_construct(), description="How long it may take.")
+    natives: list[Literal["messages", "responses"]] | None = Field(
+        None,
+        description="The APIs besides OpenAI's chat that it speaks itself: what clients ask there is passed on as it "
+        "is. All else is translated. Default: known for Anthropic, OpenAI and Azure; none for others.",
+    )
     health: ProviderHealth = Field(ProviderHealth.model_construct(), description="How it is watched between calls.")
     ca_file: PathText | None = Field(None, description="PEM file with the certificates of a private CA.")
     verify_tls: Flag = Field(True, description="Check its certificate. Turn off only to try something out.")
@@ -123,6 +128,8 @@ class Provider(Written):
                 raise PydanticCustomError(
                     "form", "has `health.probe_s`, but `dialect: litellm` knows no list of models"
                 )
+            if self.natives:
+                raise PydanticCustomError("form", "has `natives`, but `dialect: litellm` speaks for itself")
         elif self.litellm is not None:
             raise PydanticCustomError("form", "has `litellm`, which needs `dialect: litellm` beside it")
         elif self.base_url is None:

@@ -101,3 +101,38 @@ providers:
 def _one_of(literal: object) -> str:
     *others, last = (repr(name) for name in get_args(literal))
     return f"{', '.join(others)} or {last}"
+
+
+def test_what_a_provider_speaks_besides_chat_is_known_or_told(load_text: Load) -> None:
+    snapshot = load_text(
+        """\
+providers:
+  claude: {base_url: "https://api.anthropic.com/v1"}
+  openai: {base_url: "https://api.openai.com/v1"}
+  compatible: {base_url: "https://llm.example/v1"}
+  azure: {base_url: "https://a.openai.azure.com/openai/v1"}
+  old_azure: {base_url: "https://a.openai.azure.com", api_version: 2024-10-21}
+  told: {base_url: "http://10.0.0.7:8000/v1", dialect: vllm, natives: [responses, messages]}
+  kept: {base_url: "https://api.openai.com/v1", natives: []}
+"""
+    )
+    assert {name: sorted(endpoint.natives) for name, endpoint in snapshot.endpoints.items()} == {
+        "claude": ["messages"],
+        "openai": ["responses"],
+        "compatible": [],
+        "azure": ["responses"],
+        "old_azure": [],
+        "told": ["messages", "responses"],
+        "kept": [],
+    }
+
+
+def test_natives_are_the_tongues_there_are(problems: Problems) -> None:
+    found = problems('providers:\n  a: {base_url: "http://h/v1", natives: [telepathy]}\n')
+    assert "natives" in str(found)
+    assert "'messages' or 'responses'" in str(found)
+
+
+def test_an_sdk_speaks_for_itself(problems: Problems) -> None:
+    found = problems("providers:\n  a: {dialect: litellm, litellm: {provider: bedrock}, natives: [messages]}\n")
+    assert "has `natives`" in str(found)
