@@ -56,6 +56,8 @@ class Manner(NamedTuple):
     """Exactly so long a text; None leaves it to the dice."""
     single: bool = False
     """One token a piece."""
+    one_tool: bool = False
+    """Calls the first tool once, then answers. Where it must call then (`required`), it calls the last one."""
 
 
 _FREE = Manner()
@@ -77,7 +79,7 @@ class Author:
     def chat(self, ask: ChatAsk, dice: Random) -> Choice:
         """One answer to a chat request."""
         reasoning = self._reasoning(dice)
-        names = _tools_to_call(ask, dice)
+        names = _one_tool(ask) if self._manner.one_tool else _tools_to_call(ask, dice)
         if names:
             return self._calls([tool for name in names for tool in ask.tools if tool["name"] == name], reasoning, dice)
         if ask.schema is not None:
@@ -155,6 +157,18 @@ def _tools_to_call(ask: ChatAsk, dice: Random) -> list[str]:
         return []
     many = ask.parallel_tool_calls and dice.random() < 0.25
     return [dice.choice(ask.tools)["name"] for _ in range(2 if many else 1)]
+
+
+def _one_tool(ask: ChatAsk) -> list[str]:
+    """The first tool until one has answered; the last where a call is required even then; a named one always."""
+    if ask.tool_choice == "none" or not ask.tools:
+        return []
+    if ask.tool_choice.startswith("function:"):
+        return [ask.tool_choice.removeprefix("function:")]
+    answered = any(message["role"] in {"tool", "function"} for message in ask.messages)
+    if answered and ask.tool_choice != "required":
+        return []
+    return [ask.tools[-1 if answered else 0]["name"]]
 
 
 def _hidden(tokens: int) -> list[Piece]:

@@ -22,7 +22,18 @@ class SimError(Exception):
         super().__init__(message)
         self.status = status
         self.headers: list[tuple[bytes, bytes]] = []
-        self.body = msgspec.json.encode({"error": {"message": message, "type": type_, "param": param, "code": code}})
+        self.message = message
+        self.type = type_
+        self.param = param
+        self.code = code
+        self.replaced: bytes | None = None
+        """The whole body, where a fault asked for another one."""
+
+    @property
+    def body(self) -> bytes:
+        """The answer's body in OpenAI's shape."""
+        said = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        return self.replaced or msgspec.json.encode({"error": said})
 
 
 def invalid(message: str, param: str | None = None, code: str | None = None) -> SimError:

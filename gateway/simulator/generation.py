@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from itertools import chain, zip_longest
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from gateway.simulator import chance
 from gateway.simulator.answer import Choice, Piece
@@ -24,6 +24,15 @@ class Caller:
     """A fingerprint of the API key."""
     caller_id: str | None
     """The `x-request-id` header."""
+
+
+class CacheUse(NamedTuple):
+    """What a prompt's cache had of it, and was given, in tokens."""
+
+    read: int = 0
+    written: int = 0
+    """To last five minutes."""
+    written_1h: int = 0
 
 
 @dataclass(slots=True)
@@ -123,7 +132,10 @@ class Generation:
 
 
 class Wire(Protocol):
-    """How an endpoint writes a plain answer."""
+    """How an endpoint writes a plain answer.
+
+    One that is no JSON says so by an attribute `content_type`, of bytes.
+    """
 
     def body(self, choices: list[Choice], usage: Body | None) -> bytes:
         """The answer's body."""

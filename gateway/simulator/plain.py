@@ -33,7 +33,8 @@ class PlainDelivery(Delivery):
             body = body[: len(body) // 2]
         elif broken == "garbage":
             body = GARBAGE
-        headers = [*JSON, *self.headers]
+        content_type = getattr(self._wire, "content_type", None)
+        headers = [*([(b"content-type", content_type)] if content_type else JSON), *self.headers]
         if self.faults.find("gzip"):
             body = gzip.compress(body)
             headers.append((b"content-encoding", b"gzip"))

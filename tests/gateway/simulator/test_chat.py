@@ -177,6 +177,29 @@ async def test_parallel_calls_come_unless_forbidden(sim: SimulatorServer) -> Non
     assert await most_calls(parallel_tool_calls=False) == 1
 
 
+@pytest.mark.parametrize("nonce", range(8))
+async def test_one_tool_is_called_once(sim: SimulatorServer, nonce: int) -> None:
+    async def called(messages: list[dict[str, object]], **fields: object) -> list[str]:
+        body = chat(messages=messages, tools=[WEATHER, TIME], **fields)
+        answer = await post(sim, body, x_sim_fault="one-tool", x_sim_nonce=str(nonce))
+        message = answer.json()["choices"][0]["message"]
+        assert bool(message["content"]) != bool(message.get("tool_calls"))
+        return [call["function"]["name"] for call in message.get("tool_calls", ())]
+
+    first, last = WEATHER["function"]["name"], TIME["function"]["name"]
+    assert await called(ASK) == [first]
+    call = {"id": "call_1", "type": "function", "function": {"name": first, "arguments": "{}"}}
+    answered = [
+        *ASK,
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "sunny"},
+        {"role": "user", "content": "Go on."},
+    ]
+    assert await called(answered) == []
+    assert await called(answered, tool_choice="required") == [last]
+    assert await called(ASK, tool_choice="none") == []
+
+
 async def test_tools_are_a_choice_under_auto(sim: SimulatorServer) -> None:
     reasons = set()
     for nonce in range(20):

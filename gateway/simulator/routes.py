@@ -1,0 +1,46 @@
+"""Where requests are posted, and what begins a generation there. One line an endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from gateway.simulator.engine import Engine, Request
+from gateway.simulator.errors import invalid
+from gateway.simulator.fields import Body
+from gateway.simulator.generation import Generation, Wire
+from gateway.simulator.tongues import OPENAI, Tongue
+
+
+def json_object(raw: bytes, content_type: str = "") -> Body:
+    """Read a body of JSON. Raises SimError (400)."""
+    try:
+        body: Any = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise invalid("We could not parse the JSON body of your request.", code="invalid_json") from None
+    if not isinstance(body, dict):
+        raise invalid("The body of your request must be a JSON object.", code="invalid_json")
+    return body
+
+
+class Route(NamedTuple):
+    """An endpoint."""
+
+    endpoint: str
+    """Its name on the bill."""
+    kinds: tuple[str, ...]
+    """The kinds of models that it takes; of `fixed` ones only chat knows how to answer."""
+    begin: Callable[[Engine, Request], Awaitable[tuple[Generation, Wire]]]
+    """Begins a generation, which must be settled. Raises SimError."""
+    read: Callable[[bytes, str], Body] = json_object
+    """Reads a request's body, given with its content type. Raises SimError (400)."""
+    tongue: Tongue = OPENAI
+
+
+ROUTES: dict[str, Route] = {
+    "/v1/chat/completions": Route("chat", ("chat", "fixed"), Engine.chat),
+    "/v1/completions": Route("completions", ("chat",), Engine.completion),
+    "/v1/embeddings": Route("embeddings", ("embedding",), Engine.embedding),
+}
