@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.alerting.alert import Alert, with_links
@@ -15,7 +15,6 @@ from gateway.alerting.memory import Memory
 from gateway.alerting.news import News
 from gateway.alerting.sinks import Outcome, hand_over
 from gateway.config.snapshot import AlertSettings, AlertSink, Snapshot
-from gateway.journal.alerts import Watched
 from gateway.journal.database import JournalError
 from gateway.telemetry.events import Event
 from gateway.telemetry.series import Tally
@@ -30,18 +29,16 @@ MOST_WAITING: Final = 1_000
 """Alerts that wait for the journal's word that no other gateway has told them."""
 LAST_WORDS_S: Final = 2.0
 """How long the end of the process waits for that word."""
-_TOLD: Final = "!alert"
-"""How alerts are entered in the journal among the budgets': none can have this name."""
 
 
 class Told(Protocol):
     """What has been told, by all gateways: `gateway.journal.alerts.AlertLog`."""
 
-    async def enter(self, passed: Mapping[Watched, Sequence[float]]) -> set[Watched]:
-        """Enter what is to be told; what was not there before. Raises JournalError."""
+    async def claim(self, key: str, at_s: float, repeat_s: float) -> bool:
+        """Whether it is told by nobody since `repeat_s` before; it is by the caller then. Raises JournalError."""
         ...
 
-    async def forget(self, counters: Collection[Watched]) -> None:
+    async def release(self, key: str) -> None:
         """The next time is news again. Raises JournalError."""
         ...
 
@@ -107,6 +104,7 @@ class Alerting:
                     await self._idle.wait()
             task.cancel()
             await asyncio.wait((task,))
+        self._give_up()
         deliveries = [delivery for _, delivery in self._deliveries.values()]
         self._deliveries.clear()
         await asyncio.gather(*(delivery.close() for delivery in deliveries), *self._closings)
@@ -138,8 +136,10 @@ class Alerting:
 
     async def _tell_waiting(self) -> None:
         while self._waiting:
-            alert = self._waiting.popleft()
-            if await self._is_ours(alert):
+            alert = self._waiting[0]  # it waits until it is known whose it is: the end may come before
+            ours = await self._is_ours(alert)
+            self._waiting.popleft()
+            if ours:
                 for sink, delivery in self._deliveries.values():
                     if sink.kinds is None or alert.kind in sink.kinds:
                         delivery.offer(alert)
@@ -151,15 +151,21 @@ class Alerting:
         """Whether no other gateway tells it, as far as is known."""
         if alert.decided:
             return True
-        period = f"{self._settings.repeat_s:g}@{int(alert.at_s // self._settings.repeat_s)}"
-        entry = Watched(_TOLD, alert.key, period)
         try:
             if alert.status == "firing":
-                return entry in await self._journal.enter({entry: (1.0,)})
-            await self._journal.forget([entry])
+                return await self._journal.claim(alert.key, alert.at_s, self._settings.repeat_s)
+            await self._journal.release(alert.key)
         except JournalError as error:
             log.warning("an alert is told without knowing whether another gateway tells it: %s", error)
         return True
+
+    def _give_up(self) -> None:
+        """Count and log what nobody will be told of any more."""
+        for alert in self._waiting:
+            self._count_all(alert, "dropped")
+            log.error("an alert was not told before the end: %s", alert.title)
+        self._waiting.clear()
+        self._idle.set()
 
     def _count_all(self, alert: Alert, result: str) -> None:
         for name, (sink, _) in self._deliveries.items():

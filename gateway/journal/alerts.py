@@ -30,6 +30,10 @@ class Watched(NamedTuple):
     """The window's id, such as `2026-11`."""
 
 
+TOLD: Final = "!alert"
+"""How alerts that are not budgets' are entered among them: no budget can have this name."""
+
+
 class AlertLog:
     """The `alerts` table. Every method raises JournalError."""
 
@@ -61,6 +65,27 @@ class AlertLog:
                 if _ppm(shares[-1]) not in had:
                     new.add(counter)
         return new
+
+    async def claim(self, key: str, at_s: float, repeat_s: float) -> bool:
+        """Enter that an alert is told at a moment, unless one of the same key was less than `repeat_s` before it.
+
+        Of several gateways that ask at the same time one gets True. Moments are the alerts' own.
+        """
+        at_us, mine = to_us(at_s), and_(alerts.c.budget == TOLD, alerts.c.value == key)
+        async with writing(self._engine) as connection:
+            await connection.execute(delete(alerts).where(alerts.c.at_us < to_us(self._now() - KEPT_S)))
+            latest = (await connection.execute(select(func.max(alerts.c.at_us)).where(mine))).scalar()
+            if latest is not None and at_us - latest < to_us(repeat_s):
+                return False
+            await connection.execute(delete(alerts).where(mine))
+            row = {"budget": TOLD, "value": key, "period": "", "share_ppm": _PPM, "at_us": at_us}
+            await connection.execute(insert(alerts), [row])
+        return True
+
+    async def release(self, key: str) -> None:
+        """It is over: the next time is news again, at once."""
+        async with writing(self._engine) as connection:
+            await connection.execute(delete(alerts).where(alerts.c.budget == TOLD, alerts.c.value == key))
 
     async def forget(self, counters: Collection[Watched]) -> None:
         """Money came back: the next time is news again."""

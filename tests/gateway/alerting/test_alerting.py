@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from gateway.alerting.alerting import Alerting
 from gateway.alerting.delivery import Chance
 from gateway.config import load
 from gateway.config.snapshot import AlertSettings, AlertSink, Endpoint, Snapshot, StorageSettings
-from gateway.journal.alerts import AlertLog, Watched
+from gateway.journal.alerts import AlertLog
 from gateway.journal.database import Database, JournalError
 from gateway.telemetry.events import CredentialsRefused, Event, LoopFound
 from gateway.upstream.pool import Pool
@@ -63,10 +63,10 @@ class Gateway(NamedTuple):
         rows = dict(self.alerting.copy())
         return dict(rows["alerts_total"])  # type: ignore[arg-type]
 
-    async def counts(self, *key: str) -> None:
+    async def counts(self, *key: str, times: int = 1) -> None:
         """Return when something was counted."""
         async with asyncio.timeout(20):
-            while key not in self.counted():
+            while self.counted().get(key, 0) < times:
                 await asyncio.sleep(0)
 
     async def close(self) -> None:
@@ -132,6 +132,25 @@ async def test_of_several_gateways_one_tells_it(snapshot: Snapshot, told: AlertL
     assert [each.body["status"] for each in receiver.posted] == ["firing", "resolved", "firing"]
 
 
+@pytest.mark.parametrize("began_s", [0.0, 3_500.0, 3_599.0])
+async def test_at_the_edge_of_the_repeat_it_is_told_once(snapshot: Snapshot, told: AlertLog, began_s: float) -> None:
+    async with receiving() as receiver:
+        settings = AlertSettings((sink(receiver),), repeat_s=3_600.0)
+        first, second = gateway(snapshot, told, settings), gateway(snapshot, told, settings)
+        first.hears(loop(after_s=began_s))
+        await first.counts("ops", "loop", "sent")
+        second.hears(loop(after_s=began_s + 2))  # another hour of the clock, perhaps
+        await second.counts("ops", "loop", "repeated")
+        first.hears(loop(after_s=began_s + 3_600))  # still so: told again
+        await receiver.wait_for(2)
+        second.hears(loop(after_s=began_s + 3_602))
+        await second.counts("ops", "loop", "repeated", times=2)
+        await first.close()
+        await second.close()
+    assert second.counted() == {("ops", "loop", "repeated"): 2}
+    assert len(receiver.posted) == 2
+
+
 async def test_a_reload_puts_other_sinks_in_force(snapshot: Snapshot, told: AlertLog) -> None:
     async with receiving() as receiver:
         one = gateway(snapshot, told, AlertSettings((sink(receiver, "old"),)))
@@ -147,11 +166,26 @@ async def test_a_reload_puts_other_sinks_in_force(snapshot: Snapshot, told: Aler
 class Broken:
     """A journal that cannot be asked."""
 
-    async def enter(self, passed: Mapping[Watched, Sequence[float]]) -> set[Watched]:
+    async def claim(self, key: str, at_s: float, repeat_s: float) -> bool:
         raise JournalError("away")
 
-    async def forget(self, counters: Collection[Watched]) -> None:
+    async def release(self, key: str) -> None:
         raise JournalError("away")
+
+
+class Silent:
+    """A journal that never answers."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    async def claim(self, key: str, at_s: float, repeat_s: float) -> bool:
+        self.asked.set()
+        await asyncio.Event().wait()
+        return True
+
+    async def release(self, key: str) -> None:
+        await asyncio.Event().wait()
 
 
 async def test_without_the_journal_it_is_rather_told_twice(snapshot: Snapshot) -> None:
@@ -172,3 +206,25 @@ async def test_what_waits_is_told_at_the_end(
         one.hears(loop())
         await one.close()
         assert len(receiver.posted) == 1
+
+
+async def test_what_could_not_be_told_at_the_end_is_counted_and_logged(
+    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("gateway.alerting.alerting.LAST_WORDS_S", 0.0)
+    async with receiving() as receiver:
+        silent = Silent()
+        one = gateway(snapshot, silent, AlertSettings((sink(receiver), sink(receiver, "loops", "loop"))))  # type: ignore[arg-type]
+        one.hears(loop(), refused(True, 0.0))
+        await silent.asked.wait()
+        await one.close()
+        assert not receiver.posted
+    assert one.counted() == {
+        ("ops", "loop", "dropped"): 1,
+        ("loops", "loop", "dropped"): 1,
+        ("ops", "credentials", "dropped"): 1,
+    }
+    assert [record.getMessage() for record in caplog.records if "not told" in record.getMessage()] == [
+        "an alert was not told before the end: Loop in run researcher/r1: repeated call",
+        "an alert was not told before the end: openai refuses our credentials or account",
+    ]

@@ -54,3 +54,20 @@ async def test_what_is_long_over_goes(opened: Database) -> None:
     assert set(await AlertLog(opened).told()) == {CODER, WRITER}
     await AlertLog(opened, lambda: NOW_S + KEPT_S + 1).enter({WRITER: [0.5]})
     assert set(await AlertLog(opened).told()) == {WRITER}
+
+
+async def test_an_alert_is_claimed_once_in_its_time(opened: Database, either: StorageSettings) -> None:
+    other = await Database.open(either)
+    logs = [AlertLog(database) for database in (opened, other) * 4]
+    claimed = await asyncio.gather(
+        *(log.claim("loop|a", NOW_S + number / 100, 60.0) for number, log in enumerate(logs))
+    )
+    await other.close()
+    assert sum(claimed) == 1
+    log = AlertLog(opened)
+    assert not await log.claim("loop|a", NOW_S + 59.9, 60.0)
+    assert await log.claim("loop|b", NOW_S, 60.0)
+    assert await log.claim("loop|a", NOW_S + 60.07, 60.0)
+    await log.release("loop|a")
+    assert await log.claim("loop|a", NOW_S + 61, 60.0)
+    assert not await log.claim("loop|b", NOW_S + 1, 60.0)
