@@ -1,7 +1,9 @@
 """Compares a provider's bill with the journal, by day and model, and says what the difference may come from.
 
 A correction makes the journal's total of a day and model the bill's. It is a charge of its own, which belongs to that
-day, to nobody in particular, and to no budget: what was admitted stays admitted (`resolution` is `reconciled`).
+day, to nobody in particular, and to no budget: what was admitted stays admitted (`resolution` is `reconciled`). Only
+what the bill names is corrected: a day or model that is not in it may be missing for any reason. A bill that does not
+tell models apart corrects a day's models together, under the name `(all)`.
 """
 
 from __future__ import annotations
@@ -26,6 +28,15 @@ NEGLIGIBLE: Final = 5_000_000
 """Half a cent: exports round to whole cents."""
 _CLOSE: Final = 0.02
 _RESOLUTION: Final = "reconciled"
+ALL: Final = "(all)"
+"""The model of a correction that is of all models of a day together."""
+
+
+class CorrectionsChanged(Exception):
+    """What would be entered is not what was agreed to: charges of these days have come meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__("the journal has changed since the comparison was shown; nothing was entered: compare again")
 
 
 class Ledger(NamedTuple):
@@ -57,6 +68,17 @@ class Compared(NamedTuple):
     """None: the provider says nothing of it."""
     ledger: Ledger | None
     reasons: tuple[str, ...]
+    key: str = ""
+    """The canonical name that bill and journal are matched by; empty: all models together."""
+    replaced: int = 0
+    """Nano-USD of earlier corrections of all models together, of a day whose models this bill tells apart."""
+
+    @property
+    def correction(self) -> int:
+        """Nano-USD that make the journal the bill's; 0 where the bill names no cost."""
+        if self.replaced:
+            return -self.replaced
+        return 0 if self.billed is None or self.billed.cost is None else self.difference
 
     @property
     def billed_cost(self) -> int | None:
@@ -103,15 +125,22 @@ async def reconcile(
 
 
 async def post(
-    database: Database, providers: Sequence[str], bill: Mapping[tuple[int, str], Billed], now_s: float
+    database: Database,
+    providers: Sequence[str],
+    bill: Mapping[tuple[int, str], Billed],
+    now_s: float,
+    agreed: Sequence[ChargePosted] | None = None,
 ) -> list[ChargePosted]:
-    """Enter what makes the journal the bill's, for days that are over, and keep the comparison. Raises JournalError.
+    """Enter what makes the journal the bill's, for days that are over, and keep the comparison.
 
-    Compared anew in the same transaction: entered twice, there is nothing left to enter.
+    Compared anew in the same transaction: entered twice, there is nothing left to enter. `agreed`: the `corrections`
+    that were shown to somebody; others are not entered. Raises CorrectionsChanged, JournalError.
     """
     async with writing(database.engine) as connection:
         found = await _reconcile(connection, providers, bill)
         entries = corrections(found, now_s)
+        if agreed is not None and _amounts(entries) != _amounts(agreed):
+            raise CorrectionsChanged
         numbered = [await _numbered(connection, entry) for entry in entries]
         names = charges.columns.keys()
         if numbered:
@@ -122,6 +151,10 @@ async def post(
     return numbered
 
 
+def _amounts(entries: Sequence[ChargePosted]) -> list[tuple[str, int]]:
+    return [(entry.charge_id, entry.cost_nano_usd) for entry in entries]
+
+
 async def remember(database: Database, found: Reconciliation, now_s: float) -> None:
     """Keep a comparison for the metrics. Raises JournalError."""
     async with writing(database.engine) as connection:
@@ -129,17 +162,18 @@ async def remember(database: Database, found: Reconciliation, now_s: float) -> N
 
 
 def corrections(found: Reconciliation, now_s: float) -> list[ChargePosted]:
-    """The entries that `post` would make: of days that are over, where bill and charges differ."""
+    """The entries that `post` would make: of days that are over, where the bill names a cost and it is another."""
     today = int(now_s // DAY_S)
-    lines = [line for line in found.lines if line.difference and line.day < today] if found.has_costs else []
-    return [_entry(line, found.provider, now_s) for line in lines]
+    return [_entry(line, found.provider, now_s) for line in found.lines if line.correction and line.day < today]
 
 
 def _entry(line: Compared, provider: str, now_s: float) -> ChargePosted:
-    ledger = line.ledger
+    ledger, model = line.ledger, line.model
     upstream = ledger.upstream_model if ledger is not None else line.billed.model if line.billed is not None else ""
     at_provider = provider if ledger is None else ledger.provider
-    name = f"bill:{at_provider}:{canonical(upstream) or 'all'}:{date_of(line.day)}"
+    if not line.key:
+        upstream, model, at_provider = ALL, ALL, provider
+    name = f"bill:{at_provider}:{canonical(upstream) if upstream != ALL else 'all'}:{date_of(line.day)}"
     return ChargePosted(
         charge_id=name,
         request_id=name,
@@ -148,14 +182,14 @@ def _entry(line: Compared, provider: str, now_s: float) -> ChargePosted:
         org="",
         team="",
         agent="",
-        model=line.model,
+        model=model,
         deployment=f"{at_provider}/{upstream}",
         provider=at_provider,
         upstream_model=upstream,
         usage=Usage(),
         price_point="bill",
         service_tier="",
-        cost_nano_usd=NanoUsd(line.difference),
+        cost_nano_usd=NanoUsd(line.correction),
         estimated=False,
         unpriced=False,
         outcome="ok",
@@ -188,18 +222,24 @@ async def _numbered(connection: AsyncConnection, entry: ChargePosted) -> ChargeP
 async def _reconcile(
     connection: AsyncConnection, providers: Sequence[str], bill: Mapping[tuple[int, str], Billed]
 ) -> Reconciliation:
-    days = [day for day, _ in bill]
+    days = {day for day, _ in bill}
     period = Period(min(days), max(days) + 1)
-    ledger = await _ledger(connection, providers, period, merged=not any(model for _, model in bill))
+    merged = not any(model for _, model in bill)
+    ledger = await _ledger(connection, providers, period, merged=merged)
     has_costs = any(each.cost is not None for each in bill.values())
     lines = [
-        Compared(day, _name(model, bill.get((day, model)), ledger.get((day, model))), *pair, ())
+        Compared(day, _name(model, *pair), *pair, (), model, 0 if merged or day not in days else _replaced(*pair))
         for day, model in sorted(bill.keys() | ledger.keys())
         for pair in [(bill.get((day, model)), ledger.get((day, model)))]
     ]
     differences = {(line.day, line.model): line.difference for line in lines}
     explained = [line._replace(reasons=tuple(_reasons(line, differences))) for line in lines]
     return Reconciliation(providers[0], period, tuple(explained), has_costs)
+
+
+def _replaced(billed: Billed | None, ledger: Ledger | None) -> int:
+    """What was corrected of a day's models together, where this bill tells them apart."""
+    return ledger.reconciled if billed is None and ledger is not None and ledger.upstream_model == ALL else 0
 
 
 def _name(model: str, billed: Billed | None, ledger: Ledger | None) -> str:
@@ -211,7 +251,7 @@ def _name(model: str, billed: Billed | None, ledger: Ledger | None) -> str:
 async def _ledger(
     connection: AsyncConnection, providers: Sequence[str], period: Period, *, merged: bool
 ) -> dict[tuple[int, str], Ledger]:
-    """By day and canonical name; all models together where the bill does not tell them apart."""
+    """By day and canonical name; under no name what is of all models, and all where the bill tells none apart."""
     of = daily.c
     keys = (of.day, of.provider, of.model, of.upstream_model, of.resolution, of.estimated, of.unpriced)
     sums = (of.cost_nano_usd, of.attempts, of.input_tokens, of.output_tokens, of.cache_read_tokens)
@@ -224,8 +264,8 @@ async def _ledger(
     for row in await connection.execute(query):
         day, provider, model, upstream, resolution, estimated, unpriced = row[: len(keys)]
         cost, attempts, inputs, outputs, cached = map(int, row[len(keys) :])
-        key = (int(day), "" if merged else canonical(upstream))
-        before = found.get(key) or Ledger(provider, (), upstream)
+        key = (int(day), "" if merged or upstream == ALL else canonical(upstream))
+        before = found.get(key) or Ledger(provider, (), "" if merged else upstream)
         found[key] = before._replace(
             models=tuple(dict.fromkeys((*before.models, *([model] if resolution != _RESOLUTION else [])))),
             cost=before.cost + cost,
@@ -245,13 +285,16 @@ def _reasons(line: Compared, differences: Mapping[tuple[int, str], int]) -> Iter
     """What the difference of a line may come from, the likeliest first; nothing where it is negligible."""
     billed, ledger, off = line.billed, line.ledger, line.difference
     tokens_off = billed is not None and ledger is not None and not _same_tokens(billed, ledger)
+    if line.replaced:
+        yield f"earlier correction: {_usd(line.replaced)} USD are of all models together; this bill tells them apart"
+        return
     if abs(off) <= NEGLIGIBLE and not tokens_off:
         return
     if ledger is None:
         yield "other keys: no call of this model went through Farebox on that day"
         return
     if billed is None:
-        yield "the bill has nothing of it: is the export complete, or of another account or project?"
+        yield "the bill has nothing of it: is the export complete, or of another account or project? Nothing is entered"
         return
     if _edge(line, differences):
         yield "day edge: the day before or after is off by about as much the other way (calls around midnight UTC)"

@@ -54,9 +54,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, *options: str) -> Any:
+def run(folder: Path, *options: str, answer: str = "") -> Any:
     words = ["reconcile", "openai", "--config", str(folder / "config.yaml"), *options]
-    return CliRunner().invoke(app, words, env={"COLUMNS": "200"})
+    return CliRunner().invoke(app, words, input=answer, env={"COLUMNS": "200"})
 
 
 def test_the_drift_is_shown_entered_once_and_kept(folder: Path) -> None:
@@ -64,7 +64,7 @@ def test_the_drift_is_shown_entered_once_and_kept(folder: Path) -> None:
     shown = run(folder, *file)
     assert shown.exit_code == 1, shown.output
     assert "gpt: the bill is +25.00% of what was charged." in shown.stdout
-    [entered] = json.loads(run(folder, *file, "--post", "--json").stdout)["entered"]
+    [entered] = json.loads(run(folder, *file, "--post", "--yes", "--json").stdout)["entered"]
     assert entered == {"id": f"bill:main:gpt-5-mini:{date_of(YESTERDAY)}:1", "amount_usd": "0.25"}
     assert json.loads(run(folder, *file, "--post", "--json").stdout)["entered"] == []
     again = run(folder, *file)
@@ -93,3 +93,43 @@ def test_what_cannot_be_read_is_said_in_a_line(folder: Path) -> None:
     assert "has no provider `other`" in run(folder, *file, "--provider", "other").stderr
     words = ["reconcile", "anthropic", "--config", str(folder / "config.yaml"), *file]
     assert "no provider of the configuration is at api.anthropic.com" in CliRunner().invoke(app, words).stderr
+
+
+def test_nothing_is_entered_without_a_yes(folder: Path) -> None:
+    file = ("--file", str(folder / "costs.csv"), "--post")
+    for answer in ("n\n", ""):
+        refused = run(folder, *file, answer=answer)
+        assert (refused.exit_code, "corrections entered" in refused.stdout) == (1, False)
+        assert "Enter 1 corrections, together 0.25 USD?" in refused.stderr
+    agreed = run(folder, *file, answer="y\n")
+    assert (agreed.exit_code, "1 corrections entered." in agreed.stdout) == (0, True)
+    nothing = run(folder, *file)  # nothing is left to ask for
+    assert (nothing.exit_code, "0 corrections entered." in nothing.stdout) == (0, True)
+
+
+def test_a_correction_beyond_the_bound_is_refused(folder: Path) -> None:
+    file = ("--file", str(folder / "costs.csv"), "--post", "--yes")
+    refused = run(folder, *file, "--most-usd", "0.249999999")
+    assert refused.exit_code == 1
+    assert "the corrections come to 0.25 USD, signs aside: more than --most-usd" in refused.stderr
+    assert "corrections entered" not in refused.stdout
+    assert run(folder, *file, "--most-usd", "0.25").exit_code == 0
+    assert "--most-usd: " in run(folder, *file, "--most-usd", "much").stderr
+
+
+def test_what_the_export_leaves_out_is_shown_and_not_entered(folder: Path) -> None:
+    (folder / "other.csv").write_text(
+        f'start_time,amount_value,amount_currency,line_item\n{YESTERDAY * DAY_S},0.10,usd,"gpt-5-nano, input"\n'
+    )
+    found = run(folder, "--file", str(folder / "other.csv"), "--post", "--yes")
+    assert found.exit_code == 0, found.output
+    assert "gpt: the bill has nothing of it" in found.stdout
+    assert [line for line in found.stdout.splitlines() if line.startswith("entered")] == [
+        f"entered bill:main:gpt-5-nano:{date_of(YESTERDAY)}:1: 0.10 USD"
+    ]
+
+
+def test_a_bill_without_models_is_entered_as_one_correction_that_says_so(folder: Path) -> None:
+    (folder / "total.csv").write_text(f"start_time,amount_value,amount_currency\n{YESTERDAY * DAY_S},1.40,usd\n")
+    found = run(folder, "--file", str(folder / "total.csv"), "--post", "--yes")
+    assert f"entered bill:main:all:{date_of(YESTERDAY)}:1: 0.40 USD" in found.stdout

@@ -3,6 +3,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
@@ -10,8 +11,7 @@ from sqlalchemy import text
 from gateway.journal.reconciliations import Drifts, latest
 from gateway.journal.writer import Journal
 from gateway.reports.bills.bill import BillLine, add_up
-from gateway.reports.periods import Period
-from gateway.reports.reconciling import corrections, post, reconcile, remember
+from gateway.reports.reconciling import ALL, CorrectionsChanged, corrections, post, reconcile, remember
 from gateway.reports.rollups import compare
 from gateway.reports.spending import spending
 from gateway.telemetry.metrics import Gauges, Known, Metrics
@@ -79,7 +79,10 @@ async def test_what_differs_and_why(journal: Journal) -> None:
 @given(data=st.data())
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_after_corrections_the_journal_is_the_bill(journal: Journal, data: st.DataObject) -> None:
-    """Entered twice, or after the bill has changed: the journal says what the latest bill says, to the nano-dollar."""
+    """Entered twice, or after the bill has changed: the journal says what the latest bill says, to the nano-dollar.
+
+    What the latest bill does not name stays as it is.
+    """
     models = st.sampled_from(("gpt", "small", "elsewhere"))
     amounts = st.integers(0, 10**12)
     days = st.integers(YESTERDAY - 2, YESTERDAY)
@@ -88,18 +91,16 @@ async def test_after_corrections_the_journal_is_the_bill(journal: Journal, data:
     await write(journal, *[call(f"{run}{at}", *each, provider=run) for at, each in enumerate(calls)])
     for _ in range(2):
         bill_lines = data.draw(st.lists(st.tuples(days, models, amounts), min_size=1, max_size=5))
-        # a bill of all days: what it does not name costs nothing
-        bill = add_up(
-            [BillLine(day, model, Decimal(cost) / USD) for day, model, cost in bill_lines]
-            + [BillLine(day, "gpt", Decimal(0)) for day in (YESTERDAY - 2, YESTERDAY)]
-        )
+        bill = add_up([BillLine(day, model, Decimal(cost) / USD) for day, model, cost in bill_lines])
+        before = await reconcile(journal.database.engine, [run], bill)
+        left_out = sum(line.charged_cost for line in before.lines if line.billed is None)
         await post(journal.database, [run], bill, NOW_S)
         assert await post(journal.database, [run], bill, NOW_S) == []
         found = await reconcile(journal.database.engine, [run], bill)
-        assert all(line.difference == 0 for line in found.lines)
-        report = await spending(journal.database.engine, ("provider",), Period(YESTERDAY - 2, TODAY))
+        assert all(line.difference == 0 for line in found.lines if line.billed is not None)
+        report = await spending(journal.database.engine, ("provider",), found.period)
         total = {line.group: line.amounts.cost for line in report.lines}
-        assert total.get((run,), 0) == sum(cost for _, _, cost in bill_lines)
+        assert total.get((run,), 0) == sum(cost for _, _, cost in bill_lines) + left_out
     assert (await compare(journal.database.engine)).differences == ()
 
 
@@ -169,3 +170,66 @@ async def test_what_is_corrected_drifts_no_more(journal: Journal) -> None:
     assert [each.drift_ratio for each in await latest(journal.database.engine)] == [0.25]
     await post(journal.database, ["openai"], bill, NOW_S)
     assert [each.drift_ratio for each in await latest(journal.database.engine)] == [0.0]
+
+
+async def entries(journal: Journal) -> list[tuple[Any, ...]]:
+    sql = "SELECT model, cost_nano_usd FROM charges WHERE resolution = 'reconciled' ORDER BY charge_id"
+    async with journal.database.engine.connect() as connection:
+        return [tuple(row) for row in await connection.execute(text(sql))]
+
+
+async def test_what_the_bill_does_not_name_is_never_entered(journal: Journal) -> None:
+    """A model, a day between two others, or an amount that is missing: each may be missing for any reason."""
+    await write(
+        journal,
+        call("1", cost=USD),
+        call("2", model="small", cost=USD),
+        call("3", day=YESTERDAY - 1, cost=USD),
+        call("4", model="counted", cost=USD),
+    )
+    bill = add_up([
+        BillLine(YESTERDAY, "gpt", Decimal("1.25")),
+        BillLine(YESTERDAY - 2, "gpt", Decimal("0.10")),
+        BillLine(YESTERDAY, "counted", None, 7, 7),
+    ])  # fmt: skip
+    found = await reconcile(journal.database.engine, ["openai"], bill)
+    assert {(line.day, line.model): line.difference for line in found.lines}[
+        YESTERDAY - 1, "gpt"
+    ] == -USD  # it is shown
+    assert len(await post(journal.database, ["openai"], bill, NOW_S)) == 2
+    assert sorted(await entries(journal)) == [("gpt", USD // 10), ("gpt", USD // 4)]
+
+
+async def test_a_bill_of_all_models_together_is_one_correction_of_all(journal: Journal) -> None:
+    await write(journal, call("1", cost=USD), call("2", model="small", cost=3 * USD))
+    together = add_up([BillLine(YESTERDAY, "", Decimal(5))])
+    [entry] = await post(journal.database, ["openai"], together, NOW_S)
+    assert (entry.charge_id, entry.model, entry.cost_nano_usd) == ("bill:openai:all:2027-01-14:1", ALL, USD)
+    assert await post(journal.database, ["openai"], together, NOW_S) == []
+    apart = add_up([BillLine(YESTERDAY, "gpt", Decimal("1.50")), BillLine(YESTERDAY, "small", Decimal("3.50"))])
+    shown = {line.model: line for line in (await reconcile(journal.database.engine, ["openai"], apart)).lines}
+    assert shown[ALL].reasons[0].startswith("earlier correction: 1.0000 USD are of all models together")
+    taken_back = await post(journal.database, ["openai"], apart, NOW_S)
+    assert {each.model: each.cost_nano_usd for each in taken_back} == {ALL: -USD, "gpt": USD // 2, "small": USD // 2}
+    assert await post(journal.database, ["openai"], apart, NOW_S) == []
+    assert await post(journal.database, ["openai"], together, NOW_S) == []
+
+
+async def test_what_a_bill_tells_of_no_model_among_others(journal: Journal) -> None:
+    """A line for tools, say: it is entered once, and stays while the bill has it."""
+    await write(journal, call("1", cost=USD))
+    bill = add_up([BillLine(YESTERDAY, "gpt", Decimal(1)), BillLine(YESTERDAY, "", Decimal("0.20"))])
+    assert [(each.model, each.cost_nano_usd) for each in await post(journal.database, ["openai"], bill, NOW_S)] == [
+        (ALL, USD // 5)
+    ]
+    assert await post(journal.database, ["openai"], bill, NOW_S) == []
+
+
+async def test_what_has_changed_since_it_was_agreed_to_is_not_entered(journal: Journal) -> None:
+    await write(journal, call("1", cost=USD))
+    bill = add_up([BillLine(YESTERDAY, "gpt", Decimal("1.25"))])
+    agreed = corrections(await reconcile(journal.database.engine, ["openai"], bill), NOW_S)
+    await write(journal, call("2", cost=USD // 10))
+    with pytest.raises(CorrectionsChanged):
+        await post(journal.database, ["openai"], bill, NOW_S, agreed)
+    assert await entries(journal) == []
