@@ -1,0 +1,68 @@
+"""What is run: each SDK, the script that drives it, and the ways it speaks to the gateway.
+
+A cell that is not green needs an explanation here, with what shows that the limit is the SDK's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+COLUMNS = ("completed", "tool", "streamed", "usage", "cost", "run", "402", "429", "cut")
+"""In the order of the table; `judge.COLUMN_TITLES` says what each means."""
+
+CHAT_ONLY = "sim-small"
+"""A deployment that speaks chat completions and nothing else."""
+NATIVE = "sim-native"
+"""A deployment that speaks all three APIs."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way of an SDK: the block of docs/sdks.md that points it here, and the deployment behind."""
+
+    name: str
+    api: str
+    """`chat`, `responses` or `messages`."""
+    block: str
+    model: str = CHAT_ONLY
+    explained: Mapping[str, str] = field(default_factory=dict)
+    """By column: why it cannot be green. `{evidence}` is what the run measured."""
+    calls_until_stop: int = 1
+    """Calls after which the SDK has understood a 402."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """An SDK: its environment, its script under agents/, the packages whose versions are shown."""
+
+    name: str
+    title: str
+    environment: str
+    script: str
+    packages: tuple[str, ...]
+    variants: tuple[Variant, ...]
+
+
+def _chat(block: str, **options: object) -> Variant:
+    return Variant("chat", "chat", block, **options)  # type: ignore[arg-type]
+
+
+def _translated_and_native(api: str, block: str, **options: object) -> tuple[Variant, Variant]:
+    """An API that is not chat completions, before both kinds of deployment."""
+    return (
+        Variant(api, api, block, **options),  # type: ignore[arg-type]
+        Variant(f"{api}, native", api, block, NATIVE, **options),  # type: ignore[arg-type]
+    )
+
+
+CASES: tuple[Case, ...] = (
+    Case(
+        "openai",
+        "OpenAI, Python 3",
+        "openai",
+        "openai_client.py",
+        ("openai",),
+        (_chat("openai"), *_translated_and_native("responses", "openai")),
+    ),
+)

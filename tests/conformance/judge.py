@@ -1,0 +1,185 @@
+"""From what an SDK said and what the books say to the cells of the table. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from tests.conformance.cases import COLUMNS, Variant
+
+COLUMN_TITLES: Mapping[str, str] = {
+    "completed": "run completed",
+    "tool": "tool called",
+    "streamed": "streamed",
+    "usage": "usage seen",
+    "cost": "cost exact",
+    "run": "run, session",
+    "402": "402 stops",
+    "429": "429 waits",
+    "cut": "cut reported",
+}
+RUN, SESSION, VALUE_NANO_USD = "trip-42", "ann-monday", 500_000_000
+"""What every block of docs/sdks.md sends."""
+SCENARIOS = ("plain", "stream", "broke", "busy", "cut")
+
+YES, NO, EXPLAINED = "yes", "no", "explained"
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Books:
+    """What is recorded of one scenario's key."""
+
+    requests: Sequence[Row] = ()
+    charges: Sequence[Row] = ()
+    billed: Mapping[str, int] = field(default_factory=dict)
+    """Nano-USD on the provider's bill, by request id."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One scenario: what the SDK showed its user, and the books. `said` is None when the script never got there."""
+
+    said: Row | None
+    books: Books
+
+
+class Cell(NamedTuple):
+    """`yes`, `no` or `explained`, and what was seen."""
+
+    state: str
+    evidence: str = ""
+    footnote: str = ""
+
+
+def judge(variant: Variant, scenes: Mapping[str, Scene]) -> dict[str, Cell]:
+    """All cells of one row."""
+    cells = {}
+    for column in COLUMNS:
+        evidence = _CHECKS[column](variant, scenes)
+        if not evidence:
+            cells[column] = Cell(YES)
+        elif column in variant.explained:
+            cells[column] = Cell(EXPLAINED, evidence, variant.explained[column].format(evidence=evidence))
+        else:
+            cells[column] = Cell(NO, evidence)
+    return cells
+
+
+# Each check returns what is wrong, in words; nothing when the cell is green.
+
+
+def _completed(_: Variant, scenes: Mapping[str, Scene]) -> str:
+    for name in ("plain", "stream"):
+        if wrong := _unfinished(scenes[name]):
+            return f"{name}: {wrong}"
+    return ""
+
+
+def _unfinished(scene: Scene) -> str:
+    if scene.said is None:
+        return "no word from the script"
+    if scene.said["error"]:
+        return _error(scene.said)
+    return "" if str(scene.said["answer"]).strip() else "an empty answer"
+
+
+def _error(said: Row) -> str:
+    return f"{said['error']['type']}: {said['error']['message']}"
+
+
+def _tool(_: Variant, scenes: Mapping[str, Scene]) -> str:
+    missing = [name for name in ("plain", "stream") if not _said(scenes[name], "tool_calls")]
+    return f"the tool was not called: {', '.join(missing)}" if missing else ""
+
+
+def _said(scene: Scene, what: str) -> Any:
+    return None if scene.said is None else scene.said[what]
+
+
+def _streamed(_: Variant, scenes: Mapping[str, Scene]) -> str:
+    scene = scenes["stream"]
+    chunks = _said(scene, "chunks") or 0
+    if chunks < 2:
+        return f"{chunks} events reached the user"
+    plain = [row for row in scene.books.requests if not row["streamed"]]
+    return f"{len(plain)} of {len(scene.books.requests)} requests were not streams" if plain else ""
+
+
+def _usage(_: Variant, scenes: Mapping[str, Scene]) -> str:
+    for name in ("plain", "stream"):
+        scene = scenes[name]
+        said = (_said(scene, "input_tokens"), _said(scene, "output_tokens"))
+        charges = scene.books.charges
+        charged = tuple(sum(row[column] for row in charges) for column in ("input_tokens", "output_tokens"))
+        if said == (None, None):
+            return f"{name}: the SDK shows none"
+        if said != charged:
+            return f"{name}: the SDK shows {said[0]} in, {said[1]} out; charged were {charged[0]} in, {charged[1]} out"
+    return ""
+
+
+def _cost(_: Variant, scenes: Mapping[str, Scene]) -> str:
+    for name in ("plain", "stream"):
+        books = scenes[name].books
+        if not books.billed:
+            return f"{name}: the provider billed nothing"
+        charged: dict[str, int] = {}
+        for row in books.charges:
+            charged[row["request_id"]] = charged.get(row["request_id"], 0) + row["cost_nano_usd"]
+        if charged != dict(books.billed):
+            return f"{name}: charged {charged}, billed {dict(books.billed)} nano-USD"
+        if estimated := sum(bool(row["estimated"]) for row in books.charges):
+            return f"{name}: {estimated} charges are estimates"
+    return ""
+
+
+def _run(_: Variant, scenes: Mapping[str, Scene]) -> str:
+    for name in ("plain", "stream"):
+        rows = scenes[name].books.requests
+        if not rows:
+            return f"{name}: no request arrived"
+        for column, expected in (("run", RUN), ("session", SESSION), ("value_nano_usd", VALUE_NANO_USD)):
+            found = {row[column] for row in rows}
+            if found != {expected}:
+                return f"{name}: {column} is {', '.join(map(str, found))}"
+    return ""
+
+
+def _broke(variant: Variant, scenes: Mapping[str, Scene]) -> str:
+    scene = scenes["broke"]
+    statuses = [row["status"] for row in scene.books.requests]
+    if set(statuses) != {402}:
+        return f"the gateway answered {statuses}"
+    if len(statuses) != variant.calls_until_stop:
+        return f"{len(statuses)} calls, not {variant.calls_until_stop}"
+    return "" if _said(scene, "error") else "the user saw no error"
+
+
+def _busy(_: Variant, scenes: Mapping[str, Scene]) -> str:
+    scene = scenes["busy"]
+    statuses = [row["status"] for row in scene.books.requests if row["run"] != "spender"]
+    if 429 not in statuses:
+        return f"the gateway answered {statuses}"
+    return _unfinished(scene)
+
+
+def _cut(_: Variant, scenes: Mapping[str, Scene]) -> str:
+    scene = scenes["cut"]
+    if scene.said is None:
+        return "no word from the script"
+    return "" if scene.said["error"] else f"the user saw no error, and the answer {scene.said['answer'][:60]!r}"
+
+
+_CHECKS = {
+    "completed": _completed,
+    "tool": _tool,
+    "streamed": _streamed,
+    "usage": _usage,
+    "cost": _cost,
+    "run": _run,
+    "402": _broke,
+    "429": _busy,
+    "cut": _cut,
+}

@@ -1,0 +1,146 @@
+"""The table: for a terminal, as JSON, and as docs/conformance.md."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.conformance.cases import COLUMNS
+from tests.conformance.judge import COLUMN_TITLES, EXPLAINED, NO, YES, Cell
+from tests.conformance.run import TableRow
+
+PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
+_INTRODUCTION = """# Conformance
+
+Real agent SDKs, each in an environment of its own, against a real gateway and the simulated provider. Each runs a small
+agent, one tool and then a final answer, plainly and streamed, set up with nothing but its block of [SDKs](sdks.md).
+`make conformance` makes the environments, runs everything and writes this page.
+
+{summary}
+
+**yes** was seen to hold; **no** was not; a number is a footnote: the SDK's own limit, and what shows it.
+
+| column | what is compared |
+|---|---|
+| run completed | both runs end with an answer |
+| tool called | the SDK ran the tool that the model asked for, in both |
+| streamed | the user got the streamed run in pieces, and the gateway was asked for streams |
+| usage seen | the tokens that the SDK shows its user are those that were charged, in both |
+| cost exact | what is charged is what the provider billed, request by request, to the nano-dollar; no estimates |
+| run, session | run, session and value of the block are on every request |
+| 402 stops | a spent budget ends the run after one call, and the user sees an error |
+| 429 waits | refused with `Retry-After`, the SDK waits and finishes |
+| cut reported | the provider's stream breaks off: the user sees an error, not half an answer |
+
+"native" is a deployment that speaks the SDK's own API; the others only speak chat completions, and the gateway
+translates.
+"""
+
+_SHORT_TITLES = {**dict(zip(COLUMNS, COLUMNS, strict=True)), "completed": "done", "streamed": "flow"}
+
+
+def tally(rows: Sequence[TableRow]) -> dict[str, int]:
+    """How many cells are in which state; `absent` counts rows."""
+    states = [cell.state for row in rows for cell in row.cells.values()]
+    return {
+        **{state: states.count(state) for state in (YES, EXPLAINED, NO)},
+        "absent": sum(bool(r.absent) for r in rows),
+    }
+
+
+class Notes:
+    """Footnotes, numbered as they come; the same words have one number."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def number(self, text: str) -> int:
+        """The number of a footnote."""
+        if text not in self.texts:
+            self.texts.append(text)
+        return self.texts.index(text) + 1
+
+
+def _footnote(row: TableRow, cell: Cell) -> str:
+    return cell.footnote or f"{row.case.title} ({row.variant.name}): {cell.evidence}"
+
+
+def print_table(console: Console, rows: Sequence[TableRow]) -> None:
+    """The table with its footnotes."""
+    notes = Notes()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("SDK", no_wrap=True)
+    for column in COLUMNS:
+        table.add_column(_SHORT_TITLES[column], justify="right", no_wrap=True)
+    for row in rows:
+        name = f"{row.case.title} [dim]{row.variant.name}[/]"
+        if row.absent:
+            table.add_row(name, *[f"[red]-{notes.number(row.absent)}[/]"] * len(COLUMNS))
+            continue
+        table.add_row(name, *[_mark(row, row.cells[column], notes) for column in COLUMNS])
+    console.print(table)
+    for number, text in enumerate(notes.texts, 1):
+        console.print(f"[dim]{number}[/] {text}", highlight=False, markup=True)
+
+
+def _mark(row: TableRow, cell: Cell, notes: Notes) -> str:
+    if cell.state == YES:
+        return "[green]yes[/]"
+    number = notes.number(_footnote(row, cell).replace("[", "\\["))
+    return f"[yellow]{number}[/]" if cell.state == EXPLAINED else f"[red]no{number}[/]"
+
+
+def as_json(rows: Sequence[TableRow]) -> dict[str, Any]:
+    """Everything that was seen."""
+    return {
+        "cells": tally(rows),
+        "rows": [
+            {
+                "sdk": row.case.name,
+                "variant": row.variant.name,
+                "versions": row.versions,
+                "absent": row.absent,
+                "cells": {name: cell._asdict() for name, cell in row.cells.items()},
+                "said": {name: scene.said for name, scene in row.scenes.items()},
+                "statuses": {
+                    name: [request["status"] for request in scene.books.requests] for name, scene in row.scenes.items()
+                },
+            }
+            for row in rows
+        ],
+    }
+
+
+def page(rows: Sequence[TableRow], date: str) -> str:
+    """docs/conformance.md."""
+    counts = tally(rows)
+    summary = (
+        f"Last run: {date}. {counts[YES]} cells are green, {counts[EXPLAINED]} explained, {counts[NO]} not green"
+        + (f"; {counts['absent']} rows could not be run." if counts["absent"] else ".")
+    )
+    notes = Notes()
+    lines = [_INTRODUCTION.format(summary=summary)]
+    lines += ["| SDK | by | " + " | ".join(COLUMN_TITLES[column] for column in COLUMNS) + " |"]
+    lines += ["|---" * (len(COLUMNS) + 2) + "|"]
+    for row in rows:
+        cells = [_cell(row, row.cells[column], notes) for column in COLUMNS] if not row.absent else []
+        cells = cells or [f"not run [{notes.number(row.absent)}]"] + [""] * (len(COLUMNS) - 1)
+        lines.append(f"| {row.case.title} | {row.variant.name} | " + " | ".join(cells) + " |")
+    if notes.texts:
+        lines += ["", "## Footnotes", ""]
+        lines += [f"{number}. {text}" for number, text in enumerate(notes.texts, 1)]
+    lines += ["", "## Versions", "", "| SDK | packages |", "|---|---|"]
+    seen = {row.case.title: row.versions for row in rows if row.versions}
+    lines += [f"| {title} | {', '.join(f'{n} {v}' for n, v in found.items())} |" for title, found in seen.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(row: TableRow, cell: Cell, notes: Notes) -> str:
+    if cell.state == YES:
+        return YES
+    number = notes.number(_footnote(row, cell).replace("|", "\\|").replace("\n", " "))
+    return f"[{number}]" if cell.state == EXPLAINED else f"**no** [{number}]"
