@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.simulator.errors import invalid, missing, wrong_type
 
@@ -83,19 +83,39 @@ def _stop(value: Any) -> tuple[str, ...]:
     return tuple(stop for stop in stops if stop)
 
 
+class Hosted(NamedTuple):
+    """A tool that runs at the provider."""
+
+    name: str
+    """What it is billed as: `web_search`, `file_search`, `code_interpreter`."""
+    spec: Body
+    """As the request has it."""
+    most: int | None = None
+    """Calls of it that the request allows."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChatAsk:
-    """A chat request, read."""
+    """A request for an answer, read. Other APIs than chat are read into one, too."""
 
     messages: list[Body]
     tools: list[Body]
-    """The `function` objects."""
+    """The `function` objects. One with `"custom": True` is called with a text instead of JSON."""
     tool_choice: str
-    """`none`, `auto`, `required`, or `function:NAME`."""
+    """`none`, `auto`, `required`, `function:NAME`, or `hosted:NAME`."""
     parallel_tool_calls: bool
     schema: Body | None
     """The JSON Schema that the answer must fit; `{}` for any object; None for text."""
     options: Options
+    hosted: tuple[Hosted, ...] = ()
+    most_hosted: int | None = None
+    """Calls of all of them that the request allows."""
+    reasons: bool = True
+    """Whether a model that reasons does so, hidden."""
+    thinking: int = 0
+    """Most tokens of thinking that is shown: whatever the model."""
+    talks: bool = False
+    """Whether text may come before a call."""
 
 
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})

@@ -59,7 +59,7 @@ class Generation:
     usage_delivered: bool = False
     outcome: str = "ok"
     services: dict[str, int] = field(default_factory=dict)
-    """What was done so far beside generating, in units of the model's fees."""
+    """What is done whatever becomes of the answer, in units of the model's fees."""
     cache_write_tokens: int = 0
     cache_write_1h_tokens: int = 0
     created_s: int = field(default_factory=lambda: int(time.time()))
@@ -71,8 +71,18 @@ class Generation:
 
     @property
     def reasoning_tokens(self) -> int:
-        """Generated so far and hidden."""
-        return sum(piece.tokens for _, piece in self.flow[: self.made] if piece.delta is None)
+        """Generated so far and thought, not said."""
+        return sum(piece.tokens for _, piece in self.flow[: self.made] if piece.is_reasoning)
+
+    @property
+    def services_made(self) -> dict[str, int]:
+        """What was done so far beside generating, in units of the model's fees."""
+        made = dict(self.services)
+        for _, piece in self.flow[: self.made]:
+            if piece.delta is not None and "hosted" in piece.delta:
+                name = piece.delta["hosted"]["name"]
+                made[name] = made.get(name, 0) + 1
+        return made
 
     def usage(self) -> Body:
         """The usage object of what was generated so far."""
@@ -104,7 +114,8 @@ class Generation:
             *(self.prompt_tokens, self.cached_tokens, self.completion_tokens, self.reasoning_tokens),
             *(self.cache_write_tokens, self.cache_write_1h_tokens),
         )
-        fee = fee_nano_usd(self.model, self.services)
+        services = self.services_made
+        fee = fee_nano_usd(self.model, services)
         self.bill.post(
             Record(
                 id=self.ordinal,
@@ -125,7 +136,7 @@ class Generation:
                 faults=self.faults.names,
                 cache_write_tokens=counts.cache_write,
                 cache_write_1h_tokens=counts.cache_write_1h,
-                services=self.services,
+                services=services,
                 fee_nano_usd=fee,
             )
         )

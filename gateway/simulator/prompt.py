@@ -25,6 +25,8 @@ def render(ask: ChatAsk, tokenizer: Tokenizer) -> list[int]:
         ids += [_TOOLS] * 9
         for tool in ask.tools:
             ids += tokenizer.encode(_json(tool))
+    for hosted in ask.hosted:
+        ids += tokenizer.encode(_json(hosted.spec))
     if ask.schema:
         ids += tokenizer.encode(_json(ask.schema))
     for message in ask.messages:
