@@ -40,7 +40,7 @@ from gateway.identity.attribution import Headers, attribute
 from gateway.identity.keys import Principal
 from gateway.reply import ClientGone, IncomingCall, Reply
 from gateway.telemetry.events import KeyRefused, RequestStarted
-from gateway.wire.native import TONGUES
+from gateway.wire.native import RESPONSES, TONGUES
 from gateway.wire.requests import ModelRequest, read_request
 from gateway.wire.tongues import read_tongue
 from routing.catalog import Model
@@ -81,6 +81,14 @@ class Admittance(Protocol):
         ...
 
 
+class Memory(Protocol):
+    """What clients were answered before, where their requests go on from it."""
+
+    async def recall(self, principal: Principal, request: ModelRequest) -> ModelRequest:
+        """The request with all that it goes on from. Raises NotFound for what this org does not have."""
+        ...
+
+
 class Pipeline:
     """Serves model requests. One per process; each request keeps the snapshot that it started with."""
 
@@ -93,6 +101,7 @@ class Pipeline:
         watch: Watch,
         upstreams: Upstreams,
         deciding: Deciding,
+        memory: Memory | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._models = models
@@ -101,6 +110,7 @@ class Pipeline:
         self._upstreams = upstreams
         self.deciding = deciding
         """Decides for requests that a policy routes."""
+        self._memory = memory
         self._named = Named()
         self._recorder = upstreams.recorder
 
@@ -142,6 +152,8 @@ class Pipeline:
         self._recorder.record(RequestStarted(context.request_id, principal.org, principal.team, principal.agent))
         context.body = await call.body(snapshot.server.max_body_bytes)
         request = context.request = self._read(context, call, reply)
+        if context.api == RESPONSES and self._memory is not None:
+            request = context.request = await self._memory.recall(principal, request)
         agent = snapshot.agents[principal.agent]
         spoken = request.native or request
         attribution, context.forwarded = attribute(call.headers, spoken.fields, agent.trust)
@@ -154,22 +166,24 @@ class Pipeline:
         if policy is not None and request.model in policy.claims:
             await self._by_policy(context, reply, policy)
         else:
-            context.route = self._route(snapshot, principal, request)
+            context.route = _remembering_first(self._route(snapshot, principal, request), request)
             await Exchange(context, reply, self._upstreams).run()
 
     def _read(self, context: RequestContext, call: IncomingCall, reply: Reply) -> ModelRequest:
         """The request, whatever tongue it is in. Raises BadRequest errors."""
         if context.api not in TONGUES:
             return read_request(context.api, context.body)
-        request = read_tongue(context.api, context.body)
+        request = context.request = read_tongue(context.api, context.body)
         assert request.native is not None, "a tongue's request is kept as it came"  # noqa: S101 -- guards a programming error
         request.native.query = call.query
-        reply.asked(request, context.request_id)
+        reply.asked(context)
         return request
 
     async def _by_policy(self, context: RequestContext, reply: Reply, policy: CompiledPolicy) -> None:
         """Serve a request whose model its agent's policy chooses."""
         await self.deciding.route(context, policy)
+        if context.request is not None and context.route is not None:
+            context.route = _remembering_first(context.route, context.request)
         try:
             await Exchange(context, reply, self._upstreams).run()
         except (BudgetExceeded, BudgetReserved) as error:
@@ -233,6 +247,15 @@ class Pipeline:
                 param="model",
             )
         return chosen
+
+
+def _remembering_first(chosen: Route, request: ModelRequest) -> Route:
+    """The route with the provider first that remembers what the request goes on from."""
+    native = request.native
+    if native is None or native.held_at is None or len(chosen.candidates) < 2:
+        return chosen
+    candidates = sorted(chosen.candidates, key=lambda deployment: deployment.provider != native.held_at)
+    return chosen._replace(candidates=tuple(candidates))
 
 
 def may_use(snapshot: Snapshot, principal: Principal, model: str) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from gateway.context import RequestContext
 from gateway.errors import FareboxError
-from gateway.wire.requests import ModelRequest
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -24,7 +24,7 @@ class Reply(Protocol):
         """Whether `send` would wait now, because the client reads too slowly."""
         ...
 
-    def asked(self, request: ModelRequest, request_id: str) -> None:
+    def asked(self, context: RequestContext) -> None:
         """A request in another tongue than OpenAI's has been read: its answer may come from now on."""
         ...
 

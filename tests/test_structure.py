@@ -30,7 +30,7 @@ LEVELS = {
     "gateway.ledger": 1.2,
     "gateway.pricing": 1.5,
     "gateway.pricing.bounds": 1.6,
-    "gateway.reply": 1.5,
+    "gateway.reply": 3.6,
     "gateway.wire": 1.5,
     "gateway.guard": 1.7,
     "gateway.config": 2,

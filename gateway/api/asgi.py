@@ -7,9 +7,9 @@ from typing import Any
 
 from gateway.api.connection import CYCLE_KEY, SCOPE_KEY, Connection
 from gateway.api.errors import error_body, error_headers
+from gateway.context import RequestContext
 from gateway.errors import BodyTooLarge, FareboxError
 from gateway.reply import ClientGone, Headers
-from gateway.wire.requests import ModelRequest
 from gateway.wire.sse import data_event
 
 Scope = MutableMapping[str, Any]
@@ -99,7 +99,7 @@ class AsgiReply:
         else:
             self._connection.on_lost = callback
 
-    def asked(self, request: ModelRequest, request_id: str) -> None:
+    def asked(self, context: RequestContext) -> None:
         """OpenAI's wire is what answers come in."""
 
     def as_it_is(self) -> None:

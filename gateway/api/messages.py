@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gateway.api.tongue import TongueReply, Translator
+from gateway.context import RequestContext
 from gateway.wire import messages
-from gateway.wire.requests import ModelRequest
 
 
 class MessagesReply(TongueReply):
@@ -12,8 +12,9 @@ class MessagesReply(TongueReply):
 
     __slots__ = ()
 
-    def _translator_of(self, request: ModelRequest, request_id: str) -> Translator:
-        return messages.AnswerTranslator(model=request.model, request_id=request_id)
+    def _translator_of(self, context: RequestContext) -> Translator:
+        assert context.request is not None  # noqa: S101 -- guards a programming error
+        return messages.AnswerTranslator(model=context.request.model, request_id=context.request_id)
 
     def _error_body(self, status: int, body: bytes, request_id: str) -> bytes:
         return messages.error_body(status, body, request_id)

@@ -13,10 +13,10 @@ import msgspec
 
 from gateway.api.asgi import AsgiReply, Scope, Send
 from gateway.api.errors import error_body, error_headers
+from gateway.context import RequestContext
 from gateway.errors import FareboxError
 from gateway.reply import Headers
 from gateway.wire.native import MESSAGES, RESPONSES
-from gateway.wire.requests import ModelRequest
 from gateway.wire.sse import EventSplitter
 
 _MODULES: Final = {MESSAGES: "gateway.api.messages", RESPONSES: "gateway.api.responding"}
@@ -55,19 +55,31 @@ class TongueReply(AsgiReply):
 
     # --- what each tongue says of itself ---
 
-    def _translator_of(self, request: ModelRequest, request_id: str) -> Translator:
-        """What translates the answer to `request`."""
+    def _translator_of(self, context: RequestContext) -> Translator:
+        """What translates the answer to the context's request."""
         raise NotImplementedError
 
     def _error_body(self, status: int, body: bytes, request_id: str) -> bytes:
         """An error in OpenAI's shape, in the tongue's."""
         raise NotImplementedError
 
+    def _failure(self, error: dict[str, object]) -> bytes:
+        """The event that ends a stream which failed, given OpenAI's error object."""
+        assert self._translator is not None, "only what was asked is answered"  # noqa: S101 -- guards a programming error
+        return self._translator.failure(error)
+
+    async def _answered(self, body: bytes) -> None:
+        """A whole answer, in the tongue, before it is sent."""
+
+    async def _say(self, events: bytes) -> None:
+        """Send events in the tongue."""
+        await super().send(events)
+
     # --- what the pipeline calls ---
 
-    def asked(self, request: ModelRequest, request_id: str) -> None:
+    def asked(self, context: RequestContext) -> None:
         """The request has been read: its answer may come from now on."""
-        self._translator = self._translator_of(request, request_id)
+        self._translator = self._translator_of(context)
 
     def as_it_is(self) -> None:
         """What follows is said in the tongue itself."""
@@ -75,11 +87,14 @@ class TongueReply(AsgiReply):
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a complete answer."""
+        well = 200 <= status < 300
         if not self._as_it_is:
-            if 200 <= status < 300 and self._translator is not None:
+            if well and self._translator is not None:
                 body = self._translator.whole(body)
             else:
                 body = self._error_body(status, body, _request_id(headers))
+        if well:
+            await self._answered(body)
         await super().whole(status, headers, body)
 
     async def start(self, status: int, headers: Headers) -> None:
@@ -94,7 +109,7 @@ class TongueReply(AsgiReply):
         if splitter is not None and translator is not None:
             chunk = translator.events(splitter.feed(chunk))
         if chunk:
-            await super().send(chunk)
+            await self._say(chunk)
 
     async def finish(self) -> None:
         """End a stream properly."""
@@ -103,7 +118,7 @@ class TongueReply(AsgiReply):
             said = self._translator.events([rest]) if rest else b""
             said += self._translator.end()
             if said:
-                await super().send(said)
+                await self._say(said)
         await super().finish()
 
     async def error(self, error: FareboxError, request_id: str) -> None:
@@ -116,8 +131,7 @@ class TongueReply(AsgiReply):
             body = self._error_body(error.status, body, request_id)
             await self.whole(error.status, error_headers(error, request_id), body)
             return
-        if self._translator is not None:
-            await super().send(self._translator.failure(msgspec.json.decode(body)["error"]))
+        await super().send(self._failure(msgspec.json.decode(body)["error"]))
         await super().finish()
 
 

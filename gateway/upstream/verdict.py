@@ -5,8 +5,8 @@ from __future__ import annotations
 from email.utils import parsedate_to_datetime
 
 from gateway.config.snapshot import Timeouts
-from gateway.reply import Headers
 from gateway.upstream.dialects.protocol import Complaint
+from gateway.upstream.headers import Headers
 from gateway.upstream.transport import ResponseTooLarge, TimedOut, TransportError, Unreachable
 from routing.failures import Failure, FailureKind
 

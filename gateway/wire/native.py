@@ -41,7 +41,9 @@ class Native:
         "api",
         "body",
         "bound_fields",
+        "elsewhere",
         "fields",
+        "held_at",
         "model",
         "query",
         "refused",
@@ -77,6 +79,10 @@ class Native:
         self.unknown = unknown
         """A field that brings in input of unknown size: a file's id, a link, a document."""
         self.services = services
+        self.held_at: str | None = None
+        """The provider that remembers what the request goes on from."""
+        self.elsewhere: Native | None = None
+        """The request for any other provider: with all that it goes on from written into it."""
         self.query = b""
         """The query of its URL, which goes on: `beta=true`."""
 

@@ -5,9 +5,11 @@ A tongue is a package of its name beside this file, loaded when it is first spok
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Final
+
+import msgspec
 
 from gateway.wire.native import Native
 from gateway.wire.requests import CHAT, ModelRequest, read_request
@@ -34,3 +36,16 @@ def meaning(chat: bytes, native: Native) -> ModelRequest:
     request = read_request(CHAT, chat)
     request.native = native
     return request
+
+
+def with_history(request: ModelRequest, history: Sequence[msgspec.Raw], provider: str | None) -> ModelRequest:
+    """The same request after `history`: the items of what it goes on from, oldest first.
+
+    `provider` is the one that remembers them itself, if any does: it is asked as the client asked, all others are told.
+    """
+    native = request.native
+    assert native is not None, "only tongues have a history that is not in the request"  # noqa: S101 -- guards a programming error
+    tongue = import_module(f"gateway.wire.{native.api}")
+    meant = meaning(tongue.chat_body(native, history), native)
+    native.held_at, native.elsewhere = provider, tongue.rebuilt(native, history)
+    return meant

@@ -6,9 +6,9 @@ import asyncio
 import re
 from collections.abc import Callable
 
+from gateway.context import RequestContext
 from gateway.errors import FareboxError
 from gateway.reply import Headers
-from gateway.wire.requests import ModelRequest
 
 _MARK = re.compile(rb"\bc(\d+)\.(\d+)\b")
 """A token of a simulated answer: the call's number, and the token's or event's in it."""
@@ -76,7 +76,7 @@ class SimClient:
         """Whether a piece is still being read."""
         return self._loop.time() < self._reads_until_s
 
-    def asked(self, request: ModelRequest, request_id: str) -> None:
+    def asked(self, context: RequestContext) -> None:
         """It speaks OpenAI's wire."""
 
     def as_it_is(self) -> None:

@@ -25,6 +25,8 @@ def outgoing(request: ModelRequest, wish: Wish, endpoint: Endpoint) -> Outgoing:
     """The request as its client said it, but for the model's name and its bound. `request.native` must be there."""
     native = request.native
     assert native is not None, "only such requests are sent so"  # noqa: S101 -- guards a programming error
+    if native.elsewhere is not None and native.held_at != endpoint.provider:
+        native = native.elsewhere
     forwarded = wish.forwarded
     if native.api == MESSAGES and not _names_version(forwarded, endpoint):
         forwarded = [*forwarded, _VERSION]

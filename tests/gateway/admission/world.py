@@ -129,7 +129,7 @@ class Client:
         self._callback: Callable[[], None] | None = None
         self._gone = False
 
-    def asked(self, request: ModelRequest, request_id: str) -> None:
+    def asked(self, context: RequestContext) -> None:
         """It speaks OpenAI's wire."""
 
     def as_it_is(self) -> None:
