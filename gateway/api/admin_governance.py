@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt
 
-from gateway.api.admin_reports import roll_ups_object
 from gateway.api.budgets import budget_object
 from gateway.api.runs import moment, report_object, run_object
 from gateway.errors import InvalidField
 from gateway.governance import MAX_RUNS, Governance
 from gateway.ledger.operations import Unit
 from gateway.reports.budgets import MAX_VALUE_CHARS, Asked, Entry
+from gateway.reports.rollups import compared_object
 from gateway.reports.verify import Verification
 from routing.money import NANO_PER_USD, NanoUsd, format_usd, parse_usd
 
@@ -66,7 +66,7 @@ def add_governance(app: FastAPI, governance: Governance, viewer: list[Any], admi
         found = verification_object(await governance.verify())
         if not rollups:
             return found
-        compared = roll_ups_object(await governance.roll_ups())
+        compared = compared_object(await governance.roll_ups())
         return {**found, "ok": found["ok"] and not compared["differences"], "roll_ups": compared}
 
 

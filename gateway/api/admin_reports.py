@@ -14,7 +14,6 @@ from gateway.governance import Governance
 from gateway.reports.columns import report_object
 from gateway.reports.focus import focus_rows
 from gateway.reports.periods import period
-from gateway.reports.rollups import Compared
 from gateway.reports.spending import ReportError, dimensions
 from gateway.reports.writing import focus_csv, report_csv
 
@@ -52,14 +51,3 @@ def add_reports(app: FastAPI, governance: Governance, viewer: list[Any]) -> None
 
 def _csv(text: str, name: str) -> Response:
     return Response(text, media_type="text/csv", headers={"content-disposition": f'attachment; filename="{name}.csv"'})
-
-
-def roll_ups_object(found: Compared) -> dict[str, Any]:
-    """What a comparison of the roll-ups found, as people may see it."""
-    return {
-        "days": found.days,
-        "differences": [
-            {"date": each.date, "what": each.what, "rolled_up": each.rolled_up, "charged": each.charged}
-            for each in found.differences
-        ],
-    }

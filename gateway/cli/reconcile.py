@@ -90,6 +90,8 @@ def compare(
         fail(str(error), USAGE)
     except CorrectionsChanged as error:
         fail(str(error), PROBLEMS)
+    except BrokenPipeError:  # whoever reads it has seen enough
+        raise
     except OSError as error:
         fail(f"{error.filename} cannot be read: {error.strerror or error}", USAGE)
     if as_json:

@@ -72,6 +72,8 @@ def report(
             _show(asyncio.run(_spending(snapshot, asked, days)), form, out)
     except (JournalError, ReportError, NoParquet, ValueError) as error:
         fail(str(error), USAGE)
+    except BrokenPipeError:  # `farebox report | head` has seen enough
+        raise
     except OSError as error:
         fail(f"{out} cannot be written: {error.strerror or error}", USAGE)
 

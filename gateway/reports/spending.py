@@ -6,7 +6,7 @@ tags are in the charges alone, and only as long as these are kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Row, and_, case, func, literal, select, union_all
@@ -127,6 +127,7 @@ async def spending(engine: AsyncEngine, by: Sequence[str], period: Period) -> Re
         before = await _charged(connection, by, period.before)
         calls = await _called(connection, by, period, _OF_REQUESTS)
         savings = await _called(connection, by, period, _OF_ROUTING)
+        everything = await _called(connection, (), period, _OF_REQUESTS) or {}
     amounts, wasted = _by_group(found)
     earlier, _ = _by_group(before)
     groups = {*amounts, *earlier} | set(calls or ()) | ({key for key, saved in (savings or {}).items() if saved.routed})
@@ -142,7 +143,7 @@ async def spending(engine: AsyncEngine, by: Sequence[str], period: Period) -> Re
         for group in groups
     ]
     lines.sort(key=_by_time if by and by[0] in DAYS else _by_cost)
-    return Report(by, period, tuple(lines), _total(lines, by))
+    return Report(by, period, tuple(lines), _total(lines, by, everything.get((), Calls())))
 
 
 def _by_cost(line: Line) -> tuple[int, int, tuple[str, ...]]:
@@ -153,27 +154,16 @@ def _by_time(line: Line) -> tuple[str, int, tuple[str, ...]]:
     return line.group[0], -line.amounts.cost, line.group
 
 
-def _total(lines: Sequence[Line], by: Sequence[str]) -> Line:
+def _total(lines: Sequence[Line], by: Sequence[str], calls: Calls) -> Line:
+    """`calls`: of all requests of the period. They are known where no line's are: a request may call several models."""
     wasted: dict[str, int] = {}
     for line in lines:
         for purpose, amount in line.wasted.items():
             wasted[purpose] = wasted.get(purpose, 0) + amount
-    return Line(
-        ("",) * len(by),
-        _sum([line.amounts for line in lines], Amounts()),
-        NanoUsd(sum(line.before for line in lines)),
-        wasted,
-        None if any(line.calls is None for line in lines) else _sum([line.calls or Calls() for line in lines], Calls()),
-        None
-        if any(line.savings is None for line in lines)
-        else _sum([line.savings or Calls() for line in lines], Calls()),
-    )
-
-
-def _sum(values: Iterable[Any], start: Any) -> Any:
-    for value in values:
-        start = start + value
-    return start
+    amounts = Amounts()
+    for line in lines:
+        amounts = amounts + line.amounts
+    return Line(("",) * len(by), amounts, NanoUsd(sum(line.before for line in lines)), wasted, calls, calls)
 
 
 async def check_kept(connection: AsyncConnection, by: Sequence[str], period: Period) -> None:

@@ -7,6 +7,10 @@ import builtins
 import csv
 import io
 import json
+import os
+import sqlite3
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ from typer.testing import CliRunner
 
 from gateway.cli import app
 from gateway.config.snapshot import StorageSettings
+from gateway.journal.database import FILE_NAME
 from gateway.journal.writer import Journal
 from routing.money import NanoUsd, Usage
 from tests.gateway.reports.focus_rules import problems
@@ -144,3 +149,36 @@ def test_without_a_journal(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(CONFIG)
     found = run(tmp_path)
     assert (found.exit_code, "there is no journal" in found.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("form", ["table", "csv"])
+def test_a_reader_that_has_seen_enough_is_no_error(folder: Path, form: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "gateway.cli", "report", "--config", str(folder / "config.yaml"), "--format", form]
+    with os.fdopen(writer) as out:
+        found = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, check=False)
+    assert (found.returncode, found.stderr) == (1, b"")
+
+
+def test_the_total_tells_of_requests_whatever_it_goes_by(folder: Path) -> None:
+    for by in ("agent,model", "model", "user", "agent"):
+        total = json.loads(run(folder, "--by", by, "--format", "json").stdout)["total"]
+        assert (total["requests"], total["errors"], total["attempts"]) == (6, 0, 6), by
+
+
+def test_roll_ups_are_verified_without_a_gateway(folder: Path) -> None:
+    words = ["verify", "--offline", "--config", str(folder / "config.yaml")]
+    found = CliRunner().invoke(app, words)
+    assert (found.exit_code, found.stdout) == (0, "1 days of roll-ups compared: all agree with the charges.\n")
+    database = sqlite3.connect(folder / "state" / FILE_NAME)
+    database.execute(
+        "UPDATE daily SET cost_nano_usd = cost_nano_usd + 1 WHERE agent = 'agent-1' AND purpose = 'useful'"
+    )
+    database.commit()
+    database.close()
+    wrong = CliRunner().invoke(app, [*words, "--json"])
+    assert (wrong.exit_code, json.loads(wrong.stdout)["ok"]) == (1, False)
+    assert "cost_nano_usd is" in CliRunner().invoke(app, words).stderr
+    nowhere = CliRunner().invoke(app, ["verify", "--offline", "--config", str(folder.parent / "none.yaml")])
+    assert nowhere.exit_code == 2

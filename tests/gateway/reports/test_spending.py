@@ -152,7 +152,8 @@ async def test_what_routing_saved(journal: Journal) -> None:
     assert by_model["small"] is not None
     assert by_model["small"][2:] == (400, 1_800, 200, 700)
     by_provider = await spending(journal.database.engine, ("provider",), Period(TODAY, TODAY + 1))
-    assert (by_provider.total.savings, by_provider.total.calls) == (None, None)
+    assert [(line.savings, line.calls) for line in by_provider.lines] == [(None, None)]
+    assert by_provider.total.savings == by_provider.total.calls == (4, 1, 400, 1_800, 200, 700)
 
 
 async def test_runs_are_told_only_while_their_charges_are_kept(journal: Journal) -> None:
