@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import and_, func, select
 
@@ -55,3 +55,8 @@ async def compare(engine: AsyncEngine) -> Compared:
         if int(rolled_up) != int(charged)
     ]
     return Compared(len(by_charges.keys() | by_roll_up.keys()), tuple(differences))
+
+
+def compared_object(found: Compared) -> dict[str, Any]:
+    """What a comparison of the roll-ups found, as people may see it."""
+    return {"days": found.days, "differences": [each._asdict() for each in found.differences]}
