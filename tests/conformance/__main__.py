@@ -7,6 +7,7 @@ import asyncio
 import datetime
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -22,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     """0 when every cell is green or explained."""
     parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
     parser.add_argument("--only", action="append", metavar="NAME", default=[], help="only this SDK; can be repeated")
+    parser.add_argument("--api", metavar="NAME", help="only its ways of this name, such as chat")
     parser.add_argument("--list", action="store_true", help="list the SDKs' names and end")
     parser.add_argument("--json", action="store_true", help="print everything that was seen as JSON")
     parser.add_argument("--no-page", action="store_true", help="leave docs/conformance.md as it is")
@@ -30,8 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.list:
         print("\n".join(case.name for case in CASES))
         return 0
-    chosen = [case for case in CASES if not asked.only or any(case.name.startswith(name) for name in asked.only)]
-    if not chosen:
+    chosen = [case for case in CASES if not asked.only or case.name in asked.only]
+    if asked.api:
+        chosen = [replace(case, variants=tuple(v for v in case.variants if v.api == asked.api)) for case in chosen]
+    if not any(case.variants for case in chosen):
         parser.error(f"no SDK is called {', '.join(asked.only)}; --list shows their names")
     if asked.keep:
         asked.keep = asked.keep.resolve()
@@ -41,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(json.dumps(report.as_json(rows)))
     else:
         report.print_table(Console(), rows)
-    if not asked.only and not asked.no_page:
+    if not (asked.only or asked.api or asked.no_page):
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
         report.PAGE.write_text(report.page(rows, today), "utf-8")
     counts = report.tally(rows)

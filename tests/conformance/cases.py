@@ -23,8 +23,9 @@ class Variant:
 
     name: str
     api: str
-    """`chat`, `responses` or `messages`."""
+    """`chat`, `responses`, `messages` or `beta` (messages as well)."""
     block: str
+    """Several, one after the other, are separated by spaces."""
     model: str = CHAT_ONLY
     explained: Mapping[str, str] = field(default_factory=dict)
     """By column: why it cannot be green. `{evidence}` is what the run measured."""
@@ -56,13 +57,34 @@ def _translated_and_native(api: str, block: str, **options: object) -> tuple[Var
     )
 
 
+_OPENAI = (_chat("openai"), *_translated_and_native("responses", "openai"))
+
 CASES: tuple[Case, ...] = (
+    Case("openai", "OpenAI, Python 3", "openai", "openai_client.py", ("openai",), _OPENAI),
+    Case("openai2", "OpenAI, Python 2", "openai2", "openai_client.py", ("openai",), _OPENAI),
     Case(
-        "openai",
-        "OpenAI, Python 3",
-        "openai",
-        "openai_client.py",
-        ("openai",),
-        (_chat("openai"), *_translated_and_native("responses", "openai")),
+        "openai-agents", "OpenAI Agents, Python", "openai_agents", "openai_agents_sdk.py", ("openai-agents", "openai"),
+        (
+            _chat("openai-agents openai-agents-chat"),
+            *_translated_and_native("responses", "openai-agents"),
+        ),
     ),
-)
+    Case(
+        "pydantic-ai", "Pydantic AI", "pydantic_ai", "pydantic_ai_agent.py",
+        ("pydantic-ai-slim", "openai", "anthropic"),
+        (
+            _chat("pydantic-ai pydantic-ai-chat"),
+            *_translated_and_native("responses", "pydantic-ai"),
+            *_translated_and_native("messages", "pydantic-ai pydantic-ai-messages"),
+        ),
+    ),
+    Case(
+        "langgraph", "LangGraph, LangChain", "langgraph", "langgraph_agent.py",
+        ("langgraph", "langchain", "langchain-openai", "openai"),
+        (_chat("langgraph"), *_translated_and_native("responses", "langgraph langgraph-responses")),
+    ),
+    Case(
+        "anthropic", "Anthropic, Python", "anthropic", "anthropic_client.py", ("anthropic",),
+        (*_translated_and_native("messages", "anthropic"), *_translated_and_native("beta", "anthropic")),
+    ),
+)  # fmt: skip

@@ -160,7 +160,7 @@ def told(scenario: Scenario, url: str, blocks: dict[str, str]) -> dict[str, Any]
         "key": scenario.key,
         "model": scenario.model,
         "api": scenario.variant.api,
-        "block": blocks[scenario.variant.block],
+        "block": "\n".join(blocks[name] for name in scenario.variant.block.split()),
         "stream": scenario.name in ("stream", "cut"),
         "spend": scenario.name == "busy",
     }
