@@ -28,7 +28,9 @@ class Asking(BaseModel):
     request: dict[str, Any] | str = Field(
         description="The request's body: an object, or its JSON as a string, whose size then counts to the byte."
     )
-    api: Literal["chat", "completions", "embeddings"] = Field(default="chat", description="Where it would be sent.")
+    api: Literal["chat", "completions", "embeddings", "messages", "responses"] = Field(
+        default="chat", description="Where it would be sent."
+    )
     headers: dict[str, Annotated[str, Field(max_length=8_192)]] = Field(
         default={}, max_length=100, description="Headers of the request: `x-farebox-value-usd`."
     )

@@ -26,7 +26,7 @@ explain = typer.Typer(rich_markup_mode=None)
 _GATES = (Column("model"), Column("tier"), Column("gates", folds=True), Column("right with", right=True))
 _RULES = (Column("rule"), Column("condition", folds=True), Column("result"), Column(""))
 _BUDGETS = (Column("budget"), Column("left", right=True), Column("spent", right=True), Column("elapsed", right=True))
-_APIS = {"chat", "completions", "embeddings"}
+_APIS = ("chat", "completions", "embeddings", "messages", "responses")
 
 
 @explain.command("explain")
@@ -38,7 +38,7 @@ def _explain(
     header: Annotated[
         list[str] | None, typer.Option("--header", "-H", help="A header of the request: 'x-farebox-value-usd: 50'.")
     ] = None,
-    api: Annotated[str, typer.Option(help="chat, completions or embeddings.")] = "chat",
+    api: Annotated[str, typer.Option(help=f"{', '.join(_APIS[:-1])} or {_APIS[-1]}.")] = "chat",
     policy: Annotated[
         Path | None, typer.Option("--policy", help="A policy file in place of the one with its name.")
     ] = None,
@@ -58,7 +58,7 @@ def _explain(
     Example: farebox explain request.json --agent researcher -H 'x-farebox-value-usd: 50'
     """
     if api not in _APIS:
-        fail(f"`{api}` is no API: chat, completions or embeddings", USAGE)
+        fail(f"`{api}` is no API: {', '.join(_APIS[:-1])} or {_APIS[-1]}", USAGE)
     body, headers = _body(request), [_header(each) for each in header or ()]
     if url and policy is not None:
         fail("--policy explains by a file, --url by what rules in a running gateway: give one of them", USAGE)

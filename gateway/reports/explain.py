@@ -16,7 +16,7 @@ from gateway.deciding.desk import ranks_of
 from gateway.deciding.subject import Judge, Subject
 from gateway.deciding.wanting import Asked, wanted_of
 from gateway.identity.attribution import Headers, attribute
-from gateway.wire.requests import read_request
+from gateway.wire.tongues import read_any
 from routing.catalog import Catalog
 from routing.decision import Budget, Decision, Session, View, Wanted
 from routing.gates import Gate, demand_of
@@ -146,8 +146,8 @@ def _live(deciding: Deciding, look: Look) -> Live:
 def _read(snapshot: Snapshot, question: Question) -> tuple[Asked, CompiledPolicy | None]:
     """The request, and the policy that routes it. Raises FareboxError."""
     agent = question.agent
-    request = read_request(question.api, question.body)
-    attribution, _ = attribute(question.headers, request.fields, agent.trust)
+    request = read_any(question.api, question.body)
+    attribution, _ = attribute(question.headers, (request.native or request).fields, agent.trust)
     policy = snapshot.agent_policies.get(agent.id)
     if policy is not None and request.model not in policy.claims:
         policy = None

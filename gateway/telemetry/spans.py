@@ -19,7 +19,13 @@ from gateway.telemetry.redact import redact
 Value = str | int | float | bool
 Attributes = dict[str, Value]
 
-_OPERATIONS: Final = {"chat": "chat", "completions": "text_completion", "embeddings": "embeddings"}
+_OPERATIONS: Final = {
+    "chat": "chat",
+    "messages": "chat",
+    "responses": "chat",
+    "completions": "text_completion",
+    "embeddings": "embeddings",
+}
 MAX_CONTENT_BYTES: Final = 32_768
 """Of a body in a span: collectors refuse large ones, and many wait in memory. The journal has all of it."""
 _SERVED: Final = frozenset(("ok", "shortened"))

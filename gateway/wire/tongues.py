@@ -11,10 +11,15 @@ from typing import Final
 
 import msgspec
 
-from gateway.wire.native import Native
+from gateway.wire.native import TONGUES, Native
 from gateway.wire.requests import CHAT, ModelRequest, read_request
 
 _ASKS_USAGE: Final = b'"include_usage":true'
+
+
+def read_any(api: str, body: bytes) -> ModelRequest:
+    """Read the body of a request to any API that asks a model. Raises BadRequest errors that name the field."""
+    return read_tongue(api, body) if api in TONGUES else read_request(api, body)
 
 
 def read_tongue(api: str, body: bytes) -> ModelRequest:
