@@ -6,7 +6,7 @@ tags are in the charges alone, and only as long as these are kept.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Row, and_, case, func, literal, select, union_all
@@ -53,6 +53,9 @@ class Amounts(NamedTuple):
     def __add__(self, other: object) -> Amounts:
         assert isinstance(other, Amounts)  # noqa: S101 -- guards a programming error
         return Amounts(*(mine + others for mine, others in zip(self, other, strict=True)))
+
+
+_NO_AMOUNTS: Final = Amounts()
 
 
 class Calls(NamedTuple):
@@ -124,18 +127,17 @@ async def spending(engine: AsyncEngine, by: Sequence[str], period: Period) -> Re
     async with reading(engine) as connection:
         await check_kept(connection, by, period)
         found = await _charged(connection, by, period)
-        before = await _charged(connection, by, period.before)
+        earlier = await _before(connection, by, period.before)
         calls = await _called(connection, by, period, _OF_REQUESTS)
         savings = await _called(connection, by, period, _OF_ROUTING)
         everything = await _called(connection, (), period, _OF_REQUESTS) or {}
     amounts, wasted = _by_group(found)
-    earlier, _ = _by_group(before)
     groups = {*amounts, *earlier} | set(calls or ()) | ({key for key, saved in (savings or {}).items() if saved.routed})
     lines = [
         Line(
             group,
-            amounts.get(group, Amounts()),
-            NanoUsd(earlier.get(group, Amounts()).cost),
+            amounts.get(group, _NO_AMOUNTS),
+            NanoUsd(earlier.get(group, 0)),
             wasted.get(group, {}),
             None if calls is None else calls.get(group, Calls()),
             None if savings is None else savings.get(group, Calls()),
@@ -160,9 +162,7 @@ def _total(lines: Sequence[Line], by: Sequence[str], calls: Calls) -> Line:
     for line in lines:
         for purpose, amount in line.wasted.items():
             wasted[purpose] = wasted.get(purpose, 0) + amount
-    amounts = Amounts()
-    for line in lines:
-        amounts = amounts + line.amounts
+    amounts = Amounts(*map(sum, zip(*(line.amounts for line in lines), strict=True))) if lines else _NO_AMOUNTS
     return Line(("",) * len(by), amounts, NanoUsd(sum(line.before for line in lines)), wasted, calls, calls)
 
 
@@ -188,20 +188,31 @@ _Found = dict[tuple[tuple[str, ...], str], Amounts]
 
 
 async def _charged(connection: AsyncConnection, by: Sequence[str], period: Period) -> _Found:
-    rolled_up = all(name in ROLLED_UP or name in DAYS for name in by)
-    wanted = list(dict.fromkeys("day" if name in DAYS else name for name in by))
+    wanted = _wanted(by)
     if "purpose" not in wanted:
         wanted.append("purpose")
-    rows = await connection.execute(
-        _rolled_up(wanted, period) if rolled_up else _of_charges(wanted, period, connection.dialect)
-    )
-    purpose = wanted.index("purpose")
+    purpose, first = wanted.index("purpose"), len(wanted)
     found: _Found = {}
-    for row in rows:
-        group, amounts = _group(by, wanted, row), Amounts(*(int(value) for value in row[len(wanted) :]))
-        key = (group, str(row[purpose]))
+    for row in await connection.execute(_query(wanted, period, connection.dialect, _amounts)):
+        key = (_group(by, wanted, row), str(row[purpose]))
+        amounts = Amounts._make(map(int, row[first:]))
         found[key] = found[key] + amounts if key in found else amounts
     return found
+
+
+async def _before(connection: AsyncConnection, by: Sequence[str], period: Period) -> dict[tuple[str, ...], int]:
+    """What each group cost in an earlier period."""
+    wanted = _wanted(by)
+    found: dict[tuple[str, ...], int] = {}
+    for row in await connection.execute(_query(wanted, period, connection.dialect, _costs)):
+        if row[-1] is not None:  # the sum of nothing at all
+            group = _group(by, wanted, row)
+            found[group] = found.get(group, 0) + int(row[-1])
+    return found
+
+
+def _wanted(by: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys("day" if name in DAYS else name for name in by))
 
 
 def _group(by: Sequence[str], wanted: Sequence[str], row: Row[Any]) -> tuple[str, ...]:
@@ -223,20 +234,31 @@ def _amounts(of: Any) -> list[ColumnElement[Any]]:
     return [func.sum(each) for each in sums]
 
 
-def _rolled_up(wanted: Sequence[str], period: Period) -> Any:
+def _costs(of: Any) -> list[ColumnElement[Any]]:
+    return [func.sum(of.c.cost_nano_usd)]
+
+
+_Measure = Callable[[Any], list[ColumnElement[Any]]]
+"""From a table to what is added up of it."""
+
+
+def _query(wanted: Sequence[str], period: Period, dialect: Any, measure: _Measure) -> Any:
+    if not all(name in ROLLED_UP or name == "day" for name in wanted):
+        return _of_charges(wanted, period, dialect, measure)
     keys = [daily.c[name] for name in wanted]
     days = and_(daily.c.day >= period.first, daily.c.day < period.end)
-    return select(*keys, *_amounts(daily)).where(days).group_by(*keys)
+    query = select(*keys, *measure(daily)).where(days)
+    return query.group_by(*keys) if keys else query
 
 
-def _of_charges(wanted: Sequence[str], period: Period, dialect: Any) -> Any:
+def _of_charges(wanted: Sequence[str], period: Period, dialect: Any, measure: _Measure) -> Any:
     """Two halves, each by an index of its own: charges that spend a carve, and the others."""
     halves = []
     for moment, own in ((charges.c.window_at_us, False), (charges.c.own_window_at_us, True)):
         keys = [_key(name, moment, dialect).label(f"k{place}") for place, name in enumerate(wanted)]
         there = charges.c.own_window_at_us.is_not(None) if own else charges.c.own_window_at_us.is_(None)
         days = and_(moment >= period.first * DAY_US, moment < period.end * DAY_US, there)
-        sums = [each.label(f"s{place}") for place, each in enumerate(_amounts(charges))]
+        sums = [each.label(f"s{place}") for place, each in enumerate(measure(charges))]
         halves.append(select(*keys, *sums).where(days).group_by(*(key.name for key in keys)))
     return union_all(*halves)
 
@@ -252,7 +274,7 @@ def _key(name: str, moment: ColumnElement[int], dialect: Any) -> ColumnElement[A
 async def _called(
     connection: AsyncConnection, by: Sequence[str], period: Period, known: frozenset[str]
 ) -> dict[tuple[str, ...], Calls] | None:
-    wanted = list(dict.fromkeys("day" if name in DAYS else name for name in by))
+    wanted = _wanted(by)
     if not known.issuperset(wanted):
         return None
     of = daily_requests.c
