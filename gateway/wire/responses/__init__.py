@@ -1,0 +1,32 @@
+"""OpenAI's Responses API: its requests said in chat, chat's answers said as responses, and its own answers read.
+
+`read` and `chat_body` say a request in chat; `AnswerTranslator` says chat's answer as a response, for deployments that
+speak nothing else. `WIRE` reads the answers of those that speak the Responses API themselves. `rebuilt`, `resolved`,
+`input_items`, `output_items`, `pending` and `Final` are what a store of responses needs.
+
+What chat has no words for: see `request` for fields, `items` for the conversation, `translator` for answers.
+"""
+
+from gateway.wire.responses.final import Final
+from gateway.wire.responses.history import ids_of, input_items, output_items, rebuilt, resolved
+from gateway.wire.responses.ids import response_id
+from gateway.wire.responses.request import ResponsesNative, chat_body, read
+from gateway.wire.responses.settings import pending
+from gateway.wire.responses.translator import AnswerTranslator
+from gateway.wire.responses.wire import WIRE
+
+__all__ = [
+    "WIRE",
+    "AnswerTranslator",
+    "Final",
+    "ResponsesNative",
+    "chat_body",
+    "ids_of",
+    "input_items",
+    "output_items",
+    "pending",
+    "read",
+    "rebuilt",
+    "resolved",
+    "response_id",
+]

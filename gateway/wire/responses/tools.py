@@ -1,0 +1,139 @@
+"""Tools and the choice among them. Functions and custom tools are the client's; the rest runs at the provider."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from gateway.errors import InvalidField
+from gateway.wire.native import Service
+from gateway.wire.responses.raw import MALFORMED, Fields, first, given, is_null, object_of, read_objects, string_of
+from gateway.wire.responses.reading import Reading
+
+_FUNCTION: Final = ("name", "description", "parameters", "strict")
+_RESPONSES_ONLY: Final = frozenset(("type", "defer_loading", "allowed_callers", "async", "output_schema", *_FUNCTION))
+SEARCHES: Final = ("web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11")
+_AT_CLIENT: Final = frozenset(
+    ("computer", "computer_use", "computer_use_preview", "local_shell", "apply_patch", "namespace")
+)
+"""Tools that chat has no words for, which run at the client and bring in nothing that is not in the body."""
+_UNBILLED: Final = frozenset(("mcp", "tool_search", "programmatic_tool_calling"))
+"""Tools that run at the provider for no fee of their own, but bring in input."""
+_CHOICES: Final = ("none", "auto", "required")
+
+
+def service_name(kind: str, tool: Fields) -> str:
+    """What tariffs call a tool that runs at the provider."""
+    if kind in SEARCHES:
+        return "web_search"
+    if kind == "image_generation":
+        return image_unit(tool)
+    if kind == "shell":  # in a container, as the interpreter
+        return "code_interpreter"
+    return kind[:40]
+
+
+def image_unit(fields: Fields) -> str:
+    """An image's unit: `image:1024x1024:high`, with `auto` for what is not said."""
+    parts = []
+    for name in ("size", "quality"):
+        raw = bytes(fields.get(name, b""))
+        word = raw[1:-1].decode(errors="replace") if raw[:1] == b'"' else ""
+        parts.append(word if word.isascii() and word.replace(".", "").replace("_", "").isalnum() else "auto")
+    return "image:" + ":".join(parts)
+
+
+def read_tools(fields: Fields, reading: Reading) -> list[dict[str, Any]]:
+    """The tools that chat knows; of the others it is noted what they may cost. Raises InvalidField."""
+    raw = fields.get("tools")
+    if raw is None or is_null(raw):
+        return []
+    try:
+        tools = read_objects(raw)
+    except MALFORMED:
+        raise InvalidField("`tools` must be a list of tools.", param="tools") from None
+    most = _most_calls(fields)
+    found = [_read_tool(given(tool), f"tools[{index}]", most, reading) for index, tool in enumerate(tools)]
+    return [tool for tool in found if tool is not None]
+
+
+def _most_calls(fields: Fields) -> int | None:
+    raw = bytes(fields.get("max_tool_calls", b"null"))
+    return int(raw) if raw.isdigit() and len(raw) < 10 else None
+
+
+def _read_tool(tool: Fields, field: str, most: int | None, reading: Reading) -> dict[str, Any] | None:
+    kind = string_of(tool, "type", field)
+    if kind == "function":
+        string_of(tool, "name", field)
+        function = {name: tool[name] for name in _FUNCTION if name in tool}
+        return {"type": "function", "function": function, **_others(tool)}
+    if kind == "custom":
+        return _custom(tool, field)
+    if kind not in _AT_CLIENT and not _is_local(kind, tool):
+        reading.unsized(field)
+        if kind not in _UNBILLED:
+            reading.services.append(Service(service_name(kind, tool), field, most))
+    reading.refuse(f"{field}.type", f"`{field}.type`: the tool {kind[:40]!r} is not to be had with this model.")
+    return None
+
+
+def _is_local(kind: str, tool: Fields) -> bool:
+    """Whether a shell is the client's own: the provider's runs in a container."""
+    if kind != "shell" or "environment" not in tool:
+        return False
+    environment = object_of(tool["environment"], "tools.environment")
+    return bytes(environment.get("type", b"")) == b'"local"'
+
+
+def _others(tool: Fields) -> Fields:
+    return {name: value for name, value in tool.items() if name not in _RESPONSES_ONLY}
+
+
+def _custom(tool: Fields, field: str) -> dict[str, Any]:
+    custom: dict[str, Any] = {"name": string_of(tool, "name", field)}
+    if "description" in tool:
+        custom["description"] = tool["description"]
+    if "format" in tool:
+        form = given(object_of(tool["format"], f"{field}.format"))
+        kind = string_of(form, "type", f"{field}.format")
+        rest = {name: value for name, value in form.items() if name != "type"}
+        custom["format"] = {"type": kind, "grammar": rest} if kind == "grammar" else {"type": kind, **rest}
+    return {"type": "custom", "custom": custom}
+
+
+def read_choice(fields: Fields, reading: Reading) -> Any:
+    """`tool_choice` in chat's words; None where there is none, or none that chat knows. Raises InvalidField."""
+    raw = fields.get("tool_choice")
+    if raw is None or is_null(raw):
+        return None
+    if first(raw) == b'"':
+        if bytes(raw)[1:-1].decode(errors="replace") not in _CHOICES:
+            raise InvalidField(
+                "`tool_choice` must be one of none, auto, required, or name a tool.", param="tool_choice"
+            )
+        return raw
+    choice = given(object_of(raw, "tool_choice"))
+    kind = string_of(choice, "type", "tool_choice")
+    if kind in ("function", "custom"):
+        return {"type": kind, kind: {"name": string_of(choice, "name", "tool_choice")}}
+    if kind == "allowed_tools":
+        return {"type": kind, kind: {"mode": string_of(choice, "mode", "tool_choice"), "tools": _allowed(choice)}}
+    reading.refuse("tool_choice.type", f"`tool_choice.type`: {kind[:40]!r} is not to be had with this model.")
+    return None
+
+
+def _allowed(choice: Fields) -> list[dict[str, Any]]:
+    """The tools of `allowed_tools`. Others than the client's own are left out: they are refused elsewhere."""
+    field = "tool_choice.tools"
+    try:
+        tools = read_objects(choice.get("tools", msgspec.Raw(b"null")))
+    except MALFORMED:
+        raise InvalidField(f"`{field}` must be a list of tools.", param=field) from None
+    allowed = []
+    for index, tool in enumerate(tools):
+        kind = string_of(tool, "type", f"{field}[{index}]")
+        if kind in ("function", "custom"):
+            allowed.append({"type": kind, kind: {"name": string_of(tool, "name", f"{field}[{index}]")}})
+    return allowed
