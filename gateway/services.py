@@ -296,6 +296,8 @@ def _charge_object(charge: ChargePosted) -> dict[str, Any]:
         "service_tier": charge.service_tier,
         "price_point": charge.price_point,
         "cost_usd": format_usd(charge.cost_nano_usd),
+        "fee_usd": format_usd(charge.fee_nano_usd),
+        "units": charge.units,
         "estimated": charge.estimated,
         "outcome": charge.outcome,
         "purpose": charge.purpose,

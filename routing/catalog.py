@@ -11,6 +11,7 @@ from typing import Final
 from routing.balance import StrategyName
 from routing.hedge import HedgeSettings
 from routing.money import Price
+from routing.tariff import NO_TARIFF, Tariff
 
 ENDLESS: Final = 1 << 62
 """Longer than any context window."""
@@ -74,6 +75,8 @@ class Deployment:
     """What its operator says of it: `eu`. An agent's `residency` asks for them."""
     watched: bool = False
     """Whether a model's strategy has to know how busy and quick it is."""
+    tariff: Tariff = field(default_factory=lambda: NO_TARIFF)
+    """What it bills by other units than tokens, in nano-USD of one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,8 @@ class CatalogBuilder:
             price=priced.price,
             unpriced=priced.unpriced,
             context_tokens=priced.context_tokens,
+            apis=priced.apis,
+            tariff=priced.tariff,
             **declared(spec, provider),
             watched=deployment_id in self._watched,
         )

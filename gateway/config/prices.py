@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,8 +12,10 @@ from gateway.config.models.prices import Price as WrittenPrice
 from gateway.config.models.prices import UnpricedRule
 from gateway.config.models.providers import Provider
 from gateway.pricing.override import compile_override
+from gateway.pricing.rates import RATE_NAMES
 from gateway.pricing.table import PriceTable
-from routing.money import Price
+from routing.money import ContextTier, Price, PricePeriod, PricePoint, parse_usd
+from routing.tariff import NO_TARIFF, Tariff, apis_of
 
 CEILING_ID = "config:unpriced"
 
@@ -24,6 +27,10 @@ class Priced(NamedTuple):
     unpriced: bool
     """The price is the ceiling."""
     context_tokens: int | None
+    tariff: Tariff = NO_TARIFF
+    """What is billed by other units than tokens."""
+    apis: frozenset[str] | None = None
+    """The only APIs that a price without tokens is one for; None: any."""
 
 
 class Prices:
@@ -42,12 +49,16 @@ class Prices:
         """
         seller, url = seller_of(provider_id, provider), provider.base_url
         context_tokens = spec.context_tokens or self._table.context_tokens(seller, upstream_model, url)
+        tariff = _tariff(self._table.tariff(seller, upstream_model, url), provider.tariff, spec.tariff)
         if spec.price is not None:
-            return Priced(override(spec.price, f"config:{name}"), False, context_tokens)
+            return Priced(override(spec.price, f"config:{name}"), False, context_tokens, tariff)
         price = self._table.find(seller, upstream_model, url)
         if price is not None:
-            return Priced(price, False, context_tokens)
-        return Priced(self._ceiling, self._ceiling is not None, context_tokens)
+            return Priced(price, False, context_tokens, tariff)
+        apis = apis_of(tariff) | self._table.free_apis(seller, upstream_model, url)
+        if apis:
+            return Priced(_no_tokens(name), False, context_tokens, tariff, apis)
+        return Priced(self._ceiling, self._ceiling is not None, context_tokens, tariff)
 
     def suggest(self, model: str) -> list[str]:
         """Priced models with names like `model`."""
@@ -57,6 +68,22 @@ class Prices:
 def override(written: WrittenPrice, price_id: str) -> Price:
     """The configured price. Raises ValueError as `compile_override` does."""
     return compile_override(written.model_dump(exclude_unset=True), price_id)
+
+
+def _tariff(listed: Tariff, *written: Mapping[str, str] | None) -> Tariff:
+    """The units' fees: those that are written last count. A unit's own listing hides what is listed in more detail."""
+    tariff = dict(listed)
+    for fees in written:
+        names = {unit.partition(":")[0] for unit in fees or ()}
+        tariff = {unit: nano for unit, nano in tariff.items() if unit.partition(":")[0] not in names}
+        tariff.update((unit, parse_usd(usd)) for unit, usd in (fees or {}).items())
+    return tariff
+
+
+def _no_tokens(name: str) -> Price:
+    """The price of what is billed by its tariff alone, or free."""
+    point = PricePoint._make((f"tariff:{name}", *(0 for _ in RATE_NAMES), 0))
+    return Price((PricePeriod({"default": (ContextTier(-1, point),)}),))
 
 
 def load_table(cache_dir: Path) -> PriceTable:

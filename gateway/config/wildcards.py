@@ -50,6 +50,8 @@ class Wildcards:
                 price=priced.price,
                 unpriced=priced.unpriced,
                 context_tokens=priced.context_tokens,
+                apis=priced.apis,
+                tariff=priced.tariff,
                 **declared(spec, provider),
             )
             return Model(name, (deployment,), owner=wildcard.provider)

@@ -80,7 +80,7 @@ def charge_row(charge: ChargePosted) -> Row:
         round(window_at_s * MICROS),
         *charge[26:28],
         None if not own_s or own_s == window_at_s else round(own_s * MICROS),
-        charge[29],
+        *charge[29:],
     )
 
 
@@ -163,7 +163,7 @@ def charge_of(row: Sequence[Any]) -> ChargePosted:
             to_s(window_at_us),
             *tail[15:17],
             0.0 if tail[17] is None else to_s(tail[17]),
-            tail[18],
+            *tail[18:],
         )
     )
 

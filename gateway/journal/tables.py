@@ -34,7 +34,7 @@ from sqlalchemy import (
 from gateway.journal.triggers import DIMENSIONS, SUMS, charge_triggers, request_triggers
 from routing.money import Usage
 
-HEAD = "0006"
+HEAD = "0007"
 """The migration that the tables below are the result of."""
 
 metadata = MetaData()
@@ -102,6 +102,8 @@ charges = Table(
     _integer("reserved_nano_usd"),
     _integer("own_window_at_us", nullable=True),
     _integer("listed_nano_usd", nullable=True),
+    Column("fee_nano_usd", BigInteger, nullable=False, server_default="0"),
+    Column("units", Text, nullable=False, server_default=""),
 )
 
 adjustments = Table(
@@ -217,7 +219,8 @@ daily = Table(
         for name in DIMENSIONS
         if name != "day"
     ),
-    *map(_integer, SUMS),
+    *(_integer(name) for name in SUMS if name != "fee_nano_usd"),
+    Column("fee_nano_usd", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 

@@ -43,6 +43,7 @@ SUMS: Final[dict[str, str]] = {
     **{name: f"{{0}}{name}" for name in Usage._fields},
     "cost_nano_usd": "{0}cost_nano_usd",
     "listed_nano_usd": "coalesce({0}listed_nano_usd, {0}cost_nano_usd)",
+    "fee_nano_usd": "{0}fee_nano_usd",
 }
 """What it adds up."""
 

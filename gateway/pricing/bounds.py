@@ -22,9 +22,11 @@ from gateway.ledger.meter import Terms
 from gateway.ledger.operations import Amounts
 from gateway.pricing.dearest import Rates, dearest
 from gateway.pricing.modalities import family_image_tokens
+from gateway.wire.native import Native, Service
 from gateway.wire.requests import CHAT, EMBEDDINGS, ModelRequest, Tool
 from routing.catalog import Deployment
 from routing.money import PICO_PER_NANO, NanoUsd, Price
+from routing.tariff import rate
 
 FRAMING_TOKENS: Final = 256
 """What chat templates write of their own accord: the longest default system prompts have about 200 tokens."""
@@ -170,6 +172,11 @@ def bound(request: ModelRequest, deployment: Deployment, cap: int | None, now_s:
     """
     profile, body = request.profile, request.body
     extras = _NO_EXTRAS if _WATCHED.isdisjoint(request.fields) else _extras(request)
+    native, fees, windows = request.native, 0, 1
+    if native is not None:
+        fees, windows = _services(native.services, deployment)
+        extras = _natively(native, extras)
+        body = max(body, native.body, key=len)
     text_bytes = len(body)
     text = text_bytes + FRAMING_TOKENS + extras.text_tokens
     if profile.api == CHAT:
@@ -180,7 +187,9 @@ def bound(request: ModelRequest, deployment: Deployment, cap: int | None, now_s:
         text -= inline_bytes
         text_bytes -= inline_bytes
     window = deployment.context_tokens
-    if window is not None and extras.clamped and text + media > window:
+    if windows > 1 and window is not None:
+        media, text = windows * window, 0
+    elif window is not None and extras.clamped and text + media > window:
         media = min(media, window)
         text = window - media
     output, set_max_tokens = _output(request, deployment, cap)
@@ -195,7 +204,8 @@ def bound(request: ModelRequest, deployment: Deployment, cap: int | None, now_s:
     output += extras.predicted_tokens
     media_pico = media * _media_rate(request, rates, text_rate, extras.window) if media else 0
     pico = text * text_rate + media_pico + output * profile.answers * output_rate
-    money = -(-pico // PICO_PER_NANO) + rates.request_nano_usd
+    fees += rates.request_nano_usd
+    money = -(-pico // PICO_PER_NANO) + fees
     if money > MAX_MONEY:
         raise CostUnbounded("The request asks for answers worth millions. Lower `max_tokens` or `n`.", param="n")
     return Bound(
@@ -210,8 +220,40 @@ def bound(request: ModelRequest, deployment: Deployment, cap: int | None, now_s:
         text_rate,
         media_pico,
         output_rate,
-        NanoUsd(rates.request_nano_usd),
+        NanoUsd(fees),
     )
+
+
+def _services(services: tuple[Service, ...], deployment: Deployment) -> tuple[int, int]:
+    """The most that what runs at the provider costs, in nano-USD, and how many windows of input it makes of one.
+
+    The model reads again all that it has read when a call has returned: each call may be another window.
+    """
+    fees, windows = 0, 1
+    for service in services:
+        nano = rate(deployment.tariff, service.name)
+        if nano is None:
+            raise CostUnbounded(
+                f"What a call of `{service.field}` costs is not known here. Leave it out, or configure the model's "
+                f"`tariff` for `{service.name}`.",
+                param=service.field,
+            )
+        if service.most is None or deployment.context_tokens is None:
+            missing = "how often it may be called" if service.most is None else "the model's `context_tokens`"
+            raise CostUnbounded(
+                f"`{service.field}` runs at the provider, and nothing says {missing}. Leave it out, or bound it.",
+                param=service.field,
+            )
+        fees += service.most * nano
+        windows += service.most
+    return fees, windows
+
+
+def _natively(native: Native, extras: _Extras) -> _Extras:
+    """What a request in another tongue adds to its chat form: a field of unknown size, the room for tools' marks."""
+    if native.services:
+        extras = extras._replace(window=native.services[0].field, clamped=False)
+    return extras if native.unknown is None else extras._replace(window=native.unknown)
 
 
 def _output(request: ModelRequest, deployment: Deployment, cap: int | None) -> tuple[int, int | None]:
@@ -325,5 +367,5 @@ def _writes_cache(request: ModelRequest, deployment: Deployment) -> bool:
     family = deployment.upstream_model.lower()
     if not any(name in family for name in _EXPLICIT_CACHES):
         return True
-    body = request.body
+    body = request.body if request.native is None else request.native.body
     return b"cache_control" in body or b"\\u00" in body

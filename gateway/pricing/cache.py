@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-FORMAT = 1
+FORMAT = 2
 """Raise it whenever the compiler writes something else from the same data."""
 
 _COMPILE_TIMEOUT_S = 120

@@ -37,6 +37,16 @@ REQUEST_KEY = "requests_kcount"
 NANO_OF_USD_PER_THOUSAND = 1_000_000
 """1 USD per thousand requests is 1e6 nano-USD a request."""
 
+UNIT_KEYS = {
+    "web_searches_kcount": ("web_search", Decimal(NANO_OF_USD_PER_THOUSAND)),
+    "storage_searches_kcount": ("file_search", Decimal(NANO_OF_USD_PER_THOUSAND)),
+    "input_document_kpages": ("page", Decimal(NANO_OF_USD_PER_THOUSAND)),
+    "input_mchars": ("character", Decimal(1_000)),
+    "audio_hours": ("second", Decimal(1_000_000_000) / 3_600),
+    "input_audio_hours": ("second", Decimal(1_000_000_000) / 3_600),
+}
+"""genai-prices' key for each unit of a tariff that it knows, and how many nano-USD one is for a dollar of its price."""
+
 TIER_CONTEXTS = ("service_tier", "processing", "speed")
 """Request contexts whose value we use as a service tier's name: `flex`, `priority`, `batch`, `fast`."""
 
@@ -107,7 +117,7 @@ def compile_model(provider: str, model: types.ModelInfo, report: Report) -> list
     """A model in the form that `table.RawModel` names; its price is None when it has none that we can use."""
     report.models += 1
     compiler = _ModelCompiler(f"{provider}/{model.id}", model, report)
-    return [model.id, compile_clause(model.match), model.context_window, compiler.periods()]
+    return [model.id, compile_clause(model.match), model.context_window, compiler.periods(), compiler.tariff()]
 
 
 class _ModelCompiler:
@@ -130,6 +140,23 @@ class _ModelCompiler:
             self.report.note(self.report.unpriced, self.unpriced_reason, self.name)
             return None
         return periods
+
+    def tariff(self) -> dict[str, int]:
+        """Nano-USD of each unit beside tokens, rounded up: the dearest of the day of the latest prices."""
+        start = max((_ALWAYS, *self._start_dates()))
+        tariff: dict[str, int] = {}
+        for second in (0, *(_second_of_day(each) for each in self._hours())):
+            listed = self.model.get_prices(start + timedelta(seconds=second)).__dict__
+            for key, (unit, nano_of_usd) in UNIT_KEYS.items():
+                if isinstance(listed.get(key), Decimal):
+                    # A quotient of 28 digits is a hair off: what is whole to 12 decimals is whole.
+                    nano, _ = whole(round(listed[key] * nano_of_usd, 12))
+                    tariff[unit] = max(nano, tariff.get(unit, 0))
+        return tariff
+
+    def _hours(self) -> list[time]:
+        constraints = [each for each in self._constraints() if isinstance(each, types.TimeOfDateConstraint)]
+        return [moment for each in constraints for moment in (each.start_time, each.end_time)]
 
     def _constraints(self) -> list[types.StartDateConstraint | types.TimeOfDateConstraint]:
         prices = [] if isinstance(self.model.prices, types.ModelPrice) else self.model.prices
@@ -187,7 +214,7 @@ class _ModelCompiler:
 
     def _note_kinds(self, listed: dict[str, Any]) -> None:
         for key in listed:
-            if key not in RATE_KEYS and key != REQUEST_KEY and "input_mtok" in listed:
+            if key not in (RATE_KEYS.keys() | UNIT_KEYS.keys() | {REQUEST_KEY}) and "input_mtok" in listed:
                 self.report.note(self.report.kinds, key, self.name)
         if "input_mtok" in listed and "output_mtok" not in listed and self.name not in self.report.input_only:
             self.report.input_only.append(self.name)

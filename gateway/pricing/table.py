@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from gateway.pricing.cache import read_or_compile
+from gateway.pricing.documented import documented, free_apis
 from gateway.pricing.match import Clause, dashed_dates, matches
 from routing.money import ContextTier, Price, PricePeriod, PricePoint
 
@@ -39,6 +40,8 @@ class RawModel(msgspec.Struct, array_like=True, frozen=True):
     match: Clause
     context_tokens: int | None
     price: msgspec.Raw
+    tariff: dict[str, int]
+    """What is billed by other units than tokens, in nano-USD of one."""
 
 
 class _Found(NamedTuple):
@@ -87,6 +90,21 @@ class PriceTable:
         """The longest input that the model takes, in tokens, where it is known."""
         found = self._lookup(provider, model, base_url)
         return found.model.context_tokens if found else None
+
+    def tariff(self, provider: str | None, model: str, base_url: str | None = None) -> dict[str, int]:
+        """What the model bills by other units than tokens, in nano-USD of one: as listed, else as documented."""
+        found = self._lookup(provider, model, base_url)
+        seller = found.provider if found is not None else self._seller(provider, model, base_url)
+        listed = {} if found is None else found.model.tariff
+        return {**documented(seller, model), **listed}
+
+    def free_apis(self, provider: str | None, model: str, base_url: str | None = None) -> frozenset[str]:
+        """The APIs that the model serves for nothing, as its maker documents."""
+        return free_apis(self._seller(provider, model, base_url), model)
+
+    def _seller(self, provider: str | None, model: str, base_url: str | None) -> str:
+        found = self._find_provider(provider, model.lower(), base_url)
+        return "" if found is None else found.id
 
     def suggest(self, model: str) -> list[str]:
         """Up to three priced models with names like `model`, nearest first. Slow: for messages to people."""

@@ -51,6 +51,7 @@ def _of_charges(period: Period, labels: Sequence[str], dialect: Any) -> Any:
         sums: list[ColumnElement[Any]] = [func.sum(attempts).label("attempts")]
         sums += [func.sum(charges.c[name]).label(name) for name in (*Usage._fields, "cost_nano_usd")]
         sums.append(func.sum(func.coalesce(charges.c.listed_nano_usd, charges.c.cost_nano_usd)).label("listed"))
+        sums.append(func.sum(charges.c.fee_nano_usd).label("fee"))
         ordered = [*keys[: len(_KEYS)], *sums, *keys[len(_KEYS) :]]
         halves.append(select(*ordered).where(days).group_by(*(key.name for key in keys)))
     return union_all(*halves).order_by("day")
@@ -74,7 +75,8 @@ def _charged(row: Any, labels: Sequence[str]) -> Charged:
         usage=Usage(*map(int, row[_FIRST_USAGE:usage_end])),
         cost=int(row[usage_end]),
         listed=int(row[usage_end + 1]),
+        fee=int(row[usage_end + 2]),
         labels=tuple(
-            (name, str(value)) for name, value in zip(labels, row[usage_end + 2 :], strict=True) if value is not None
+            (name, str(value)) for name, value in zip(labels, row[usage_end + 3 :], strict=True) if value is not None
         ),
     )

@@ -97,6 +97,8 @@ class Charged(NamedTuple):
     listed: int
     labels: tuple[tuple[str, str], ...] = ()
     """Further tags: the run, the user."""
+    fee: int = 0
+    """Part of the cost: what was billed by count."""
 
 
 def focus_rows(charged: Iterable[Charged], points: Mapping[str, PricePoint]) -> Iterator[tuple[Any, ...]]:
@@ -112,15 +114,17 @@ def _rows(of: Charged, points: Mapping[str, PricePoint]) -> Iterator[dict[str, A
         return
     explained = None
     if of.resolution == _SETTLED and of.listed == of.cost:
-        explained = parts(of.usage, of.attempts, of.cost, points.get(of.price_point))
+        explained = parts(of.usage, of.attempts, of.cost - of.fee, points.get(of.price_point))
     if explained is None:
         if of.cost or of.listed:
             yield _lump(of)
         return
-    rest = of.cost * PICO_PER_NANO
+    rest = (of.cost - of.fee) * PICO_PER_NANO
     for part in explained:
         rest -= part.quantity * part.pico_usd
         yield _metered(of, part)
+    if of.fee:
+        yield _fees(of)
     if rest:
         yield _adjustment(of, rest, rest, "Rounded up to a nano-dollar a charge")
 
@@ -157,6 +161,22 @@ def _lump(of: Charged) -> dict[str, Any]:
         "PricingUnit": "Units",
         "ListUnitPrice": listed,
         "ContractedUnitPrice": cost,
+    }
+
+
+def _fees(of: Charged) -> dict[str, Any]:
+    """What was billed by count, as an amount: the roll-ups do not tell searches from images."""
+    amount = _usd(of.fee * PICO_PER_NANO)
+    row = _usage(of, "Services", f"{of.price_point}#services")
+    return row | {
+        **_costs(amount, amount),
+        "ChargeDescription": f"Services and units of {of.upstream_model} at {of.provider}",
+        "ConsumedQuantity": Decimal(of.attempts),
+        "ConsumedUnit": "Requests",
+        "PricingQuantity": Decimal(1),
+        "PricingUnit": "Units",
+        "ListUnitPrice": amount,
+        "ContractedUnitPrice": amount,
     }
 
 

@@ -31,7 +31,7 @@ class Compared(NamedTuple):
     differences: tuple[DayDiffers, ...]
 
 
-_SUMS = ("cost_nano_usd", *Usage._fields)
+_SUMS = ("cost_nano_usd", "fee_nano_usd", *Usage._fields)
 
 
 async def compare(engine: AsyncEngine) -> Compared:

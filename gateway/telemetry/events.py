@@ -80,6 +80,10 @@ class ChargePosted(NamedTuple):
     reserved in (user, tag, model, provider, the runs inside it) count it in the windows of this moment."""
     listed_nano_usd: NanoUsd | None = None
     """What our price list says that it costs, where the provider's own word is charged instead; else None."""
+    fee_nano_usd: NanoUsd = NanoUsd(0)
+    """Part of the cost: what the tariff asks for `units`."""
+    units: str = ""
+    """What was billed by count beside tokens: `web_search=2`; empty for most."""
 
 
 class Choice(NamedTuple):

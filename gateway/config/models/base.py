@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from gateway.config.variables import Resolved
+from routing.tariff import UNIT
 
 _MONEY = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 _FEE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
@@ -127,6 +128,9 @@ UsdPerRequest = Annotated[
     WithJsonSchema({"type": "string", "pattern": f"^{_FEE.pattern}$", "description": "USD"}),
 ]
 """USD, a decimal string with at most 9 decimals."""
+
+UnitName = Annotated[str, Field(pattern=rf"^{UNIT.pattern}$")]
+"""What is billed by count: `web_search`, `image:1024x1024:hd`."""
 
 Usd = UsdPerRequest
 """An amount of money: nano-dollars are the finest."""

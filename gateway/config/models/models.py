@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from gateway.config.models.balancing import Capacity
 from gateway.config.models.base import Count, Flag, ModelName, ProviderId, Text, TraitName, Whole, Written
 from gateway.config.models.governance import Metering
-from gateway.config.models.prices import Price
+from gateway.config.models.prices import Price, Tariff
 from gateway.config.models.providers import ProviderTimeouts
 from gateway.config.models.resilience import Hedge
 from routing.balance import StrategyName
@@ -28,6 +28,11 @@ class Deployment(Written):
         description="The provider's name for it. Default: the name clients use; in a wildcard, what `*` stands for.",
     )
     price: Price | None = Field(None, description="Instead of the price table's price.")
+    tariff: Tariff | None = Field(
+        None,
+        description="What it bills by count, in USD of one: `web_search`, `image:1024x1024:hd`, `second`, `character`. "
+        "Default: its provider's, and what is documented.",
+    )
     context_tokens: Count | None = Field(None, description="The longest input plus output it takes.")
     max_output_tokens: Count | None = Field(None, description="The longest answer it gives.")
     countable_stream: Flag | None = Field(
@@ -72,6 +77,7 @@ class Model(Written):
     provider: ProviderId | None = Field(None, description="For a single deployment: one of `providers`.")
     model: Text | None = Field(None, description="For a single deployment: the provider's name for it.")
     price: Price | None = Field(None, description="For a single deployment: instead of the price table's price.")
+    tariff: Tariff | None = Field(None, description="For a single deployment: what it bills by count.")
     context_tokens: Count | None = Field(
         None, description="For a single deployment: the longest input plus output it takes."
     )

@@ -7,7 +7,10 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, PlainSerializer
 from pydantic_core import PydanticCustomError
 
-from gateway.config.models.base import Count, EmptyIsNone, Id, UsdPerMillion, UsdPerRequest, Written
+from gateway.config.models.base import Count, EmptyIsNone, Id, UnitName, UsdPerMillion, UsdPerRequest, Written
+
+Tariff = dict[UnitName, UsdPerRequest]
+"""USD of one unit, by its name."""
 
 
 class Rates(Written):

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from gateway.config.models.base import Count, EmptyIsNone, Flag, PathText, ProviderId, Seconds, Secret, Text, Written
 from gateway.config.models.litellm import LiteLLM
+from gateway.config.models.prices import Tariff
 
 DialectName = Literal[
     "openai", "anthropic", "azure", "deepseek", "gemini", "groq", "llama_cpp", "mistral", "ollama", "openrouter",
@@ -92,6 +93,9 @@ class Provider(Written):
     max_connections: Count = Field(1000, description="Connections to it at a time.")
     keepalive_s: Seconds = Field(30.0, description="An idle connection older than this is not used again.")
     max_response_bytes: Count = Field(67_108_864, description="A larger answer is cut off.")
+    tariff: Annotated[Tariff, EmptyIsNone] = Field(
+        {}, description="What it bills by count, in USD of one: `web_search`. Default: what is documented."
+    )
     price_provider: ProviderId | None = Field(
         None,
         description="Whose prices it charges, as genai-prices calls it: `openai`. Default: found by its name or URL.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.config.compile import resolve_wildcard
+from routing.catalog import Deployment
 from routing.money import PricePoint
 
 from .conftest import Load, Problems
@@ -203,3 +204,52 @@ agents: {dev: {allowed_models: [gpt-4o, big, openai/x, 'gpt-*', bigg]}}
     assert problems(PROVIDERS + text) == [
         "config.yaml:7:65: agents.dev.allowed_models[4]: no model is called 'bigg'; did you mean 'big'?"
     ]
+
+
+def deployed(load_text: Load, text: str, name: str) -> Deployment:
+    model = load_text(PROVIDERS + text).catalog.find(name)
+    assert model is not None
+    return model.deployments[0]
+
+
+def test_a_tariff_is_the_deployments_then_its_providers_then_what_is_listed(load_text: Load) -> None:
+    text = """\
+  fees: {base_url: https://api.openai.com/v1, price_provider: openai, tariff: {web_search: "0.5", "image:64x64": "1"}}
+models:
+  a: {provider: fees, model: gpt-4o}
+  b: {provider: fees, model: gpt-4o-mini, tariff: {web_search: "0.25", search_unit: "0.000000001"}}
+  c: {provider: fees, model: dall-e-3}
+  d: {provider: mine, model: any, price: {input: "0", output: "0"}}
+"""
+    assert deployed(load_text, text, "a").tariff["web_search"] == 500_000_000
+    assert deployed(load_text, text, "a").tariff["file_search"] == 2_500_000
+    assert deployed(load_text, text, "b").tariff["web_search"] == 250_000_000
+    assert deployed(load_text, text, "b").tariff["search_unit"] == 1
+    listed = deployed(load_text, text, "c").tariff
+    assert {unit: nano for unit, nano in listed.items() if unit.startswith("image")} == {"image:64x64": 1_000_000_000}
+    assert deployed(load_text, text, "d").tariff == {}
+
+
+def test_what_is_priced_by_its_tariff_alone_serves_no_other_api(load_text: Load) -> None:
+    text = """\
+models:
+  speaker: {provider: openai, model: tts-1}
+  painter: {provider: mine, model: any, tariff: {image: "0.04"}}
+  moderator: {provider: openai, model: omni-moderation-latest}
+  talker: {provider: mine, model: other, tariff: {image: "0.04"}, price: {input: "1", output: "1"}}
+"""
+    assert deployed(load_text, text, "speaker").apis == {"speech"}
+    assert deployed(load_text, text, "painter").apis == {"images", "image_edits", "image_variations"}
+    assert deployed(load_text, text, "moderator").apis == {"moderations"}
+    assert deployed(load_text, text, "talker").apis is None
+    assert point(load_text, text, "painter")[1:] == (0,) * (len(PricePoint._fields) - 1)
+
+
+def test_a_tariff_for_searches_is_no_price_of_tokens(problems: Problems) -> None:
+    assert "has no price" in str(problems(PROVIDERS + 'models: {a: {provider: mine, tariff: {web_search: "1"}}}'))
+
+
+def test_a_tariff_is_written_in_quoted_decimals(problems: Problems) -> None:
+    assert "quote amounts" in str(
+        problems(PROVIDERS + "models: {a: {provider: openai, model: gpt-4o, tariff: {web_search: 0.5}}}")
+    )

@@ -69,6 +69,8 @@ charges = st.builds(
     resolution=st.sampled_from(("settled", "released", "orphaned", "correction")),
     reserved_nano_usd=money,
     listed_nano_usd=st.none() | money,
+    fee_nano_usd=money,
+    units=text,
     reserved_at_s=st.just(0.0) | st.integers(1, 4_000_000_000_000_000).map(lambda microseconds: microseconds / 1e6),
 ).map(lambda charge: charge._replace(reserved_at_s=0.0) if charge.reserved_at_s == charge.window_at_s else charge)
 shares = st.floats(0, 1)

@@ -97,7 +97,8 @@ def test_a_charge_that_nothing_governed_counts_when_it_was_settled() -> None:
 def test_a_charge_has_a_moment_of_its_own_only_where_its_carve_has_another() -> None:
     for window_at_s, reserved_at_s, own_us in ((7.0, 0.0, None), (7.0, 7.0, None), (7.0, 9.5, 9_500_000)):
         row = charge_row(charged(window_at_s=window_at_s, reserved_at_s=reserved_at_s))
-        assert (row[-2], row[-5]) == (own_us, 7_000_000)
+        found = dict(zip(tables.charges.columns.keys(), row, strict=True))
+        assert (found["own_window_at_us"], found["window_at_us"]) == (own_us, 7_000_000)
 
 
 def test_columns_stand_in_the_order_of_the_events_fields() -> None:

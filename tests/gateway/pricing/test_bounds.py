@@ -13,6 +13,7 @@ from gateway.errors import CostUnbounded
 from gateway.ledger.operations import Amounts
 from gateway.pricing.bounds import Bound, bound
 from gateway.pricing.override import compile_override
+from gateway.wire.native import RESPONSES, Native, Service
 from gateway.wire.requests import CHAT, COMPLETIONS, EMBEDDINGS, ModelRequest, read_request
 from routing.catalog import Deployment
 from routing.money import Usage, cost
@@ -361,3 +362,54 @@ def test_any_usage_within_the_bound_costs_no_more(
     asked = fields.get("service_tier", "default")
     for tier in {asked, "default"} if asked != "auto" else {"default", "flex", "priority"}:
         assert cost(usage, at.price.at(inputs, NOW_S, tier)) <= found.money
+
+
+# --- what runs at the provider ---
+
+
+def natively(*services: Service, unknown: str | None = None, body: bytes = b"{}") -> ModelRequest:
+    request = ask(max_tokens=100)
+    request.native = Native(RESPONSES, body, {}, "m", services=services, unknown=unknown)
+    return request
+
+
+def test_each_call_of_a_service_is_a_fee_and_another_window_of_input() -> None:
+    at = deployment(tariff={"web_search": 10_000_000, "code_interpreter": 30_000_000})
+    found = bound(
+        natively(Service("web_search", "tools[0]", 3), Service("code_interpreter", "tools[1]", 1)), at, None, NOW_S
+    )
+    assert found.input_tokens == 5 * 100_000
+    assert found.fee == FEE + 3 * 10_000_000 + 30_000_000
+    assert found.money == found.fee + (500_000 * INPUT + 100 * OUTPUT) // 1000
+
+
+@pytest.mark.parametrize(
+    ("service", "fields"),
+    [
+        (Service("computer", "tools[2]", 3), {}),
+        (Service("web_search", "tools[1]", None), {}),
+        (Service("web_search", "tools[1]", 1), {"context_tokens": None}),
+    ],
+)
+def test_a_service_that_nothing_bounds_is_named(service: Service, fields: dict[str, Any]) -> None:
+    with pytest.raises(CostUnbounded) as caught:
+        bound(natively(service), deployment(tariff={"web_search": 1}, **fields), None, NOW_S)
+    assert caught.value.param == service.field
+    assert f"`{service.field}`" in caught.value.message
+
+
+def test_what_is_not_in_the_body_counts_as_the_window() -> None:
+    found = bound(natively(unknown="input[0].file_id"), deployment(), None, NOW_S)
+    assert found.input_tokens == 100_000
+    with pytest.raises(CostUnbounded) as caught:
+        bound(natively(unknown="input[0].file_id"), deployment(context_tokens=None), None, NOW_S)
+    assert caught.value.param == "input[0].file_id"
+
+
+def test_the_longer_of_both_forms_counts() -> None:
+    plain = ask(max_tokens=100)
+    shorter, longer = natively(), natively(body=b"{" + b" " * 5_000 + b"}")
+    assert (
+        bound(shorter, deployment(), None, NOW_S).input_tokens == bound(plain, deployment(), None, NOW_S).input_tokens
+    )
+    assert bound(longer, deployment(), None, NOW_S).input_tokens >= 5_000

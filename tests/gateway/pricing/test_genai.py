@@ -250,15 +250,11 @@ def test_context_windows_are_theirs(table: PriceTable) -> None:
 # billed too low? Then extend `Usage` and `PricePoint`, or write an override for it into docs/money.md.
 
 PRICED_BY_TOKENS_AND_MORE = {
-    "web_searches_kcount": 96,
-    "storage_searches_kcount": 30,
     "cache_image_read_mtok": 10,
     "input_video_mtok": 4,
-    "audio_hours": 3,
     "output_video_mtok": 2,
     "output_reasoning_mtok": 2,
     "output_citation_mtok": 1,
-    "input_audio_hours": 1,
 }
 
 

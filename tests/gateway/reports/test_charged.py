@@ -19,14 +19,14 @@ async def test_charges_told_apart_by_user_count_what_roll_ups_count(journal: Jou
         journal,
         charged(charge_id="1", resolution="orphaned", cost_nano_usd=NanoUsd(100), **at),
         charged(charge_id="1.c", resolution="correction", cost_nano_usd=NanoUsd(-60), **at),
-        charged(charge_id="2", cost_nano_usd=NanoUsd(7), listed_nano_usd=NanoUsd(9), **at),
+        charged(charge_id="2", cost_nano_usd=NanoUsd(7), listed_nano_usd=NanoUsd(9), fee_nano_usd=NanoUsd(3), **at),
     )
     rolled_up = await read(journal.database.engine, EVER)
     by_user = await read(journal.database.engine, EVER, ["user"])
     assert {row.labels for row in by_user} == {(("user", "alice"),)}
 
-    def told(rows: list[Charged]) -> set[tuple[str, int, int, int]]:
-        return {(row.resolution, row.attempts, row.cost, row.listed) for row in rows}
+    def told(rows: list[Charged]) -> set[tuple[str, int, int, int, int]]:
+        return {(row.resolution, row.attempts, row.cost, row.listed, row.fee) for row in rows}
 
-    expected = {("orphaned", 1, 100, 100), ("correction", 0, -60, -60), ("settled", 1, 7, 9)}
+    expected = {("orphaned", 1, 100, 100, 0), ("correction", 0, -60, -60, 0), ("settled", 1, 7, 9, 3)}
     assert told(by_user) == told(rolled_up) == expected

@@ -69,11 +69,13 @@ def rolled_up(draw: st.DrawFn, point: PricePoint) -> Charged:
     """Some calls at one price, added up as the roll-up does."""
     calls = draw(st.lists(usages(), min_size=1, max_size=4))
     total = Usage(*map(sum, zip(*calls, strict=True)))
-    paid = sum(cost(each, point) for each in calls)
+    fee = draw(st.just(0) | st.integers(0, 10**10))
+    paid = fee + sum(cost(each, point) for each in calls)
     named = {name: draw(text) for name in ("org", "team", "agent", "model", "upstream_model", "service_tier")}
     provider = draw(st.sampled_from(("openai", "anthropic")))
     purpose = draw(st.sampled_from(("useful", "retry")))
     made = row(**named, provider=provider, purpose=purpose, usage=total, attempts=len(calls), cost=paid, listed=paid)
+    made = made._replace(fee=fee)
     odd = draw(st.sampled_from(("", "", "correction", "orphaned", "repriced", "billed", "unknown")))
     if odd in {"correction", "orphaned"}:
         made = made._replace(resolution=odd, cost=draw(st.integers(-(10**9), 10**9)) if odd == "correction" else paid)
@@ -113,6 +115,14 @@ def test_what_the_price_list_explains_is_told_by_kind_of_token(point: PricePoint
     rest = [Decimal(each["BilledCost"]) for each in rows if each["ChargeCategory"] == "Adjustment"]
     assert len(rest) <= 1
     assert all(0 < each < Decimal(len(calls)) / 10**9 for each in rest)
+
+
+def test_what_was_billed_by_count_is_a_row_of_its_own() -> None:
+    point = PricePoint("config:gpt", 250_000, *[0] * 9)
+    paid = cost(Usage(input_tokens=4), point) + 20_000_000
+    tokens, services = read([row(usage=Usage(input_tokens=4), cost=paid, listed=paid, fee=20_000_000)], point)
+    assert (tokens["SkuMeter"], tokens["BilledCost"]) == ("Input tokens", "0.000001")
+    assert (services["SkuMeter"], services["BilledCost"], services["PricingQuantity"]) == ("Services", "0.02", "1")
 
 
 def test_a_row_as_it_is() -> None:

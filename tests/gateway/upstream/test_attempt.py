@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -87,8 +88,20 @@ def test_usage_is_priced_at_its_context_tier() -> None:
         "base",
         "default",
         None,
+        0,
+        "",
     )
     assert attempt().price(Usage(1001, 10), *DEFAULT, 0.0, estimated=True)[1:5] == (True, 2022, "long", "default")
+
+
+def test_services_are_charged_by_the_tariff_on_top_of_the_tokens() -> None:
+    made = attempt()
+    made.deployment = replace(made.deployment, tariff={"web_search": 10_000_000, "image": 7})
+    services = {"web_search": 2, "image:512x512": 1, "unheard_of": 3}
+    bill = made.price(Usage(10, 10), *DEFAULT, 0.0, estimated=False, services=services)
+    assert (bill.cost, bill.fee) == (20 + 20_000_007, 20_000_007)
+    assert bill.units == "image:512x512=1,unheard_of=3,web_search=2"
+    assert made.price(NOTHING, *DEFAULT, 0.0, estimated=False, services=services).cost == 0
 
 
 def test_the_service_tier_that_was_served_counts() -> None:
