@@ -11,26 +11,16 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.upstream.dialects.anthropic.blocks import THOUGHTS, is_plain, read_block
 from gateway.upstream.dialects.anthropic.content import NULL
 from gateway.upstream.dialects.anthropic.errors import as_openai, read_error
 from gateway.upstream.dialects.anthropic.tools import JSON_TOOL_NAME
-from gateway.upstream.dialects.anthropic.usage import AnthropicUsage, openai_usage, service_tier_of
 from gateway.wire.answers import MalformedAnswer
+from gateway.wire.messages.blocks import THOUGHTS, is_plain, read_block
+from gateway.wire.messages.reasons import finish_reason
+from gateway.wire.messages.usage import AnthropicUsage, openai_usage, service_tier_of
 
 _encode = msgspec.json.encode
 _MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-FINISH_REASONS: Final = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "tool_use": "tool_calls",
-    "refusal": "content_filter",
-    "pause_turn": "stop",
-}
-"""Of other reasons, which may come to be: `stop`."""
 
 _SAID: Final = frozenset(
     ("id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "stop_details", "usage")
@@ -55,12 +45,6 @@ class _Message(msgspec.Struct):
 _message_decoder = msgspec.json.Decoder(_Message)
 _list_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 _fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
-
-def finish_reason(stop_reason: str | None, *, calls: bool) -> str:
-    """OpenAI's reason. The call that stands in for JSON is none."""
-    found = FINISH_REASONS.get(stop_reason or "", "stop")
-    return "stop" if found == "tool_calls" and not calls else found
 
 
 def as_text(raw: msgspec.Raw) -> bytes:

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from gateway.upstream.dialects.protocol import Complaint
+from gateway.wire.messages.errors import TYPES
 
 _encode = msgspec.json.encode
 
@@ -64,20 +65,6 @@ _STATUSES: Final[dict[int, Complaint]] = {
     409: "failed",
     413: "context_too_long",
     429: "rate_limited",
-}
-
-TYPES: Final = {
-    # Anthropic's type -> OpenAI's type and code
-    "invalid_request_error": ("invalid_request_error", None),
-    "authentication_error": ("invalid_request_error", "invalid_api_key"),
-    "billing_error": ("insufficient_quota", "insufficient_quota"),
-    "permission_error": ("invalid_request_error", "permission_denied"),
-    "not_found_error": ("invalid_request_error", "model_not_found"),
-    "request_too_large": ("invalid_request_error", "request_too_large"),
-    "rate_limit_error": ("rate_limit_error", "rate_limit_exceeded"),
-    "timeout_error": ("server_error", "timeout"),
-    "api_error": ("server_error", "server_error"),
-    "overloaded_error": ("server_error", "overloaded"),
 }
 
 

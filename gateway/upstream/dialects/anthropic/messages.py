@@ -14,7 +14,6 @@ from typing import Final
 import msgspec
 
 from gateway.errors import InvalidField
-from gateway.upstream.dialects.anthropic.blocks import RETURNABLE, THOUGHTS, read_block
 from gateway.upstream.dialects.anthropic.content import (
     ABSENT,
     NULL,
@@ -24,6 +23,7 @@ from gateway.upstream.dialects.anthropic.content import (
     text_block,
     with_cache_control,
 )
+from gateway.wire.messages.blocks import RETURNABLE, THOUGHTS, read_block
 
 _encode = msgspec.json.encode
 _MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

@@ -16,12 +16,13 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.upstream.dialects.anthropic.answer import StopDetails, as_text, finish_reason
-from gateway.upstream.dialects.anthropic.blocks import GrowingBlock, is_plain, read_block
+from gateway.upstream.dialects.anthropic.answer import StopDetails, as_text
 from gateway.upstream.dialects.anthropic.content import NULL
 from gateway.upstream.dialects.anthropic.errors import ErrorBody, as_openai
 from gateway.upstream.dialects.anthropic.tools import JSON_TOOL_NAME
-from gateway.upstream.dialects.anthropic.usage import AnthropicUsage, openai_usage, service_tier_of
+from gateway.wire.messages.blocks import GrowingBlock, is_plain, read_block
+from gateway.wire.messages.reasons import finish_reason
+from gateway.wire.messages.usage import AnthropicUsage, openai_usage, service_tier_of
 from gateway.wire.sse import EventSplitter, data_event, event_data
 
 _encode = msgspec.json.encode

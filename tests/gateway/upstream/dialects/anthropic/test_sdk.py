@@ -14,8 +14,9 @@ from anthropic.types.shared.error_object import ErrorObject
 from pydantic import TypeAdapter, ValidationError
 
 from gateway.upstream.dialects.anthropic.abilities import OTHERS, abilities_of
-from gateway.upstream.dialects.anthropic.answer import FINISH_REASONS
-from gateway.upstream.dialects.anthropic.errors import COMPLAINTS, TYPES
+from gateway.upstream.dialects.anthropic.errors import COMPLAINTS
+from gateway.wire.messages.errors import TYPES
+from gateway.wire.messages.reasons import FINISH_REASONS
 from gateway.wire.sse import EventSplitter, event_data
 from tests.gateway.upstream.dialects.test_golden import GOLDEN
 

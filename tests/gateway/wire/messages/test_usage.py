@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.upstream.dialects.anthropic.usage import AnthropicUsage, openai_usage, service_tier_of
+from gateway.wire.messages.usage import AnthropicUsage, openai_usage, service_tier_of
 from gateway.wire.usage import WireUsage, normalise
 from routing.money import Usage
 

@@ -1,0 +1,18 @@
+"""Anthropic's Messages API, for its clients: what they send, and what they are answered.
+
+`read` gives the chat request that a request means, and the request as it came. `AnswerTranslator` says a chat answer as
+a message, and `error_body` an error. `WIRE` is for answers that are messages already, from deployments that speak the
+API themselves: those are watched, and never changed.
+
+The provider's side of the same API, for clients that speak chat, is `gateway.upstream.dialects.anthropic`. What neither
+wire has a word for the two hand each other in the same fields: `thinking_blocks`, `content_blocks`, `cache_control`.
+"""
+
+from __future__ import annotations
+
+from gateway.wire.messages.errors import error_body
+from gateway.wire.messages.request import read
+from gateway.wire.messages.translator import AnswerTranslator
+from gateway.wire.messages.wire import WIRE
+
+__all__ = ["WIRE", "AnswerTranslator", "error_body", "read"]
