@@ -13,9 +13,10 @@ import msgspec
 
 from gateway.api.answers import answer_json
 from gateway.api.asgi import AsgiCall, AsgiReply, Receive, Scope
+from gateway.api.caller import principal_of
 from gateway.errors import InvalidField, InvalidJson, MethodNotAllowed, NotFound
-from gateway.feedback import Feedback, Said
-from gateway.identity.keys import Principal
+from gateway.feedback import Said
+from gateway.services import Services
 
 PATH = "/v1/feedback"
 MAX_BODY_BYTES = 65_536
@@ -31,15 +32,13 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
 _decoder = msgspec.json.Decoder(_Body)
 
 
-async def serve_feedback(
-    feedback: Feedback, principal: Principal, call: tuple[Scope, Receive], reply: AsgiReply
-) -> None:
-    """Answer a request to `/v1/feedback`, of a caller who is known. Raises FareboxError, JournalError, ClientGone."""
-    scope, receive = call
+async def serve(services: Services, scope: Scope, receive: Receive, reply: AsgiReply) -> None:
+    """Answer a request to `/v1/feedback`. Raises FareboxError, JournalError, ClientGone."""
+    principal = await principal_of(services, scope)
     if scope["method"] != "POST":
         raise MethodNotAllowed(f"{PATH} takes POST, not {scope['method']}.")
     said = read_feedback(await AsgiCall("feedback", scope, receive).body(MAX_BODY_BYTES))
-    model = await feedback.say(principal.agent, said)
+    model = await services.feedback.say(principal.agent, said)
     if model is None:
         raise NotFound(
             f"No answered request `{said.request_id}` of the agent `{principal.agent}` is in the journal. The id is "

@@ -8,24 +8,24 @@ from gateway.errors import NotFound
 from gateway.services import Services
 
 
-async def healthz(services: Services, _scope: Scope, reply: AsgiReply) -> None:
+async def healthz(services: Services, _scope: Scope, _receive: Receive, reply: AsgiReply) -> None:
     """The process answers."""
     await answer_json(reply, *services.health())
 
 
-async def readyz(services: Services, _scope: Scope, reply: AsgiReply) -> None:
+async def readyz(services: Services, _scope: Scope, _receive: Receive, reply: AsgiReply) -> None:
     """Whether to send requests here."""
     await answer_json(reply, *services.readiness())
 
 
-async def metrics(services: Services, scope: Scope, reply: AsgiReply) -> None:
+async def metrics(services: Services, scope: Scope, _receive: Receive, reply: AsgiReply) -> None:
     """The Prometheus exposition."""
     accept = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"accept"), "")
     body, content_type = await services.metrics(accept)
     await answer(reply, 200, content_type, body)
 
 
-async def _nothing(_services: Services, scope: Scope, _reply: AsgiReply) -> None:
+async def _nothing(_services: Services, scope: Scope, _receive: Receive, _reply: AsgiReply) -> None:
     raise NotFound(f"There is no {scope['path']} here: this listener serves /admin/v1, /metrics, /healthz and /readyz.")
 
 
@@ -47,6 +47,6 @@ class OperationsApi:
             if path.startswith("/admin/"):
                 await self._admin(scope, receive, send)
             else:
-                await OPERATIONS.get(path, _nothing)(self._services, scope, reply)
+                await OPERATIONS.get(path, _nothing)(self._services, scope, receive, reply)
         except Exception as error:  # noqa: BLE001 -- the outermost edge
             await answer_error(reply, error)

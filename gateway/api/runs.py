@@ -16,13 +16,13 @@ import msgspec
 
 from gateway.api.answers import answer_json
 from gateway.api.asgi import AsgiCall, AsgiReply, Receive, Scope
-from gateway.config.snapshot import Snapshot
+from gateway.api.caller import principal_of
 from gateway.errors import InvalidField, InvalidJson, MethodNotAllowed, NotFound
-from gateway.identity.keys import Principal
 from gateway.ledger.budgets import RunLimits
 from gateway.ledger.operations import Run
 from gateway.reports.runs import RunReport
-from gateway.runs import RunAsked, RunService
+from gateway.runs import RunAsked
+from gateway.services import Services
 from routing.money import NANO_PER_USD, NanoUsd, format_usd, parse_usd
 
 MAX_BODY_BYTES = 65_536
@@ -58,11 +58,10 @@ class _NewRun(msgspec.Struct, forbid_unknown_fields=True):
 _decoder = msgspec.json.Decoder(_NewRun)
 
 
-async def serve_runs(
-    service: RunService, snapshot: Snapshot, principal: Principal, call: tuple[Scope, Receive], reply: AsgiReply
-) -> None:
-    """Answer a request below `/v1/runs`, of a caller who is known. Raises FareboxError, JournalError, ClientGone."""
-    scope, receive = call
+async def serve(services: Services, scope: Scope, receive: Receive, reply: AsgiReply) -> None:
+    """Answer a request below `/v1/runs`. Raises FareboxError, JournalError, ClientGone."""
+    service, snapshot = services.governance.runs, services.snapshot
+    principal = await principal_of(services, scope)
     method, path = scope["method"], scope["path"].rstrip("/")
     if path == PATH:
         if method != "POST":

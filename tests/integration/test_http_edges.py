@@ -95,7 +95,7 @@ async def test_a_stranger_cannot_make_us_read_a_body(gateway: GatewayUnderTest) 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/v1/nothing", 404), ("POST", "/v1/responses", 404), ("GET", "/chat/completions", 404),
+        ("GET", "/v1/nothing", 404), ("POST", "/v1/batches", 404), ("GET", "/chat/completions", 404),
         ("GET", "/v1/chat/completions", 405), ("DELETE", "/v1/models", 405), ("GET", "/admin/v1/status", 404),
         ("GET", "/v1/models/", 404), ("GET", "/v1/requests/req_unknown", 404), ("GET", "/%00%ff", 404),
     ],
