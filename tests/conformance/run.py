@@ -70,9 +70,10 @@ async def run_case(
     script = Script(place, case.script, home)
     said: dict[str, Any] = {}
     progress(case.title, 0)
-    async for each in script.run([told(scenario, world.url, blocks) for scenario in flat]):
-        said[each["id"]] = each
-        progress(case.title, 1)
+    async with world.occupied(flat):
+        async for each in script.run([told(scenario, world.url, blocks) for scenario in flat]):
+            said[each["id"]] = each
+            progress(case.title, 1)
     progress(case.title, len(flat) - len(said))
     books = await world.books(flat)
     versions = await place.versions(case.packages)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx
+
 from gateway.simulator.models import MODELS
 from tests.conformance.cases import CHAT_ONLY, NATIVE, Variant
-from tests.conformance.judge import SCENARIOS, Books
-from tests.integration.processes import Gateway, Provider
+from tests.conformance.judge import HOLDER, SCENARIOS, Books
+from tests.integration.processes import LIMIT_S, Gateway, Provider
 
-_BUSY_S = 4
-"""A busy key's next call is let in after so many seconds: more than an SDK needs to begin."""
+_SLOW = "sim-slow"
+"""An answer that never seems to end: it takes a busy key's place."""
+_POLL_S = 0.05
 
 
 class Scenario(NamedTuple):
@@ -47,7 +51,7 @@ def scenarios(case: str, number: int, variant: Variant) -> list[Scenario]:
 
 
 def configuration(provider_url: str, folder: Path, all_scenarios: Iterable[Scenario]) -> dict[str, Any]:
-    """The gateway's: a budget without room for those who are broke, one request at a time for those who are busy."""
+    """The gateway's: a budget without room for those who are broke, one call at a time for those who are busy."""
     listed = list(all_scenarios)
     sim = MODELS["sim-small"]
     [rates] = sim.rates
@@ -72,6 +76,7 @@ def configuration(provider_url: str, folder: Path, all_scenarios: Iterable[Scena
         "models": {
             CHAT_ONLY: model("chat"),
             f"{CHAT_ONLY}-cut": model("chat", cut),
+            _SLOW: model("chat", "+fault-length;tokens=10000+fault-slow;token_ms=100"),
             NATIVE: model("native"),
             f"{NATIVE}-cut": model("native", cut),
         },
@@ -83,9 +88,7 @@ def configuration(provider_url: str, folder: Path, all_scenarios: Iterable[Scena
             if each.name == "broke"
         },
         "limits": {
-            each.agent: {"scope": f"agent:{each.agent}", "requests": {"limit": 1, "per": f"{_BUSY_S}s", "burst": 1}}
-            for each in listed
-            if each.name == "busy"
+            each.agent: {"scope": f"agent:{each.agent}", "concurrency": 1} for each in listed if each.name == "busy"
         },
     }
 
@@ -121,6 +124,34 @@ class World:
         assert self._gateway is not None
         return self._gateway.url
 
+    @asynccontextmanager
+    async def occupied(self, listed: Collection[Scenario]) -> AsyncIterator[None]:
+        """Take the only place of every busy key; each is given back once its agent was refused one."""
+        busy = {each.agent: asyncio.Event() for each in listed if each.name == "busy"}
+        keys = {each.agent: each.key for each in listed}
+        held = {agent: asyncio.Event() for agent in busy}
+        async with httpx.AsyncClient(base_url=self.url, timeout=None) as client, asyncio.TaskGroup() as tasks:
+            for agent, refused in busy.items():
+                tasks.create_task(_hold(client, keys[agent], held[agent], refused))
+            watcher = tasks.create_task(self._watch(busy))
+            async with asyncio.timeout(LIMIT_S):
+                for each in held.values():
+                    await each.wait()
+            try:
+                yield
+            finally:
+                watcher.cancel()
+                for refused in busy.values():
+                    refused.set()
+
+    async def _watch(self, busy: dict[str, asyncio.Event]) -> None:
+        assert self._gateway is not None
+        while not all(event.is_set() for event in busy.values()):
+            for row in self._gateway.rows("requests"):
+                if row["status"] == 429 and row["agent"] in busy:
+                    busy[row["agent"]].set()
+            await asyncio.sleep(_POLL_S)
+
     async def books(self, listed: Iterable[Scenario]) -> dict[str, Books]:
         """By agent, once all that the agents did has ended and is written."""
         assert self._gateway is not None
@@ -151,6 +182,16 @@ class World:
             await asyncio.sleep(0.2)
 
 
+async def _hold(client: httpx.AsyncClient, key: str, held: asyncio.Event, refused: asyncio.Event) -> None:
+    body = {"model": _SLOW, "messages": [{"role": "user", "content": "Talk."}], "stream": True}
+    headers = {"authorization": f"Bearer {key}", "x-farebox-run": HOLDER}
+    async with client.stream("POST", "/v1/chat/completions", json=body, headers=headers) as answer:
+        async for _ in answer.aiter_bytes():
+            held.set()
+            if refused.is_set():
+                return
+
+
 def told(scenario: Scenario, url: str, blocks: dict[str, str]) -> dict[str, Any]:
     """What a script is told of one of its scenarios (agents/saying.py)."""
     return {
@@ -162,5 +203,4 @@ def told(scenario: Scenario, url: str, blocks: dict[str, str]) -> dict[str, Any]
         "api": scenario.variant.api,
         "block": "\n".join(blocks[name] for name in scenario.variant.block.split()),
         "stream": scenario.name in ("stream", "cut"),
-        "spend": scenario.name == "busy",
     }

@@ -14,7 +14,6 @@ import os
 import sys
 import time
 import traceback
-import urllib.request
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -70,10 +69,7 @@ def _play(scenario: dict[str, Any], run: Run) -> dict[str, Any]:
     os.environ["FAREBOX_KEY"] = scenario["key"]
     started_s = time.monotonic()
     try:
-        here = _pointed(scenario)
-        if scenario["spend"]:
-            _spend(scenario)
-        seen = _result(run(here))
+        seen = _result(run(_pointed(scenario)))
     except (Exception, SystemExit, asyncio.CancelledError) as caught:  # anything is an answer here
         traceback.print_exc(file=sys.stderr)
         error = {"type": type(caught).__name__, "message": str(caught)[:_SHOWN_CHARS]}
@@ -91,14 +87,3 @@ def _pointed(scenario: dict[str, Any]) -> SimpleNamespace:
     names: dict[str, Any] = {"__name__": "block"}
     exec(compile(text, "docs/sdks.md", "exec"), names)
     return SimpleNamespace(**names, api=scenario["api"])
-
-
-def _spend(scenario: dict[str, Any]) -> None:
-    """Use up what the key may do at once, so that the SDK's first call has to wait."""
-    body = {"model": scenario["model"], "messages": [{"role": "user", "content": "hi"}], "max_tokens": 1}
-    request = urllib.request.Request(
-        f"{scenario['url']}/v1/chat/completions",
-        json.dumps(body).encode(),
-        {"authorization": f"Bearer {scenario['key']}", "content-type": "application/json", "x-farebox-run": "spender"},
-    )
-    urllib.request.urlopen(request, timeout=30).read()
