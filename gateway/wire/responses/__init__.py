@@ -7,7 +7,8 @@ speak nothing else. `WIRE` reads the answers of those that speak the Responses A
 What chat has no words for: see `request` for fields, `items` for the conversation, `translator` for answers.
 """
 
-from gateway.wire.responses.final import Final
+from gateway.wire.responses.ending import failed
+from gateway.wire.responses.final import Final, final_of
 from gateway.wire.responses.history import ids_of, input_items, output_items, rebuilt, resolved
 from gateway.wire.responses.ids import response_id
 from gateway.wire.responses.request import ResponsesNative, chat_body, read
@@ -21,6 +22,8 @@ __all__ = [
     "Final",
     "ResponsesNative",
     "chat_body",
+    "failed",
+    "final_of",
     "ids_of",
     "input_items",
     "output_items",

@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.wire.answers import NO_SERVICES, MalformedAnswer, WholeAnswer
 from gateway.wire.responses.raw import ABSENT, MALFORMED, NULL, first, is_null, read_fields, read_list
-from gateway.wire.responses.tools import image_unit
+from gateway.wire.responses.tools import image_unit, units_of
 from gateway.wire.responses.usage import read_usage
 
 CUT: Final = "max_output_tokens"
@@ -43,6 +43,7 @@ class Body(msgspec.Struct):
     usage: msgspec.Raw = ABSENT
     service_tier: str | None = None
     incomplete_details: IncompleteDetails | None = None
+    tools: msgspec.Raw = ABSENT
     tool_usage: msgspec.Raw = ABSENT
     error: msgspec.Raw = ABSENT
 
@@ -77,9 +78,11 @@ read_item = _item_decoder.decode
 class Services:
     """Counts what the provider ran beside generating."""
 
-    __slots__ = ("_containers", "counts")
+    __slots__ = ("_containers", "_units", "counts")
 
-    def __init__(self) -> None:
+    def __init__(self, units: Mapping[str, str]) -> None:
+        """`units` of calls that do not tell theirs (`gateway.wire.responses.tools.units_of`)."""
+        self._units = units
         self.counts: dict[str, int] = {}
         self._containers: set[bytes] = set()
         """The interpreter is billed by container, however often it is called."""
@@ -91,7 +94,7 @@ class Services:
             return
         if kind == "web_search_call":
             if _is_search(item.action):
-                self._count("web_search")
+                self._count(self._units.get(kind, "web_search"))
         elif kind == "file_search_call":
             self._count("file_search")
         elif kind == "image_generation_call":
@@ -100,7 +103,7 @@ class Services:
             container = bytes(item.container_id)
             if is_null(item.container_id) or container not in self._containers:
                 self._containers.add(container)
-                self._count("code_interpreter")
+                self._count(self._units.get(kind, "code_interpreter"))
 
     def _count(self, name: str) -> None:
         self.counts[name] = self.counts.get(name, 0) + 1
@@ -118,19 +121,21 @@ def services_of(body: Body) -> Mapping[str, int]:
     """What the provider ran for a finished response, by its items; searches by the provider's own count."""
     if b"_call" not in bytes(body.output):
         return NO_SERVICES
-    services = Services()
+    units = units_of(body.tools)
+    services = Services(units)
     for raw in items_of_output(body.output):
         try:
             services.add(read_item(raw), raw)
         except MALFORMED:
             continue
-    if "web_search" in services.counts and not is_null(body.tool_usage):
+    search = units.get("web_search_call", "web_search")
+    if search in services.counts and not is_null(body.tool_usage):
         try:
             told = _tool_usage_decoder.decode(body.tool_usage).web_search
         except MALFORMED:
             told = None
         if told is not None:
-            services.counts["web_search"] = told.num_requests
+            services.counts[search] = told.num_requests
     return services.counts
 
 

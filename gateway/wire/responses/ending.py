@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
 from gateway.wire.ending import Stream
 from gateway.wire.responses.answers import CUT
-from gateway.wire.responses.events import INCOMPLETE
+from gateway.wire.responses.events import FAILED, INCOMPLETE, payload
 from gateway.wire.responses.ids import response_id
 from gateway.wire.responses.output import Events
 from gateway.wire.responses.record import Growing, Record, RecordedItem
-from gateway.wire.responses.settings import response_object
+from gateway.wire.responses.settings import error_of, response_object
 from gateway.wire.responses.usage import of_usage
+from gateway.wire.sse import EventSplitter
 from routing.money import NanoUsd, Usage, format_usd
 
 _DONE: Final = {
@@ -48,6 +50,22 @@ def incomplete_ending(stream: Stream, record: Record, usage: Usage, cost: NanoUs
         "usage": {**of_usage(usage), "cost": msgspec.Raw(format_usd(cost).encode())},
     }
     return [*out, events.say(INCOMPLETE, response=response)]
+
+
+def failed(first: bytes, number: int, error_object: Mapping[str, Any]) -> bytes:
+    """The event that ends a provider's stream which broke off: `response.failed`.
+
+    `first` are the events that it began with, `number` how many of it the client has seen, `error_object` is OpenAI's.
+    """
+    record = Record()
+    splitter = EventSplitter(len(first) + 1)
+    for event in (*splitter.feed(first), splitter.rest):
+        record.take("", payload(event))
+    events = Events()
+    events.number = max(number, record.next_number)
+    response: dict[str, Any] = dict(record.response or response_object({}, "resp_unknown", "", 0))
+    response |= {"status": "failed", "error": error_of(error_object)}
+    return events.say(FAILED, response=response)
 
 
 def _closed(events: Events, item: RecordedItem, index: int) -> list[bytes]:

@@ -8,8 +8,17 @@ from gateway.wire.responses.answers import read_body
 from gateway.wire.responses.events import LAST, read_event
 from gateway.wire.responses.raw import MALFORMED, is_null
 from gateway.wire.responses.usage import read_usage
-from gateway.wire.sse import event_data
+from gateway.wire.sse import EventSplitter, event_data
 from routing.money import Usage
+
+
+def final_of(events: bytes) -> bytes | None:
+    """The response object in the event that ends a stream, if it is among whole `events`; None when it is not."""
+    if not any(kind.encode() in events for kind in LAST):
+        return None
+    splitter = EventSplitter(len(events) + 1)
+    found = [Final.of_event(event) for event in (*splitter.feed(events), splitter.rest)]
+    return next((final.body for final in found if final is not None), None)
 
 
 class Final(NamedTuple):

@@ -11,6 +11,7 @@ from gateway.wire.responses.answers import CUT, Services, read_body, read_item, 
 from gateway.wire.responses.events import ERROR, LAST, Event, payload, read_event
 from gateway.wire.responses.raw import MALFORMED, encode, read_fields
 from gateway.wire.responses.record import Record
+from gateway.wire.responses.tools import units_of
 from gateway.wire.responses.usage import read_usage
 from gateway.wire.sse import with_data
 from routing.money import NanoUsd, Usage, format_usd
@@ -30,6 +31,7 @@ class StreamObserver:
         "_begun",
         "_called_tools",
         "_services",
+        "_units",
         "_whole_bytes",
         "content_events",
         "cut",
@@ -53,6 +55,8 @@ class StreamObserver:
         self.service_tier: str | None = None
         self.services: dict[str, int] = NO_SERVICES
         self._services: Services | None = None
+        self._units: dict[str, str] = {}
+        """Of tools whose calls do not tell theirs."""
         self.content_events = 0
         self.text_bytes = 0
         self._whole_bytes = 0
@@ -117,9 +121,17 @@ class StreamObserver:
             return self._last(event, data, said)
         elif kind == ERROR:
             self.failed = self.done = True
+        elif kind == "response.created":
+            self._created(said)
         elif memoryview(said.partial_image_b64):
             self.content_events += 1
         return None
+
+    def _created(self, said: Event) -> None:
+        try:
+            self._units = units_of(read_body(said.response).tools)
+        except MALFORMED:
+            return
 
     def _item_added(self, said: Event) -> None:
         try:
@@ -147,7 +159,7 @@ class StreamObserver:
             self._whole_bytes += size
         if item.type.endswith("_call"):
             if self._services is None:
-                self._services = Services()
+                self._services = Services(self._units)
             self._services.add(item, said.item)
             self.services = self._services.counts
 

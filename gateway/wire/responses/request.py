@@ -14,6 +14,7 @@ import msgspec
 
 from gateway.errors import FareboxError, InvalidField, InvalidJson, MissingField
 from gateway.wire.native import RESPONSES, Native
+from gateway.wire.responses.ids import REASONING
 from gateway.wire.responses.items import items_of, read_items
 from gateway.wire.responses.raw import (
     MALFORMED,
@@ -102,6 +103,30 @@ class ResponsesNative(Native):
     """The id of the conversation that it belongs to."""
     references: tuple[str, ...]
     """Ids of earlier items that its input refers to (`item_reference`): see `resolved`."""
+
+    def upstream_body(self, upstream_model: str, *, max_tokens: int | None = None, stream: bool = False) -> bytes:
+        """The body for a provider that speaks the Responses API: `model` replaced, all else as the client wrote it.
+
+        But for thoughts of another provider that came back with our ids: they are left out, it would refuse them.
+        """
+        if REASONING.encode() not in self.body:
+            return super().upstream_body(upstream_model, max_tokens=max_tokens, stream=stream)
+        fields = {**self.fields, "input": _without_ours(self.fields.get("input", msgspec.Raw(b"null")))}
+        native = Native(
+            self.api, encode(fields), fields, self.model, stream=self.stream, bound_fields=self.bound_fields
+        )
+        return native.upstream_body(upstream_model, max_tokens=max_tokens, stream=stream)
+
+
+def _without_ours(given_input: msgspec.Raw) -> msgspec.Raw:
+    """`input` without the reasoning items that are ours."""
+    if first(given_input) != b"[":
+        return given_input
+    return msgspec.Raw(encode([item for item in items_of(given_input) if not _is_ours(item)]))
+
+
+def _is_ours(item: msgspec.Raw) -> bool:
+    return bytes(read_fields(item).get("id", b"")).startswith(b'"' + REASONING.encode())
 
 
 def read(body: bytes) -> tuple[bytes, ResponsesNative]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -82,3 +83,11 @@ def _object(raw: msgspec.Raw | None) -> Fields:
         return {name: value for name, value in read_fields(raw).items() if not is_null(value)}
     except MALFORMED:  # pragma: no cover -- the request was read
         return {}
+
+
+def error_of(error_object: Any) -> dict[str, Any]:
+    """An error in OpenAI's shape as a response has it. It knows few codes; of what type it was is said beside it."""
+    said = error_object if isinstance(error_object, Mapping) else {"message": str(error_object)}
+    code = str(said.get("code") or said.get("type") or "")
+    known = "rate_limit_exceeded" if "rate_limit" in code else "server_error"
+    return {"code": known, "message": str(said.get("message") or "The provider failed."), "type": code or None}

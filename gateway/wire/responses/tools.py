@@ -8,7 +8,17 @@ import msgspec
 
 from gateway.errors import InvalidField
 from gateway.wire.native import Service
-from gateway.wire.responses.raw import MALFORMED, Fields, first, given, is_null, object_of, read_objects, string_of
+from gateway.wire.responses.raw import (
+    MALFORMED,
+    Fields,
+    first,
+    given,
+    is_null,
+    object_of,
+    read_fields,
+    read_objects,
+    string_of,
+)
 from gateway.wire.responses.reading import Reading
 
 _FUNCTION: Final = ("name", "description", "parameters", "strict")
@@ -18,20 +28,45 @@ _AT_CLIENT: Final = frozenset(
     ("computer", "computer_use", "computer_use_preview", "local_shell", "apply_patch", "namespace")
 )
 """Tools that chat has no words for, which run at the client and bring in nothing that is not in the body."""
-_UNBILLED: Final = frozenset(("mcp", "tool_search", "programmatic_tool_calling"))
-"""Tools that run at the provider for no fee of their own, but bring in input."""
 _CHOICES: Final = ("none", "auto", "required")
 
 
 def service_name(kind: str, tool: Fields) -> str:
     """What tariffs call a tool that runs at the provider."""
     if kind in SEARCHES:
-        return "web_search"
+        return "web_search_preview" if "preview" in kind else "web_search"
     if kind == "image_generation":
         return image_unit(tool)
+    if kind == "code_interpreter":
+        return _container_unit(tool.get("container"))
     if kind == "shell":  # in a container, as the interpreter
-        return "code_interpreter"
+        return _container_unit(tool.get("environment"))
     return kind[:40]
+
+
+def _container_unit(container: msgspec.Raw | None) -> str:
+    """A container's unit, by its size: `code_interpreter:4g`."""
+    if container is None or first(container) != b"{":
+        return "code_interpreter"
+    size = bytes(given(read_fields(container)).get("memory_limit", b'""'))[1:-1].decode(errors="replace")
+    return f"code_interpreter:{size}" if size.isascii() and size.isalnum() else "code_interpreter"
+
+
+def units_of(tools: msgspec.Raw) -> dict[str, str]:
+    """The units of tools whose calls do not tell them, by the type of their calls; of a response's `tools`."""
+    units: dict[str, str] = {}
+    if first(tools) != b"[":
+        return units
+    try:
+        for tool in map(given, read_objects(tools)):
+            kind = bytes(tool.get("type", b'""'))[1:-1].decode(errors="replace")
+            if kind in SEARCHES:
+                units["web_search_call"] = service_name(kind, tool)
+            elif kind == "code_interpreter":
+                units["code_interpreter_call"] = service_name(kind, tool)
+    except MALFORMED:  # it is the provider's own
+        return units
+    return units
 
 
 def image_unit(fields: Fields) -> str:
@@ -73,8 +108,7 @@ def _read_tool(tool: Fields, field: str, most: int | None, reading: Reading) -> 
         return _custom(tool, field)
     if kind not in _AT_CLIENT and not _is_local(kind, tool):
         reading.unsized(field)
-        if kind not in _UNBILLED:
-            reading.services.append(Service(service_name(kind, tool), field, most))
+        reading.services.append(Service(service_name(kind, tool), field, most))
     reading.refuse(f"{field}.type", f"`{field}.type`: the tool {kind[:40]!r} is not to be had with this model.")
     return None
 

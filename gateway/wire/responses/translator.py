@@ -25,7 +25,7 @@ from gateway.wire.responses.envelope import sealed
 from gateway.wire.responses.ids import item_id, response_id
 from gateway.wire.responses.output import Call, Events, Item, Message, Reasoning
 from gateway.wire.responses.raw import ABSENT, MALFORMED, encode, is_null, read_any, text
-from gateway.wire.responses.settings import response_object
+from gateway.wire.responses.settings import error_of, response_object
 from gateway.wire.responses.usage import from_chat
 from gateway.wire.sse import event_data
 
@@ -114,7 +114,7 @@ class AnswerTranslator:
         for item in self._output:
             if item.open:
                 item.status = "incomplete"
-        return begun + self._last("response.failed", {"status": "failed", "error": _error(error_object)})
+        return begun + self._last("response.failed", {"status": "failed", "error": error_of(error_object)})
 
     # --- one event ---
 
@@ -285,11 +285,3 @@ class AnswerTranslator:
     def _response(self, said: dict[str, Any]) -> dict[str, Any]:
         response = response_object(self._request.fields, response_id(self._request_id), self._model, self._created)
         return {**response, "service_tier": self._service_tier, **said}
-
-
-def _error(error_object: Any) -> dict[str, Any]:
-    """An error in the Responses API's words, which know few codes; the error's own is beside it."""
-    said = error_object if isinstance(error_object, dict) else {"message": str(error_object)}
-    code = str(said.get("code") or said.get("type") or "")
-    known = "rate_limit_exceeded" if "rate_limit" in code else "server_error"
-    return {"code": known, "message": str(said.get("message") or "The provider failed."), "type": said.get("type")}
