@@ -17,6 +17,7 @@ from gateway.simulator.engine import Engine
 from gateway.simulator.errors import SimError, unknown_model
 from gateway.simulator.faults import SUFFIX, Schedule
 from gateway.simulator.models import MODELS
+from gateway.simulator.responses import stored
 from gateway.simulator.routes import ROUTES, json_object
 from gateway.simulator.tongues import OPENAI, Tongue
 
@@ -69,6 +70,8 @@ class Simulator:
             if method != "POST":
                 raise SimError(405, f"Not allowed to {method} on {path}.", code="method_not_supported")
             await self._desk.answer(conversation, route)
+        elif path.startswith(stored.PREFIX):
+            await stored.serve(self._engine.shelf, conversation, scope)
         elif path == "/healthz" and method == "GET":
             await conversation.answer(200, b'{"status":"ok"}', JSON)
         elif path.startswith("/v1/models") and method == "GET":

@@ -19,6 +19,7 @@ from gateway.simulator.plain import PlainDelivery
 from gateway.simulator.routes import Route
 from gateway.simulator.stream import StreamDelivery
 from gateway.simulator.tongues import Tongue, status_error
+from gateway.simulator.typed import TypedDelivery, TypedWire
 
 _HTML = b"<!doctype html><html><head><title>502</title></head><body><h1>Bad gateway</h1></body></html>"
 
@@ -88,7 +89,9 @@ class Desk:
 async def _deliver(conversation: Conversation, generation: Generation, wire: Wire, tongue: Tongue) -> None:
     headers = [(tongue.id_header, b"req_%024x" % generation.ordinal)]
     try:
-        if generation.options.stream and isinstance(wire, StreamWire):
+        if generation.options.stream and isinstance(wire, TypedWire):
+            await TypedDelivery(conversation, generation, wire, headers).run()
+        elif generation.options.stream and isinstance(wire, StreamWire):
             await StreamDelivery(conversation, generation, wire, headers).run()
         else:
             await PlainDelivery(conversation, generation, wire, headers).run()

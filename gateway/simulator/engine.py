@@ -19,12 +19,13 @@ from gateway.simulator.bill import Bill
 from gateway.simulator.chat import ChatWire
 from gateway.simulator.completions import CompletionWire
 from gateway.simulator.embeddings import EmbeddingWire
-from gateway.simulator.errors import context_too_long
+from gateway.simulator.errors import SimError, context_too_long
 from gateway.simulator.faults import Faults
 from gateway.simulator.fields import Body, Options
 from gateway.simulator.generation import CacheUse, Caller, Generation, Wire, interleave, schedule
 from gateway.simulator.models import SimModel
 from gateway.simulator.prefix_cache import PrefixCache
+from gateway.simulator.responses.shelf import Shelf
 from gateway.simulator.tokenizer import Tokenizer
 
 _T = TypeVar("_T")
@@ -69,6 +70,12 @@ class Draft:
     """What is done beside generating, whatever becomes of the answer: in units of the model's fees."""
 
 
+def fit(model: SimModel, prompt_tokens: int, too_long: Callable[[int, int], SimError]) -> None:
+    """Raise what `too_long` makes of the window and the tokens when the prompt does not fit."""
+    if prompt_tokens > model.context_window:
+        raise too_long(model.context_window, prompt_tokens)
+
+
 class Engine:
     """Makes generations. The same seed and request give the same answer, usage and timing."""
 
@@ -77,6 +84,8 @@ class Engine:
         self._speed = settings.speed
         self._bill = bill
         self._cache = PrefixCache()
+        self.shelf = Shelf()
+        """Finished responses."""
         # Ids must differ between two runs with the same seed: ledgers identify answers by them.
         self._run = os.urandom(8).hex()
         self._tokenizer = asyncio.get_running_loop().create_task(asyncio.to_thread(tokenizer.load))
@@ -91,6 +100,7 @@ class Engine:
         ask = fields.chat(request.body)
         words = await self.words()
         ids = await self.run_sized(request, lambda: prompt.render(ask, words))
+        fit(request.model, len(ids), context_too_long)
         author = self.author(request, words, ask.options.limit, ask.options.stop, len(ids))
         seed = self.seed_of(request)
         choices = [author.chat(ask, chance.dice(seed, index)) for index in range(ask.options.n)]
@@ -103,9 +113,9 @@ class Engine:
         prompts = completions.token_inputs(request.body, "prompt")
         words = await self.words()
         read = await self.run_sized(request, lambda: [words.encode(p) if isinstance(p, str) else p for p in prompts])
-        author = self.author(
-            request, words, options.limit or completions.DEFAULT_LIMIT, options.stop, max(map(len, read))
-        )
+        longest = max(map(len, read))
+        fit(request.model, longest, context_too_long)
+        author = self.author(request, words, options.limit or completions.DEFAULT_LIMIT, options.stop, longest)
         seed = self.seed_of(request)
         choices = [
             author.completion(text if isinstance(text, str) else "", chance.dice(seed, number, index))
@@ -144,10 +154,8 @@ class Engine:
     def author(
         self, request: Request, words: Tokenizer, limit: int | None, stop: tuple[str, ...], prompt_tokens: int
     ) -> Author:
-        """Who writes the answers: none longer than `limit`. Raises SimError (400) when the prompt is too long."""
+        """Who writes the answers: none longer than `limit`."""
         model = request.model
-        if prompt_tokens > model.context_window:
-            raise context_too_long(model.context_window, prompt_tokens)
         most = min(model.max_output_tokens, max(1, model.context_window - prompt_tokens))
         length = request.faults.find("length")
         manner = Manner(

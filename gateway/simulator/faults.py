@@ -43,7 +43,10 @@ KINDS: dict[str, Kind] = {
     "cut": Kind("Connection reset after `after` tokens; a plain answer is cut short of its Content-Length.", _AFTER),
     "no-done": Kind("The stream ends properly after `after` tokens, without finish reason, usage or `[DONE]`.", _AFTER),
     "unterminated": Kind("The stream ends after `after` tokens inside an event: its blank line is missing.", _AFTER),
-    "error-event": Kind("After `after` tokens an error in the stream, then its end.", _AFTER),
+    "error-event": Kind(
+        "After `after` tokens an error in the stream, then its end; `as=failed`: of responses the event of that name.",
+        {"after": 3.0, "as": ""},
+    ),
     "bad-json": Kind("After `after` tokens one event whose data is no JSON; a plain answer is truncated JSON.", _AFTER),
     "garbage": Kind("After `after` tokens bytes that are no event; a plain answer is garbage.", _AFTER),
     "missing-usage": Kind("No usage, though it was asked for.", {}),

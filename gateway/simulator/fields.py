@@ -137,7 +137,7 @@ def chat(body: Body) -> ChatAsk:
         tools=tools,
         tool_choice=_tool_choice(body.get("tool_choice"), tools),
         parallel_tool_calls=optional(body, "parallel_tool_calls", bool, "a boolean") is not False,
-        schema=_schema(optional(body, "response_format", dict, "an object")),
+        schema=schema(optional(body, "response_format", dict, "an object")),
         options=options(body, "max_completion_tokens", "max_tokens"),
     )
 
@@ -195,7 +195,8 @@ def _tool_choice(choice: Any, tools: list[Body]) -> str:
     return str(choice)
 
 
-def _schema(response_format: Body | None) -> Body | None:
+def schema(response_format: Body | None, where: str = "response_format") -> Body | None:
+    """The schema that an answer must fit: `{}` for any object, None for text. Raises SimError (400)."""
     kind = (response_format or {}).get("type", "text")
     if kind == "text" or response_format is None:
         return None
@@ -204,10 +205,10 @@ def _schema(response_format: Body | None) -> Body | None:
     if kind != "json_schema":
         raise invalid(
             f"Invalid value: {kind!r}. Supported values are: 'json_object', 'json_schema', and 'text'.",
-            "response_format.type",
+            f"{where}.type",
         )
     outer = response_format.get("json_schema")
-    schema = outer.get("schema") if isinstance(outer, dict) else None
-    if not isinstance(schema, dict):
+    found = outer.get("schema") if isinstance(outer, dict) else None
+    if not isinstance(found, dict):
         raise missing("response_format.json_schema.schema")
-    return schema
+    return found

@@ -11,6 +11,7 @@ from gateway.simulator.engine import Engine, Request
 from gateway.simulator.errors import invalid
 from gateway.simulator.fields import Body
 from gateway.simulator.generation import Generation, Wire
+from gateway.simulator.responses.begin import begin as begin_response
 from gateway.simulator.tongues import OPENAI, Tongue
 
 
@@ -43,4 +44,5 @@ ROUTES: dict[str, Route] = {
     "/v1/chat/completions": Route("chat", ("chat", "fixed"), Engine.chat),
     "/v1/completions": Route("completions", ("chat",), Engine.completion),
     "/v1/embeddings": Route("embeddings", ("embedding",), Engine.embedding),
+    "/v1/responses": Route("responses", ("chat",), begin_response),
 }
