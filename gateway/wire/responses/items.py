@@ -14,7 +14,7 @@ import msgspec
 from gateway.errors import InvalidField
 from gateway.wire.responses.content import content_of, parts_of
 from gateway.wire.responses.envelope import opened
-from gateway.wire.responses.raw import MALFORMED, Fields, first, given, is_null, object_of, read_list, string_of
+from gateway.wire.responses.raw import ABSENT, MALFORMED, Fields, first, given, is_null, object_of, read_list, string_of
 from gateway.wire.responses.reading import Reading
 
 _ROLES: Final = frozenset(("user", "assistant", "system", "developer"))
@@ -22,6 +22,7 @@ WORKINGS: Final = frozenset(
     ("web_search_call", "file_search_call", "code_interpreter_call", "mcp_list_tools", "tool_search_call")
 )
 """What a provider did on its way to an answer. The answer says what came of it: elsewhere these are left out."""
+_NEED_NO_CONTENT: Final = frozenset(("tool_calls", "refusal"))
 _JOINED: Final = b"\\n\\n"
 
 
@@ -111,6 +112,8 @@ class Messages:
         kept = opened(string_of(item, "encrypted_content", field, ""))
         if not thoughts and not kept:
             return
+        if "content_blocks" in kept:
+            self._gather()
         message = self._answer
         if message is None or (thoughts and (message["content"] is not None or "tool_calls" in message)):
             self._answer = None
@@ -120,6 +123,24 @@ class Messages:
             message["reasoning_content"] = msgspec.Raw(b'"' + _JOINED.join([*before, *thoughts]) + b'"')
         for name, blocks in kept.items():
             _extend(message, name, blocks)
+
+    def _gather(self) -> None:
+        """All that was answered is one message: its blocks say it from the beginning."""
+        parts: list[dict[str, Any]] = []
+        while self.messages and self.messages[-1]["role"] == "assistant":
+            parts.insert(0, self.messages.pop())
+        if not parts:
+            return
+        message: dict[str, Any] = {"role": "assistant", "content": None}
+        for name, between in (("content", _JOINED), ("refusal", b""), ("reasoning_content", _JOINED)):
+            texts = [bytes(part[name])[1:-1] for part in parts if part.get(name) is not None]
+            if texts:
+                message[name] = msgspec.Raw(b'"' + between.join(texts) + b'"')
+        for name in ("tool_calls", "thinking_blocks"):
+            if found := [each for part in parts for each in part.get(name, ())]:
+                message[name] = found
+        self._answer = message
+        self.messages.append(message)
 
     def _function_call(self, item: Fields, field: str) -> None:
         function = {"name": string_of(item, "name", field), "arguments": string_of(item, "arguments", field)}
@@ -166,14 +187,15 @@ def read_items(fields: Fields, history: Iterable[msgspec.Raw], reading: Reading)
         messages.say("system", instructions)
     for index, raw in enumerate(history):
         messages.add(raw, f"history[{index}]")
-    given_input = fields.get("input")
-    if given_input is None or is_null(given_input):
-        return messages.messages
+    given_input = fields.get("input", ABSENT)
     if first(given_input) == b'"':
         messages.say("user", given_input)
-    else:
+    elif not is_null(given_input):
         for index, raw in enumerate(items_of(given_input)):
             messages.add(raw, f"input[{index}]")
+    for message in messages.messages:
+        if message["content"] is None and _NEED_NO_CONTENT.isdisjoint(message):
+            message["content"] = ""  # thoughts alone
     return messages.messages
 
 

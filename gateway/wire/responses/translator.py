@@ -239,7 +239,7 @@ class AnswerTranslator:
         item = Reasoning(self._events, self._next_id("rs"), len(self._output))
         item.sealed = sealed({"content_blocks": blocks})
         self._output.append(item)
-        return item.added()
+        return item.added() + item.close()
 
     def _next_id(self, prefix: str) -> str:
         return item_id(prefix, self._request_id, len(self._output))
