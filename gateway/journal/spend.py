@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 
 from gateway.journal.database import Database
+from gateway.journal.deleted import deleted_before_us, spent_on_days
 from gateway.journal.engine import AsyncConnection
 from gateway.journal.rows import MICROS, RUN_SEPARATOR, to_s, to_us
 from gateway.journal.sessions import reading
@@ -46,6 +47,8 @@ _OF_PARENTS: Final = ("global", "org", "team", "agent")
 """Scopes that a carve is reserved in: what is spent of it counts in them at the carve's moment."""
 _IDS_AT_A_TIME: Final = 500
 _FOREVER_US: Final = 2**63 - 1
+_MADE_AT: Final = func.coalesce(charges.c.own_window_at_us, charges.c.window_at_us)
+"""The moment that decides a charge's day in the roll-ups."""
 
 Spent = dict[str, int | dict[int, int]]
 """Nano-USD by value of the scope; of a rolling budget, nano-USD by bucket by value. What is not in there is 0."""
@@ -78,7 +81,8 @@ async def spent(source: Source, budget: Budget, span: Span, now_s: float, value:
     """What is posted to a budget's counters in one window, adjustments included: all counters, or that of `value`.
 
     Rolling budgets: by bucket, those that still count at Unix time `now_s` (the store's). Calls without the value that
-    a `*` scope asks for are in `(none)` where the budget says `when_missing: shared`, else nowhere.
+    a `*` scope asks for are in `(none)` where the budget says `when_missing: shared`, else nowhere. Where charges of
+    the window are deleted it is by whole days what they came to, not less.
     """
     scope = budget.scope
     if scope.value == EACH:
@@ -92,6 +96,10 @@ async def spent(source: Source, budget: Budget, span: Span, now_s: float, value:
     counted = charges.c.resolution.in_(COUNTED) & (true() if wanted is None else _has_value(label, scope, wanted))
     found: defaultdict[tuple[str, int], int] = defaultdict(int)
     async with _reading(source) as connection:
+        first_us, end_us = (0, _FOREVER_US) if span.id == "total" else _limits_us(span, bucket_s, now_s)
+        if (deleted_us := await deleted_before_us(connection)) > first_us:
+            counted &= deleted_us <= _MADE_AT
+            await _add_days(connection, budget, (first_us, min(deleted_us, end_us)), found)
         for moment, there in _moments(budget, span):
             rows = (
                 select(
@@ -106,7 +114,6 @@ async def spent(source: Source, budget: Budget, span: Span, now_s: float, value:
                 for counter in _counters(budget, said):
                     found[counter, bucket] += int(cost)
         if scope.kind == "run" and span.id != "total":
-            first_us, end_us = _limits_us(span, bucket_s, now_s)
             for run, at_us, cost in await _within_carves(connection, budget, counted, first_us, end_us):
                 if first_us <= at_us < end_us:
                     found[run, at_us // (bucket_s * MICROS) if bucket_s else 0] += cost
@@ -121,6 +128,16 @@ async def spent(source: Source, budget: Budget, span: Span, now_s: float, value:
         for counter, bucket, amount in await connection.execute(by_hand):
             found[counter, bucket] += int(amount)
     return _by_value(found, wanted, rolling=bool(bucket_s))
+
+
+async def _add_days(
+    connection: AsyncConnection, budget: Budget, limits_us: tuple[int, int], found: dict[tuple[str, int], int]
+) -> None:
+    """Add what deleted charges came to, by counter and bucket."""
+    bucket_us = budget.window.bucket_s * MICROS
+    for day in await spent_on_days(connection, budget, limits_us, COUNTED):
+        for counter in _counters(budget, day.value):
+            found[counter, day.at_us // bucket_us if bucket_us else 0] += day.cost
 
 
 async def run_spent(source: Source, ids: Collection[str]) -> dict[str, RunSpend]:

@@ -185,12 +185,15 @@ class Force:
     # --- the past ---
 
     async def _seed(self) -> None:
+        said: dict[str, str] = {}
         while self.new:
             for new in list(self.new.values()):
                 try:
                     await self._seed_one(new)
                 except JournalError as error:
-                    _log.error("the budget %s cannot be put in force yet: %s", new.budget.id, error)
+                    if said.get(new.budget.id) != str(error):  # it is tried again and again
+                        said[new.budget.id] = str(error)
+                        _log.error("the budget %s cannot be put in force yet: %s", new.budget.id, error)
                     await asyncio.sleep(_RETRY_S)
         self._seeded.set()
 
