@@ -48,6 +48,7 @@ LEVELS = {
     "gateway.admission.bids": 3.3,
     "gateway.admission.claims": 3.25,
     "gateway.admission.permit": 3.4,
+    "gateway.responses": 3.9,
     "gateway.exchange": 4,
     "gateway.pipeline": 4.5,
     "gateway.reports": 4.6,

@@ -31,8 +31,8 @@ def forget(
 ) -> None:
     """Put a pseudonym in the place of a person's id, sessions and runs in the journal. Amounts stay; there is no undo.
 
-    Recorded prompts and answers of this person, and comments, are deleted. Exits with 2 when the journal cannot be
-    changed.
+    Recorded prompts and answers of this person, comments, responses and conversations are deleted. Exits with 2 when
+    the journal cannot be changed.
 
     Example: farebox forget --user alice@example.com --dry-run
     """
@@ -85,8 +85,8 @@ def _print(found: Forgotten, *, dry_run: bool) -> None:
     would = "would be" if dry_run else "were"
     typer.echo(
         f"{found.requests} requests and {found.charges} charges {would} given the pseudonym {found.pseudonym}, "
-        f"{found.sessions} sessions and {found.runs} runs pseudonyms of their own; {found.contents} recorded bodies "
-        f"and {found.comments} comments {would} deleted. No amount changes."
+        f"{found.sessions} sessions and {found.runs} runs pseudonyms of their own; {found.contents} recorded bodies, "
+        f"{found.comments} comments, {found.responses} responses and conversations {would} deleted. No amount changes."
     )
     if found.left:
         typer.echo(

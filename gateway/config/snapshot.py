@@ -143,6 +143,22 @@ class RunSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ResponseSettings:
+    """What is kept of the Responses API."""
+
+    enabled: bool = True
+    ttl_s: float = 2_592_000.0
+    max_bytes: int = 1_073_741_824
+    """Of all responses and conversations together."""
+    max_response_bytes: int = 8_388_608
+    """A larger one is not kept."""
+    max_chain: int = 500
+    """Responses that may follow one another."""
+    max_background: int = 100
+    """Responses that are made in the background at a time, by this gateway."""
+
+
+@dataclass(frozen=True, slots=True)
 class TlsFiles:
     """The server's certificate."""
 
@@ -326,6 +342,7 @@ class Snapshot:
     rate_limits: tuple[RateLimit, ...] = ()
     queue: QueueSettings = QueueSettings()
     runs: RunSettings = RunSettings()
+    responses: ResponseSettings = ResponseSettings()
     limits_version: int = 0
     """Of budgets and limits, comparable between gateways: the newest configuration file's time, in milliseconds."""
     resilience: Resilience = Resilience()

@@ -18,7 +18,18 @@ from gateway.journal.database import JournalError
 from gateway.journal.engine import AsyncConnection, AsyncEngine
 from gateway.journal.rows import RUN_SEPARATOR, to_us
 from gateway.journal.sessions import writing
-from gateway.journal.tables import adjustments, alerts, charges, contents, feedback, requests, runs
+from gateway.journal.tables import (
+    adjustments,
+    alerts,
+    charges,
+    contents,
+    conversation_items,
+    conversations,
+    feedback,
+    requests,
+    responses,
+    runs,
+)
 
 PREFIX: Final = "forgotten-"
 _OPEN: Final = ("open", "paused")
@@ -38,6 +49,8 @@ class Forgotten(NamedTuple):
     """Recorded bodies that were deleted."""
     comments: int
     """Comments on answers that were deleted."""
+    responses: int
+    """Responses, and conversations, that were deleted."""
     left: int
     """Rows that still name the person, because a budget's open window or an open run counts them."""
     entries: int
@@ -86,6 +99,7 @@ async def _forget(connection: AsyncConnection, asked: Asked) -> Forgotten:
     deleted = (await connection.execute(contents.delete().where(contents.c.request_id.in_(names)))).rowcount
     said = and_(feedback.c.request_id.in_(names), feedback.c.comment.is_not(None))
     comments = (await connection.execute(feedback.update().where(said).values(comment=None))).rowcount
+    kept = await _delete_responses(connection, asked.users)
     of_requests = await _rename_user(connection, requests, asked.users, kept_us, pseudonym)
     of_charges = await _rename_user(connection, charges, asked.users, kept_us, pseudonym)
     await connection.execute(alerts.update().where(alerts.c.value.in_(asked.users)).values(value=pseudonym))
@@ -103,9 +117,23 @@ async def _forget(connection: AsyncConnection, asked: Asked) -> Forgotten:
         renamed,
         int(deleted),
         int(comments),
+        kept,
         left + len(kept_runs),
         by_hand,
     )
+
+
+async def _delete_responses(connection: AsyncConnection, users: Sequence[str]) -> int:
+    """Theirs, whenever they were made: no budget counts them. A conversation in which they spoke goes whole."""
+    mine = responses.c.end_user.in_(users)
+    spoke_in = select(responses.c.conversation).where(mine, responses.c.conversation.is_not(None))
+    theirs = or_(conversations.c.end_user.in_(users), conversations.c.id.in_(spoke_in))
+    ids = list((await connection.execute(select(conversations.c.id).where(theirs))).scalars())
+    for at in range(0, len(ids), _AT_A_TIME):
+        some = ids[at : at + _AT_A_TIME]
+        await connection.execute(conversation_items.delete().where(conversation_items.c.conversation.in_(some)))
+        await connection.execute(conversations.delete().where(conversations.c.id.in_(some)))
+    return len(ids) + int((await connection.execute(responses.delete().where(mine))).rowcount)
 
 
 async def _runs_in_use(connection: AsyncConnection, asked: Asked) -> set[str]:

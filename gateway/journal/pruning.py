@@ -1,4 +1,4 @@
-"""Deletes what is older than the configuration keeps: charges, requests, contents. The roll-ups stay for ever.
+"""Deletes what is older than is to be kept: charges, requests, contents, responses. The roll-ups stay for ever.
 
 In small batches, with pauses, by a task of its own: the writer waits for one batch at most, and no request for any. Of
 several gateways on one PostgreSQL one does it at a time. First the mark in `retention` is moved, whole UTC days at a
@@ -16,9 +16,10 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Column, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.config.snapshot import StorageSettings
+from gateway.config.snapshot import ResponseSettings, StorageSettings
 from gateway.journal.database import JournalError, reason
 from gateway.journal.engine import AsyncConnection, AsyncEngine
+from gateway.journal.making_room import make_room
 from gateway.journal.sessions import writing
 from gateway.journal.tables import charges, contents, feedback, requests, retention
 from gateway.journal.triggers import DAY_US
@@ -123,9 +124,15 @@ _DELETE: Final = {"charges": _charges, "requests": _requests, "contents": _conte
 class Pruner:
     """The task of a gateway that deletes what is too old, every hour. Made in the loop that it runs in."""
 
-    def __init__(self, engine: AsyncEngine, storage: Callable[[], StorageSettings]) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        storage: Callable[[], StorageSettings],
+        responses: Callable[[], ResponseSettings] = ResponseSettings,
+    ) -> None:
         self._engine = engine
         self._storage = storage
+        self._responses = responses
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -146,6 +153,7 @@ class Pruner:
             wait_s = EVERY_S
             try:
                 pruned = await prune(self._engine, self._storage(), time.time())
+                await make_room(self._engine, self._responses(), time.time())
             except (JournalError, SQLAlchemyError, OSError) as error:
                 _log.warning("old rows of the journal could not be deleted, they are tried again: %s", reason(error))
                 continue

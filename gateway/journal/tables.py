@@ -34,7 +34,7 @@ from sqlalchemy import (
 from gateway.journal.triggers import DIMENSIONS, SUMS, charge_triggers, request_triggers
 from routing.money import Usage
 
-HEAD = "0007"
+HEAD = "0008"
 """The migration that the tables below are the result of."""
 
 metadata = MetaData()
@@ -183,6 +183,44 @@ feedback = Table(
     _maybe_text("comment"),
 )
 
+responses = Table(
+    "responses",
+    metadata,
+    Column("id", Text, primary_key=True, nullable=False),
+    *map(_text, ("org", "team", "agent", "key_id")),
+    _maybe_text("end_user"),
+    _text("request_id"),
+    *map(_integer, ("created_at_us", "expires_at_us", "bytes")),
+    _text("status"),
+    *(Column(name, Boolean, nullable=False) for name in ("background", "native")),
+    *map(_text, ("model", "deployment")),
+    *map(_maybe_text, ("previous_id", "conversation")),
+    _integer("conversation_items"),
+    *map(_integer, ("input_tokens", "output_tokens")),
+    _maybe_text("owner"),
+    _integer("alive_until_us"),
+    *(Column(name, LargeBinary, nullable=False) for name in ("input", "body")),
+)
+
+conversations = Table(
+    "conversations",
+    metadata,
+    Column("id", Text, primary_key=True, nullable=False),
+    *map(_text, ("org", "team", "agent", "key_id")),
+    _maybe_text("end_user"),
+    *map(_integer, ("created_at_us", "expires_at_us", "bytes", "items", "tokens")),
+    _text("metadata"),
+)
+
+conversation_items = Table(
+    "conversation_items",
+    metadata,
+    Column("conversation", Text, primary_key=True, nullable=False),
+    Column("position", BigInteger, primary_key=True, nullable=False),
+    _text("id"),
+    Column("item", LargeBinary, nullable=False),
+)
+
 gateways = Table(
     "gateways",
     metadata,
@@ -268,6 +306,12 @@ Index("run_keys_by_end", keys.c.expires_at_us, sqlite_where=keys.c.run.is_not(No
 Index("adjustments_by_budget", adjustments.c.budget, adjustments.c.window_at_us)
 Index("runs_by_change", runs.c.changed_at_us)
 Index("reservations_by_owner", reservations.c.owner)
+# Which go next, and how large all are together: answered without reading any of them.
+Index("responses_by_age", responses.c.expires_at_us, responses.c.bytes)
+Index("responses_by_owner", responses.c.owner, sqlite_where=responses.c.owner.is_not(None))
+Index("responses_by_user", responses.c.end_user, sqlite_where=responses.c.end_user.is_not(None))
+Index("conversations_by_age", conversations.c.expires_at_us, conversations.c.bytes)
+Index("conversation_items_by_id", conversation_items.c.conversation, conversation_items.c.id, unique=True)
 
 
 def _on_create(table: Table, sql: str, dialect: str) -> None:

@@ -16,6 +16,7 @@ from gateway.config.models.models import Model
 from gateway.config.models.prices import Unpriced, UnpricedRule
 from gateway.config.models.providers import Provider
 from gateway.config.models.resilience import Breaker, Fallback, Retries
+from gateway.config.models.responses import Responses
 from gateway.config.models.server import Admin, Metrics, Server, Simulator, Storage
 from gateway.config.models.tracing import Tracing
 
@@ -92,6 +93,9 @@ class RawConfig(Written):
     )
     queue: Queue = Field(Queue.model_construct(), description="Waiting for money that other requests have reserved.")
     runs: Runs = Field(Runs.model_construct(), description="Runs in general; what one may use is its agent's.")
+    responses: Responses = Field(
+        Responses.model_construct(), description="What is kept of the Responses API, and for how long."
+    )
     budget_status: BudgetStatus = Field(
         402, description="The status of a request that a budget refuses for good: 402, 422 or 429."
     )

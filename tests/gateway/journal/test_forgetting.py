@@ -6,11 +6,16 @@ import pytest
 from sqlalchemy import text
 
 from gateway.journal.alerts import AlertLog, Watched
+from gateway.journal.conversations import ConversationLog
 from gateway.journal.forgetting import PREFIX, Asked, forget
+from gateway.journal.keeping import KeepingWriter
+from gateway.journal.kept import Keep
 from gateway.journal.writer import Journal
 from gateway.ledger.budgets import NO_LIMITS
 from gateway.ledger.operations import Run
 from gateway.telemetry.events import RunChanged
+from tests.gateway.journal.test_conversations import conversation, items
+from tests.gateway.journal.test_responses import row, write
 from tests.gateway.telemetry.samples import charged, finished
 
 NOW_S = 1_800_000_000.0
@@ -124,3 +129,23 @@ async def test_runs_within_runs_are_forgotten_together(
     renamed = f"researcher/{a}>writer/{b}>writer/{c}"
     assert await table(either_journal, "SELECT root_run, run_path FROM charges") == [(f"researcher/{a}", renamed)]
     assert await table(either_journal, "SELECT id, path FROM runs") == [(f"writer/{c}", renamed)]
+
+
+async def test_their_responses_and_conversations_are_deleted(either_journal: Journal) -> None:
+    engine = either_journal.database.engine
+    conversations, writer = ConversationLog(engine), KeepingWriter(engine)
+    for name, user in (("conv_1", None), ("conv_2", "alice@x.org"), ("conv_3", None)):
+        await conversations.create(conversation(name, user=user))
+        await conversations.append(items("a", conversation=name, user="bob"))
+    kept = [
+        row("resp_1", user="alice@x.org", conversation="conv_1"),
+        row("resp_2", user="bob", conversation="conv_3"),
+        row("resp_3", user="alice@x.org"),
+    ]
+    await write(writer, *map(Keep, kept))
+    await writer.close()
+    assert (await forget(engine, EVER._replace(dry_run=True))).responses == 4
+    assert (await forget(engine, EVER)).responses == 4
+    assert await table(either_journal, "SELECT id FROM responses") == [("resp_2",)]
+    assert await table(either_journal, "SELECT id FROM conversations") == [("conv_3",)]
+    assert await table(either_journal, "SELECT conversation FROM conversation_items") == [("conv_3",)]
