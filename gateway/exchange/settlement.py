@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 
 from gateway.admission.permit import Permit
 from gateway.context import RequestContext
@@ -40,7 +41,18 @@ def _purpose(outcome: str, kind: Kind, *, looping: bool) -> str:
 class Settlement:
     """Settles one attempt, once."""
 
-    __slots__ = ("_context", "_observer", "_recorder", "_request", "attempt", "meter", "permit", "reported", "usage")
+    __slots__ = (
+        "_context",
+        "_observer",
+        "_recorder",
+        "_request",
+        "attempt",
+        "meter",
+        "permit",
+        "reported",
+        "services",
+        "usage",
+    )
 
     def __init__(self, context: RequestContext, attempt: Attempt, permit: Permit | None, recorder: Recorder) -> None:
         """`permit` is None where nothing governs the attempt."""
@@ -57,6 +69,8 @@ class Settlement:
         """As it was settled, where a policy decided."""
         self.reported: NanoUsd | None = None
         """What the provider said that a whole answer costs; of a stream the observer knows."""
+        self.services: Mapping[str, int] | None = None
+        """How often a whole answer says that the provider ran what it bills beside tokens; of a stream as above."""
 
     @property
     def observer(self) -> Observer:
@@ -75,11 +89,27 @@ class Settlement:
     def price(self, usage: Usage, service_tier: str | None, *, estimated: bool) -> Bill:
         """What `usage` costs, in the tier that the answer names, or what the provider says where its word counts."""
         asked = self._request.profile.service_tier
-        bill = self.attempt.price(usage, asked, service_tier, self._context.arrived_at_s, estimated=estimated)
+        services = self._services(estimated=estimated)
+        bill = self.attempt.price(
+            usage, asked, service_tier, self._context.arrived_at_s, estimated=estimated, services=services
+        )
         reported = self.reported
         if reported is None and self._observer is not None:
             reported = self._observer.reported
         return bill if reported is None else self.attempt.as_reported(bill, reported)
+
+    def _services(self, *, estimated: bool) -> Mapping[str, int] | None:
+        """How often the provider ran what it bills beside tokens: as it said, and where it did not come to that, and a
+        budget governs it, as often as it may have."""
+        said, native, permit = self.services, self._request.native, self.permit
+        if said is None and self._observer is not None:
+            said = self._observer.services
+        if native is None or not native.services or not estimated or permit is None or not permit.offer.is_budgeted:
+            return said
+        most: dict[str, int] = {}
+        for service in native.services:
+            most[service.name] = most.get(service.name, 0) + (service.most or 0)
+        return most if said is None else {**said, **{name: max(said.get(name, 0), most[name]) for name in most}}
 
     def nothing(self, outcome: str) -> None:
         """Nothing can have been billed."""
@@ -267,4 +297,6 @@ class Settlement:
             reserved,
             reserved_at_s,
             bill.listed,
+            bill.fee,
+            bill.units,
         )

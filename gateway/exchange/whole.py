@@ -53,6 +53,7 @@ async def relay_whole(delivery: Delivery, response: Response) -> None:
     except MalformedAnswer:
         raise _malformed(delivery, response, len(body)) from None
     usage, tier, settlement.reported = answer.usage, answer.service_tier, answer.reported
+    settlement.services = answer.services
     if answer.failed:
         settlement.settle("error", usage or NOTHING, estimated=False, service_tier=tier)
         raise AttemptFailed(SERVER_ERROR, failed_answer(attempt.deployment.provider, response.status))

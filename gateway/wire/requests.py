@@ -160,7 +160,9 @@ class ModelRequest:
     @property
     def countable(self) -> bool:
         """Whether a stream of its answer shows all that is billed: no speech, no candidates or predictions rejected."""
-        fields = self.fields
+        fields, native = self.fields, self.native
+        if native is not None and native.services:  # what they find is read again, unseen
+            return False
         return _UNSEEN.isdisjoint(fields) or all(bytes(fields[name]) == b"null" for name in _UNSEEN if name in fields)
 
     @property
