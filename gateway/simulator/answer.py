@@ -234,14 +234,17 @@ def _tools_to_call(ask: ChatAsk, dice: Random) -> list[str]:
 
 
 def _one_tool(ask: ChatAsk) -> list[str]:
-    """The first tool until one has answered; the last where a call is required even then; a named one always."""
+    """The first tool until the model has spoken; the last where a call is required even then; a named one always.
+
+    Frameworks tell a tool's result in other words too (as a user's), so what counts is the model's own turn.
+    """
     if ask.tool_choice == "none" or not ask.tools:
         return []
     if ask.tool_choice.startswith("function:"):
         return [ask.tool_choice.removeprefix("function:")]
     if ask.tool_choice.startswith("hosted:"):
         return []
-    answered = any(message["role"] in {"tool", "function"} for message in ask.messages)
+    answered = any(message["role"] in {"assistant", "tool", "function"} for message in ask.messages)
     if answered and ask.tool_choice != "required":
         return []
     return [ask.tools[-1 if answered else 0]["name"]]
