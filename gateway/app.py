@@ -43,6 +43,7 @@ from gateway.pipeline import Pipeline
 from gateway.reports.alerts import BudgetAlerts
 from gateway.reports.budgets import Books
 from gateway.reports.standing import Standing
+from gateway.responses import Responses
 from gateway.runs import RunParts, RunService
 from gateway.services import CatalogModels, Door, Parts, Services
 from gateway.store.memory import MemoryStore
@@ -88,7 +89,11 @@ class App:
         self._journal = journal
         self._store: OpenStore | None = None
         self._alerts: BudgetAlerts | None = None
-        self._pruner = Pruner(journal.database.engine, lambda: self._snapshots.current.storage)
+        self._pruner = Pruner(
+            journal.database.engine,
+            lambda: self._snapshots.current.storage,
+            lambda: self._snapshots.current.responses,
+        )
         self._standing: Standing | None = None
         self._expectations, self._quality = Expectations(), LearnedQuality()
         self._keepers = [Keeper(journal.database.engine, known) for known in (self._expectations, self._quality)]
@@ -122,6 +127,9 @@ class App:
         self._loads = Loads()
         self._probes = Probes(self._transport, self._health)
         self._door = Door(journal)
+        self._responses = Responses(
+            journal.database.engine, lambda: self._snapshots.current, alone=snapshot.storage.store == "memory"
+        )
         self._alerting = Alerting(self._transport, AlertLog(journal.database))
         self._metrics.add(self._alerting)
         self._recorder.add(self._alerting)
@@ -211,6 +219,7 @@ class App:
                 self._may_be_called,
                 self._health,
                 Feedback(FeedbackLog(journal.database.engine), self._quality, self.flush),
+                self._responses,
             ),
         )
 
@@ -301,7 +310,9 @@ class App:
         """Finish what is being answered, or cut it after `server.drain_s` or when `hurry` is set; then lose nothing."""
         self._door.draining = True
         await self._snapshots.close()
-        await self._stop_listeners(hurry or asyncio.Event())
+        hurry = hurry or asyncio.Event()
+        drain_s = self._snapshots.current.server.drain_s
+        await asyncio.gather(self._stop_listeners(hurry), self._responses.drain(drain_s, hurry))
         await self._keysync.close()
         if self._alerts is not None:
             await self._alerts.close()
@@ -310,6 +321,7 @@ class App:
         await self._probes.close()
         self._recorder.flush()
         await self._alerting.close()
+        await self._responses.close()
         await self._transport.close()
         for keeper in self._keepers:
             await keeper.close()

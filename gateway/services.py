@@ -26,6 +26,7 @@ from gateway.ledger.scopes import Labels
 from gateway.pipeline import Pipeline, claimed_names, may_use
 from gateway.reports.availability import Available, upstream_state
 from gateway.reports.explain import Explanation, Question, explain_live
+from gateway.responses import Responses
 from gateway.telemetry.events import ChargePosted
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.recorder import Recorder
@@ -89,6 +90,7 @@ class Parts(NamedTuple):
     """Whether a deployment may be called now, as far as breakers know."""
     health: UpstreamHealth
     feedback: Feedback
+    responses: Responses
 
 
 class Services:
@@ -101,6 +103,8 @@ class Services:
         self.governance = parts.governance
         self.feedback = parts.feedback
         """For `/v1/feedback`."""
+        self.responses = parts.responses
+        """For `/v1/responses` and `/v1/conversations`."""
         self.upstream_health = parts.health
         """Breakers, and what providers refuse."""
         self._started_s = time.monotonic()

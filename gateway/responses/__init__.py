@@ -6,6 +6,7 @@
 
 from gateway.responses.background import Background
 from gateway.responses.conversations import Conversations
+from gateway.responses.service import Responses
 from gateway.responses.store import NOTHING_BEFORE, Keeper, Keeping, Recalled, ResponseStore
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "Keeping",
     "Recalled",
     "ResponseStore",
+    "Responses",
 ]
