@@ -40,7 +40,7 @@ from gateway.store.recovery import recover, restore_runs
 from gateway.store.room import Room
 from gateway.store.sync import GroupSync
 from gateway.store.writing import LogKeeper
-from gateway.telemetry.events import ChargePosted
+from gateway.telemetry.events import ChargePosted, OrphanReturned
 from gateway.upstream.health import UpstreamHealth
 
 _log = logging.getLogger("farebox.store")
@@ -122,7 +122,7 @@ class MemoryStore:
     async def share(self, health: UpstreamHealth) -> None:
         """Nothing to do: there is no other gateway."""
 
-    def on_orphans(self, callback: Callable[[Sequence[ChargePosted]], None]) -> None:
+    def on_orphans(self, callback: Callable[[Sequence[ChargePosted | OrphanReturned]], None]) -> None:
         """Call this with what the last life of the store left under way."""
         orphans, self._orphans = self._orphans, ()
         callback(orphans)

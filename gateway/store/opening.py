@@ -12,7 +12,7 @@ from gateway.journal.database import JournalError
 from gateway.journal.writer import Journal
 from gateway.store.memory import MemoryStore
 from gateway.store.protocol import Store
-from gateway.telemetry.events import ChargePosted
+from gateway.telemetry.events import ChargePosted, OrphanReturned
 from gateway.upstream.health import UpstreamHealth
 
 
@@ -34,9 +34,10 @@ class OpenStore(Store, Protocol):
         """Return when the charges of everything that was settled so far are in the journal, if they go through it."""
         ...
 
-    def on_orphans(self, callback: Callable[[Sequence[ChargePosted]], None]) -> None:
+    def on_orphans(self, callback: Callable[[Sequence[ChargePosted | OrphanReturned]], None]) -> None:
         """Call this with the charges of lost gateways' attempts: those so far at once, then whenever there are more.
 
+        And with those that a gateway which came back has settled: that one counts them as what they were.
         The journal has them. Of several gateways one hears of each, as a rule.
         """
         ...

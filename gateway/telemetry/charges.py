@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.telemetry.events import WELL, AttemptEnded, ChargePosted
+from gateway.telemetry.events import WELL, AttemptEnded, ChargePosted, OrphanReturned
 from gateway.telemetry.labels import OTHER, Label, Owners
 from gateway.telemetry.names import AGENT, DEPLOYMENT, OFFER
 from gateway.telemetry.series import TOKEN_KINDS, ChargeSeries, DeploymentSeries, Key, OfferSeries, Tally, forget
@@ -31,6 +31,7 @@ class ChargeCounts:
         self._attempts = Tally(*DEPLOYMENT, "kind", "outcome")
         self._overrun = Tally(*AGENT)
         self._orphaned = Tally(*AGENT)
+        self._returned = Tally(*AGENT, *OFFER)
         self._models: dict[str, str] = {}
         self._charge_routes: dict[Key, ChargeSeries] = {}
         """From what an event says to its series, for values that are admitted: the look-up of the usual event."""
@@ -39,6 +40,7 @@ class ChargeCounts:
         self.handlers: dict[type, Callable[[Any], None]] = {
             ChargePosted: self._charged,
             AttemptEnded: self._ended,
+            OrphanReturned: self._orphan_returned,
         }
 
     def set_known(self, deployments: Iterable[Deployment]) -> None:
@@ -66,6 +68,14 @@ class ChargeCounts:
         if event.resolution == "orphaned":
             self._orphaned.add(self._owners.of(event.agent), event.cost_nano_usd)
 
+    def _orphan_returned(self, event: OrphanReturned) -> None:
+        self._returned.add(
+            (*self._owners.of(event.agent), *self._offer(event.model, event.provider)), event.cost_nano_usd
+        )
+
+    def _offer(self, model: str, provider: str) -> Key:
+        return self._labels["model"].value(model), self._labels["provider"].value(provider)
+
     def _went_well(self, event: ChargePosted) -> None:
         place = (event.deployment, event.purpose)
         series, key = self._well.get(place) or self._well_series(place)
@@ -87,13 +97,14 @@ class ChargeCounts:
         org, team, agent, model, provider, outcome, purpose = key
         label = self._labels
         who = (label["org"].value(org), label["team"].value(team), label["agent"].value(agent))
-        what = (label["model"].value(model), label["provider"].value(provider))
+        what = self._offer(model, provider)
         labels = (*who, *what, outcome, purpose)
         series = self._charges.get(labels)
         if series is None:
             offer = self._offers.setdefault(what, OfferSeries(what))
             for tally in (self._overrun, self._orphaned):  # so that the first dollar is seen as an increase
                 tally.add(who, 0)
+            self._returned.add((*who, *what), 0)
             series = self._charges[labels] = ChargeSeries(labels, offer)
         if OTHER not in labels:  # clients could make as many as they like
             self._charge_routes[key] = series
@@ -136,7 +147,7 @@ class ChargeCounts:
         forget(self._charges, (*AGENT, *OFFER), label, value)  # type: ignore[arg-type]  # only keys are looked at
         forget(self._offers, OFFER, label, value)  # type: ignore[arg-type]
         forget(self._deployments, DEPLOYMENT, label, value)  # type: ignore[arg-type]
-        for tally in (self._attempts, self._overrun, self._orphaned):
+        for tally in (self._attempts, self._overrun, self._orphaned, self._returned):
             tally.forget(label, value)
 
     # ── copying ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -145,6 +156,7 @@ class ChargeCounts:
         """Every family's rows, in the unit we count in. Tokens are left to `tokens`, off the event loop."""
         offers, deployments = self._offers.values(), self._deployments.values()
         yield "cost_usd_total", [(s.labels, s.nano_usd) for s in self._charges.values()]
+        yield "cost_returned_usd_total", self._returned.copy()
         yield "usage_missing_total", [(s.labels, s.usage_missing) for s in offers]
         yield "unpriced_requests_total", [(s.labels, s.unpriced) for s in offers]
         yield "overrun_usd_total", self._overrun.copy()

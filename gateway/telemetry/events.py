@@ -189,6 +189,21 @@ class RequestFinished(NamedTuple):
         return self.traceparent[3:35]
 
 
+class OrphanReturned(NamedTuple):
+    """A gateway that was taken for lost came back and settled an attempt: what the orphan was charged counts no more.
+
+    The journal has a correction for it. Whoever adds up charges as they happen has counted the attempt twice.
+    """
+
+    org: str
+    team: str
+    agent: str
+    model: str
+    provider: str
+    cost_nano_usd: NanoUsd
+    """What the orphan was charged, less what nobody else has counted."""
+
+
 class KeyRefused(NamedTuple):
     """A request without a valid key: it has no identity, and so no row."""
 
@@ -333,6 +348,7 @@ class AttemptDenied(NamedTuple):
 Event = (
     RequestStarted
     | ChargePosted
+    | OrphanReturned
     | RequestFinished
     | KeyRefused
     | KeysReloaded

@@ -79,6 +79,14 @@ MONEY: Final = (
         NANO,
     ),
     Family(
+        "cost_returned_usd_total",
+        "counter",
+        "What cost counts too much in USD, as orphaned and failed: of calls whose gateway was taken for lost, came back"
+        " and settled them.",
+        (*AGENT, *OFFER),
+        NANO,
+    ),
+    Family(
         "usage_missing_total", "counter", "Attempts without usage from the provider, charged by an estimate.", OFFER
     ),
     Family(

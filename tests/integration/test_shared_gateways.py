@@ -16,7 +16,7 @@ import pytest
 
 from tests.integration.callers import Seen, call
 from tests.integration.processes import LIMIT_S, Gateway, Provider
-from tests.integration.shared import Counters, Fleet, served
+from tests.integration.shared import Counters, Fleet, served, until_it_is
 from tests.servers import Postgres
 
 
@@ -105,6 +105,13 @@ async def test_a_gateway_stopped_in_mid_stream_past_its_heartbeat(fleet: Fleet) 
     billed, resolutions = await fleet.judged({seen.request_id for seen in ends})
     assert resolutions == {"orphaned": 3, "correction": 3}
     assert (await second.budgets())["global"].posted == sum(each.cost for each in billed)
+
+    async def metrics_say_the_same() -> bool:
+        cost = sum([await each.counted("farebox_cost_usd_total") for each in fleet.gateways])
+        returned = sum([await each.counted("farebox_cost_returned_usd_total") for each in fleet.gateways])
+        return returned > 0 and cost - returned == sum(row["cost_nano_usd"] for row in fleet.charges())
+
+    await until_it_is(metrics_say_the_same)
 
 
 async def its_cost_is_known(gateway: Gateway) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.store.valkey.codec import Adjusted, Admitted, EpochBegan, Extended, Resolved, StoreEvent
 from gateway.telemetry.events import Adjusted as Entry
-from gateway.telemetry.events import ChargePosted, RunChanged
+from gateway.telemetry.events import ChargePosted, OrphanReturned, RunChanged
 
 
 @dataclass(slots=True)
@@ -31,6 +31,8 @@ class Batch:
     runs: dict[str, RunChanged] = field(default_factory=dict)
     adjusted: dict[str, Adjusted] = field(default_factory=dict)
     """Entries that counters have taken up. Their rows were written before, by whoever made them."""
+    returned: list[OrphanReturned] = field(default_factory=list)
+    """Orphans that count no more. They have no rows of their own: their corrections are charges."""
     entries: list[Entry] = field(default_factory=list)
     """Entries that only the stream knows."""
 
@@ -52,6 +54,8 @@ class Batch:
     def _end(self, event: Resolved) -> None:
         if event.charge is not None:
             self.charges.append(event.charge)
+        if event.returned is not None:
+            self.returned.append(event.returned)
         if event.entry is not None:
             self.entries.append(event.entry)
         if event.orphaned:

@@ -40,7 +40,7 @@ import msgspec
 from gateway.ledger.operations import Amounts, Claim, Origin, Run
 from gateway.store.orphans import orphan_charge
 from gateway.telemetry.events import Adjusted as Entry
-from gateway.telemetry.events import ChargePosted, RunChanged
+from gateway.telemetry.events import ChargePosted, OrphanReturned, RunChanged
 from routing.money import NanoUsd, Usage
 
 MICROS = 1_000_000
@@ -93,6 +93,8 @@ class Resolved(NamedTuple):
     """Complete; None when there is nothing to tell (a lost admission given back)."""
     orphaned: bool = False
     """A late settlement may still correct it."""
+    returned: OrphanReturned | None = None
+    """Its orphan, which was charged in full, counts no more."""
     entry: Entry | None = None
     """What takes the charge's place for a gateway's allowance, which is nobody's attempt."""
 
@@ -244,7 +246,14 @@ def _corrected(entry: _Entry) -> Resolved:
     charge = _charge.decode(entry.body)._replace(
         window_at_s=window_at_us / MICROS, reserved_nano_usd=NanoUsd(reserved), reserved_at_s=_own_s(own_us)
     )
-    return Resolved(entry.id, correction(charge, Amounts(money, tokens)))
+    # Its own gateway's second life found it unsettled: nobody has counted it.
+    uncounted = charge.cost_nano_usd if charge.resolution == "orphaned" else 0
+    return Resolved(entry.id, correction(charge, Amounts(money, tokens)), returned=_returned(charge, money - uncounted))
+
+
+def _returned(charge: ChargePosted, nano_usd: int) -> OrphanReturned:
+    whose = (charge.org, charge.team, charge.agent, charge.model, charge.provider)
+    return OrphanReturned(*whose, NanoUsd(max(0, nano_usd)))
 
 
 def _voided(entry: _Entry) -> Resolved:
@@ -254,7 +263,8 @@ def _voided(entry: _Entry) -> Resolved:
         return Resolved(entry.id, None, entry=_allowance(f"{entry.id}.c", entry, body, -1))
     charge = _orphan_of(entry)
     nothing = charge._replace(usage=Usage(), cost_nano_usd=NanoUsd(0), outcome="unreachable")
-    return Resolved(entry.id, correction(nothing, Amounts(charge.cost_nano_usd, charge.usage.output_tokens)))
+    orphaned = Amounts(charge.cost_nano_usd, charge.usage.output_tokens)
+    return Resolved(entry.id, correction(nothing, orphaned), returned=_returned(charge, orphaned.money))
 
 
 def _adjusted(entry: _Entry) -> Adjusted:

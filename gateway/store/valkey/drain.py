@@ -24,7 +24,7 @@ from gateway.store.valkey.codec import StoreEvent, decode
 from gateway.store.valkey.keys import Keys
 from gateway.store.valkey.locks import holding
 from gateway.store.valkey.position import Position, Superseded, advance, position_of, standing
-from gateway.telemetry.events import ChargePosted
+from gateway.telemetry.events import ChargePosted, OrphanReturned
 
 _log = logging.getLogger("farebox.store")
 
@@ -62,8 +62,9 @@ class Drain:
         self.last_error: str | None = None
         self.on_drained: Callable[[Position], None] = lambda position: None
         """Called when everything up to an entry is in the journal."""
-        self.on_orphans: Callable[[Sequence[ChargePosted]], None] = lambda charges: None
-        """Called with charges that were made for lost gateways, once they are in the journal."""
+        self.on_orphans: Callable[[Sequence[ChargePosted | OrphanReturned]], None] = lambda events: None
+        """Called with charges that were made for lost gateways, and with those that such a gateway has settled after
+        all, once that is in the journal."""
 
     def start(self) -> None:
         """Begin, or stand by while another gateway drains."""
@@ -138,8 +139,9 @@ class Drain:
             self._writer.write(cursor, batch, mend=mend)
 
         await in_one_transaction(connection, write)
-        if orphans := [charge for charge in batch.charges if charge.resolution == "orphaned"]:
-            self.on_orphans(orphans)
+        orphans = [charge for charge in batch.charges if charge.resolution == "orphaned"]
+        if orphans or batch.returned:
+            self.on_orphans([*orphans, *batch.returned])
         return end
 
     async def _run(self) -> None:

@@ -30,7 +30,7 @@ from gateway.store.valkey.keeper import BEAT_S, Keeper
 from gateway.store.valkey.link import BEATS
 from gateway.store.valkey.seeder import JournalSeeder
 from gateway.store.valkey.store import ValkeyStore
-from gateway.telemetry.events import ChargePosted
+from gateway.telemetry.events import ChargePosted, OrphanReturned
 from gateway.upstream.health import UpstreamHealth
 
 _log = logging.getLogger("farebox.store")
@@ -64,7 +64,7 @@ class SharedStore:
         )
         self.allowances = Allowances(self.valkey, storage.dir, lambda: self._budgets)
         self.on_room = self.valkey.on_room
-        self._orphans: list[ChargePosted] = []
+        self._orphans: list[ChargePosted | OrphanReturned] = []
         """Those that nobody asked for yet."""
         self.keeper.drain.on_orphans = self._orphans.extend
         self._installation = storage.installation
@@ -84,7 +84,7 @@ class SharedStore:
             _log.warning("the store is not there yet: %s", store.valkey.halted)
         return store
 
-    def on_orphans(self, callback: Callable[[Sequence[ChargePosted]], None]) -> None:
+    def on_orphans(self, callback: Callable[[Sequence[ChargePosted | OrphanReturned]], None]) -> None:
         """Call this with the charges of lost gateways' attempts that this gateway brings into the journal."""
         orphans, self._orphans = self._orphans, []
         self.keeper.drain.on_orphans = callback

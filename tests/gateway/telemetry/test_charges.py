@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.telemetry.events import OrphanReturned
 from routing.money import NanoUsd, Usage
 from tests.gateway.telemetry.samples import WHO, charged
 from tests.gateway.telemetry.test_metrics import WHERE, at, metrics, scrape
@@ -37,6 +38,19 @@ async def test_a_looping_requests_attempt_is_a_first_one() -> None:
     samples = await scrape(metrics(), charged(purpose="loop"))
     assert at(samples, "attempts_total", **THERE, kind="first", outcome="ok") == 1
     assert at(samples, "cost_usd_total", **WHERE, outcome="ok", purpose="loop") == 1.5e-6
+
+
+async def test_a_call_whose_gateway_came_back_costs_what_it_cost() -> None:
+    """Of several gateways one counts the orphan, one what it really was, and one that the orphan counts no more."""
+    orphan = charged(resolution="orphaned", outcome="orphaned", purpose="failed", cost_nano_usd=NanoUsd(9_000))
+    whose = (orphan.org, orphan.team, orphan.agent, orphan.model, orphan.provider)
+    counted = metrics()
+    before = await scrape(counted, orphan)
+    assert at(before, "cost_returned_usd_total", **WHERE) == 0
+    after = await scrape(counted, charged(), OrphanReturned(*whose, NanoUsd(9_000)))
+    assert at(after, "cost_usd_total", **WHERE, outcome="ok", purpose="useful") == 1.5e-6
+    lost = at(after, "cost_usd_total", **WHERE, outcome="orphaned", purpose="failed")
+    assert lost == at(after, "cost_returned_usd_total", **WHERE) == 9e-6
 
 
 async def test_the_first_lost_dollar_is_an_increase() -> None:

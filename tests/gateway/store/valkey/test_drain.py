@@ -17,7 +17,7 @@ from gateway.store.valkey.codec import body_of
 from gateway.store.valkey.drain import BATCH, Drain
 from gateway.store.valkey.locks import holding
 from gateway.store.valkey.position import Position, Superseded, standing
-from gateway.telemetry.events import ChargePosted
+from gateway.telemetry.events import ChargePosted, OrphanReturned
 from tests.gateway.store.valkey import samples
 from tests.gateway.store.valkey.samples import append, until
 
@@ -77,10 +77,14 @@ async def test_events_become_rows(database: Database, commands: Client) -> None:
         samples.correct("c", 30),
     )
     drain = Drain(commands, database.engine, INSTALLATION)
-    orphans: list[ChargePosted] = []
-    drain.on_orphans = orphans.extend
+    told: list[ChargePosted | OrphanReturned] = []
+    drain.on_orphans = told.extend
     assert await drain_all(drain, database) == 6
-    assert [(each.charge_id, each.cost_nano_usd) for each in orphans] == [("c.1", 100)]
+    orphan, returned = told
+    assert isinstance(orphan, ChargePosted)
+    assert (orphan.charge_id, orphan.cost_nano_usd) == ("c.1", 100)
+    assert isinstance(returned, OrphanReturned)
+    assert (returned.agent, returned.cost_nano_usd) == ("researcher", 100)
     assert await costs(database) == {"a.1": 70, "c.1": 100, "c.1.c": -70}
     found = await rows(
         database,
