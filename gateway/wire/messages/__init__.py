@@ -6,13 +6,15 @@ API themselves: those are watched, and never changed.
 
 The provider's side of the same API, for clients that speak chat, is `gateway.upstream.dialects.anthropic`. What neither
 wire has a word for the two hand each other in the same fields: `thinking_blocks`, `content_blocks`, `cache_control`.
+For every other dialect `plain` takes them out of the chat request: OpenAI refuses what it does not know.
 """
 
 from __future__ import annotations
 
 from gateway.wire.messages.errors import error_body
+from gateway.wire.messages.plain import plain
 from gateway.wire.messages.request import read
 from gateway.wire.messages.translator import AnswerTranslator
 from gateway.wire.messages.wire import WIRE
 
-__all__ = ["WIRE", "AnswerTranslator", "error_body", "read"]
+__all__ = ["WIRE", "AnswerTranslator", "error_body", "plain", "read"]

@@ -14,6 +14,7 @@ from gateway.wire.messages.notes import ABSENT, MALFORMED, Notes, is_null, missh
 
 _encode = msgspec.json.encode
 _ELSEWHERE: Final = "only a model behind Anthropic's own API can read it."
+_KEPT_THERE: Final = "it is not in the request, and only a model behind Anthropic's own API can get it."
 
 
 class Block(msgspec.Struct):
@@ -88,7 +89,7 @@ def parts_of(raw: msgspec.Raw, field: str, notes: Notes) -> list[bytes]:
         return [_search_result(block, field)]
     if kind == "tool_reference":
         return [marked(text_part(string(block.tool_name, f"{field}.tool_name")), block.cache_control)]
-    notes.refuse(field, f"a block of the type {kind[:64]!r}. Leave it out: {_ELSEWHERE}")
+    notes.refuse(field, f"it is a block of the type {kind[:64]!r}, and {_ELSEWHERE}")
     return [bytes(raw)]
 
 
@@ -108,7 +109,7 @@ def _image(raw: msgspec.Raw, block: Block, field: str, notes: Notes) -> bytes:
     elif source.type == "url":
         url = string(source.url, f"{field}.source.url")
     else:
-        notes.refuse(f"{field}.source", f"an image of the source {source.type[:64]!r}. {_ELSEWHERE.capitalize()}")
+        notes.refuse(f"{field}.source", _KEPT_THERE)
         return bytes(raw)
     return marked(b'{"type":"image_url","image_url":{"url":' + url + b"}}", block.cache_control)
 
@@ -137,7 +138,7 @@ def _document(raw: msgspec.Raw, block: Block, field: str, notes: Notes) -> list[
         if parts:
             parts[-1] = marked(parts[-1], block.cache_control)
         return parts
-    notes.refuse(f"{field}.source", f"a document of the source {kind[:64]!r}. {_ELSEWHERE.capitalize()}")
+    notes.refuse(f"{field}.source", _KEPT_THERE)
     return [bytes(raw)]
 
 

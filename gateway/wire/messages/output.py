@@ -54,16 +54,16 @@ def _response_format(raw: msgspec.Raw, field: str) -> dict[str, Any]:
         raise missing(f"{field}.schema")
     if not starts_with(read.schema, b"{"):
         raise wrong(f"{field}.schema", "must be a JSON Schema")
-    strict = _is_strict(msgspec.json.decode(read.schema), _MAX_DEPTH)
+    strict = is_strict(msgspec.json.decode(read.schema))
     return {"type": "json_schema", "json_schema": {"name": _NAME, "schema": read.schema, "strict": strict}}
 
 
-def _is_strict(schema: Any, depth: int) -> bool:
+def is_strict(schema: Any, depth: int = _MAX_DEPTH) -> bool:
     """Whether OpenAI would take it as strict: closed objects, of which every property is required."""
     if not depth:
         return False
     if isinstance(schema, list):
-        return all(_is_strict(each, depth - 1) for each in schema)
+        return all(is_strict(each, depth - 1) for each in schema)
     if not isinstance(schema, dict):
         return True
     properties = schema.get("properties")
@@ -72,4 +72,4 @@ def _is_strict(schema: Any, depth: int) -> bool:
         listed = set(required) if isinstance(required, list) and all(isinstance(x, str) for x in required) else set()
         if schema.get("additionalProperties") is not False or listed != set(properties):
             return False
-    return all(_is_strict(each, depth - 1) for each in schema.values())
+    return all(is_strict(each, depth - 1) for each in schema.values())

@@ -92,19 +92,20 @@ _bounds_decoder = msgspec.json.Decoder(_Bounds)
 _management_decoder = msgspec.json.Decoder(_ContextManagement)
 
 
-def read(body: bytes) -> tuple[bytes, Native]:
+def read(body: bytes, *, bounded: bool = True) -> tuple[bytes, Native]:
     """The chat request that a request of the Messages API means, and the request as it came.
 
-    Raises BadRequest errors that name the field.
+    `bounded` is false for a request whose tokens are to be counted only: it needs no `max_tokens`. Raises BadRequest
+    errors that name the field.
     """
     fields = _read_fields(body)
     try:
         bounds = _bounds_decoder.decode(body)
     except MALFORMED as error:
         raise misshapen("", error) from None
-    if bounds.max_tokens is None:
+    if bounds.max_tokens is None and bounded:
         raise MissingField("`max_tokens` is missing: the Messages API wants a bound on the answer.", param="max_tokens")
-    if not 0 <= bounds.max_tokens < 2**31:
+    if bounds.max_tokens is not None and not 0 <= bounds.max_tokens < 2**31:
         raise wrong("max_tokens", "must be a whole number from 0 on")
     notes = Notes()
     chat = _chat(fields, bounds, notes)
@@ -117,7 +118,7 @@ def read(body: bytes) -> tuple[bytes, Native]:
         fields,
         bounds.model,
         stream=bounds.stream is True,
-        bound_fields={"max_tokens": bounds.max_tokens},
+        bound_fields={} if bounds.max_tokens is None else {"max_tokens": bounds.max_tokens},
         refused=notes.refused,
         unknown=notes.unknown,
         services=tuple(notes.services),
@@ -154,7 +155,8 @@ def _chat(fields: Fields, bounds: _Bounds, notes: Notes) -> dict[str, Any]:
     messages = system_messages(said["system"], "system", notes) if "system" in said else []
     messages += read_turns(said["messages"], notes)
     chat: dict[str, Any] = {"model": said["model"], "messages": msgspec.Raw(b"[" + b",".join(messages) + b"]")}
-    chat["max_tokens"] = said["max_tokens"]
+    if bounds.max_tokens is not None:
+        chat["max_tokens"] = bounds.max_tokens
     if bounds.stream is not None:
         chat["stream"] = bounds.stream
     chat |= read_tools(said, notes)

@@ -125,7 +125,8 @@ class MessageStream:
         """Blocks of calls that others were mixed with."""
         self._finish: str | None = None
         self._native: Any = None
-        self._refusal = ABSENT
+        self._refusal: list[bytes] = []
+        """What was said of it: the insides of JSON strings."""
         self._usage: ChatUsage | None = None
 
     def take(self, event: bytes) -> bytes:
@@ -211,7 +212,7 @@ class MessageStream:
                 for piece in delta.tool_calls:
                     self._call(out, piece)
             if has_text(delta.refusal):
-                self._refusal = delta.refusal
+                self._refusal.append(bytes(delta.refusal)[1:-1])
                 if choice.finish_reason != "content_filter":  # the model's own words, not why a filter has cut it
                     self._text(out, delta.refusal)
         if choice.finish_reason is not None and self._finish is None:
@@ -232,11 +233,10 @@ class MessageStream:
     def _close_message(self, out: list[bytes]) -> None:
         self._delta_sent = True
         self._close_all(out)
-        calls, refused = bool(self._calls.all), has_text(self._refusal)
-        reason = stop_reason(self._finish, self._native, calls=calls, refused=refused)
+        reason = stop_reason(self._finish, self._native, calls=bool(self._calls.all), refused=bool(self._refusal))
         delta: dict[str, Any] = {"stop_reason": reason, "stop_sequence": None}
         if reason == REFUSAL:
-            delta["stop_details"] = refusal_details(self._refusal)
+            delta["stop_details"] = refusal_details(msgspec.Raw(b'"' + b"".join(self._refusal) + b'"'))
         usage = translated_usage(self._usage, None)
         said = {"type": "message_delta", "delta": delta, "usage": usage}
         out.append(b"event: message_delta\ndata: " + one_line(_encode(said)) + b"\n\n")

@@ -1,8 +1,9 @@
 """Tools and the choice among them, in chat's words.
 
-A tool of the client's own becomes a function. What Anthropic runs (searches, its interpreter) chat has no word for: it
-is noted as a service, and only a deployment that speaks the Messages API is asked. So it is with tools that the client
-runs, but Anthropic defines (`bash_20250124` and the like): their definitions are not in the request.
+A tool of the client's own becomes a function, and so does a tool that the client runs and Anthropic defines
+(`bash_20250124`: see `defined`). What Anthropic runs (searches, its interpreter) chat has no word for: it is noted as a
+service, and only a deployment that speaks the Messages API is asked. So it is with its computer and browser, which are
+whole sets of tools.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from gateway.wire.messages.defined import function_of
 from gateway.wire.messages.notes import ABSENT, MALFORMED, Notes, is_null, misshapen, missing, starts_with, wrong
 from gateway.wire.native import Service
 
@@ -20,8 +22,8 @@ Fields = dict[str, msgspec.Raw]
 _FUNCTION: Final = ("name", "description", "strict")
 """Fields of a tool that OpenAI has in its function."""
 _RENAMED: Final = ("type", "input_schema", *_FUNCTION)
-_DEFINED: Final = ("bash_", "text_editor_", "memory_", "computer_", "browser_")
-"""Tools that the client runs and Anthropic defines."""
+_SETS: Final = ("computer_", "browser_")
+"""Sets of tools that the client runs and Anthropic defines."""
 _SERVICES: Final = ("web_search", "web_fetch", "code_execution", "advisor")
 """Tools that Anthropic runs, as far as they are known; any other is taken for one, too."""
 _SEARCH: Final = "tool_search_tool"
@@ -74,11 +76,13 @@ def _read_tool(raw: msgspec.Raw, field: str, notes: Notes) -> dict[str, Any] | N
         return _function(raw, tool, field)
     if kind.startswith(_SEARCH):
         return None
-    if kind.startswith(_DEFINED):
-        notes.refuse(field, f"the tool {kind[:64]!r} is defined by Anthropic, and known to its models only.")
+    defined = function_of(kind, tool.name or kind)
+    if defined is not None:
+        return defined
+    if kind.startswith(_SETS):
+        notes.refuse(field, f"the tool {kind[:64]!r} is known to Anthropic's models only.")
         notes.brings_in(field)
-        function = {"name": tool.name or kind, "description": kind}
-        return {"type": "function", "function": function}
+        return {"type": "function", "function": {"name": tool.name or kind}}
     name = next((known for known in _SERVICES if kind.startswith(known)), kind[:64])
     notes.refuse(field, f"the tool {kind[:64]!r} is run by Anthropic, for its own models only.")
     notes.brings_in(field)

@@ -166,7 +166,7 @@ class _Answer:
         elif kind in {"thinking", "redacted_thinking"}:
             self.thoughts.append(raw)
         elif kind not in RETURNABLE:
-            self._notes.refuse(field, f"a block of the type {kind[:64]!r}, which only Anthropic's own API knows.")
+            self._notes.refuse(field, f"it is a block of the type {kind[:64]!r}, which only Anthropic's own API knows.")
             self._notes.brings_in(field)
 
     def _unsigned(self, block: _Said, field: str) -> None:
@@ -204,7 +204,8 @@ def _call(block: _Said, field: str) -> bytes:
         raise missing(f"{field}.input")
     if not starts_with(block.input, b"{"):
         raise wrong(f"{field}.input", "must be an object")
-    arguments = _encode(bytes(block.input).decode())
+    given = bytes(block.input)
+    arguments = _encode((msgspec.json.format(given, indent=-1) if b"\n" in given else given).decode())
     call = b'{"id":%b,"type":"function","function":{"name":%b,"arguments":%b}}' % (call_id, name, arguments)
     return marked(call, block.cache_control)
 

@@ -6,7 +6,7 @@ are all.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -17,6 +17,10 @@ from routing.money import Usage
 _TIERS: Final = {"standard": "default", "priority": "priority", "batch": "batch"}
 _TIERS_BACK: Final = {"default": "standard", "auto": "standard", "flex": "standard"}
 _NOTHING: Final = (b"", b"null")
+_RAW: Final = ("server_tool_use", "iterations")
+_APART: Final = ("compaction", "advisor_message")
+"""Passes that are billed beside the totals: over a context that is made smaller, and of a model that was asked for its
+advice, which is taken for this one, for want of a better price."""
 
 
 class CacheCreation(msgspec.Struct):
@@ -32,16 +36,27 @@ class OutputDetails(msgspec.Struct):
     thinking_tokens: int | None = None
 
 
-class AnthropicUsage(msgspec.Struct):
-    """`usage` of a message, or of a stream's events, which say again what has grown."""
+class Counts(msgspec.Struct):
+    """What one pass of a model took."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
     cache_read_input_tokens: int | None = None
     cache_creation: CacheCreation | None = None
+
+
+class _Iteration(Counts):
+    type: str = ""
+
+
+class AnthropicUsage(Counts):
+    """`usage` of a message, or of a stream's events, which say again what has grown."""
+
     output_tokens_details: OutputDetails | None = None
     server_tool_use: msgspec.Raw = msgspec.Raw(b"null")
+    iterations: msgspec.Raw = msgspec.Raw(b"null")
+    """The passes that the answer took. Some of them are not in the totals above."""
     service_tier: str | None = None
     speed: str | None = None
     inference_geo: str | None = None
@@ -51,7 +66,7 @@ class AnthropicUsage(msgspec.Struct):
         values = {name: getattr(self, name) for name in self.__struct_fields__}
         for name in self.__struct_fields__:
             value = getattr(later, name)
-            if value is not None and (name != "server_tool_use" or bytes(value) != b"null"):
+            if value is not None and (name not in _RAW or bytes(value) not in _NOTHING):
                 values[name] = value
         return AnthropicUsage(**values)
 
@@ -64,10 +79,7 @@ def service_tier_of(usage: AnthropicUsage) -> str | None:
 
 def openai_usage(usage: AnthropicUsage) -> dict[str, Any]:
     """The `usage` object of a chat answer. `gateway.wire.usage` reads it back without losing a count."""
-    read = usage.cache_read_input_tokens or 0
-    written_1h, written = _written(usage)
-    prompt = (usage.input_tokens or 0) + read + written
-    completion = usage.output_tokens or 0
+    prompt, completion, read, written, written_1h = _totals(usage)
     thought = usage.output_tokens_details.thinking_tokens if usage.output_tokens_details else None
     out: dict[str, Any] = {
         "prompt_tokens": prompt,
@@ -94,12 +106,11 @@ def money_usage(usage: AnthropicUsage | None) -> Usage | None:
     """The usage as it is billed; None when the provider did not say: absent, all zero, or with an impossible count."""
     if usage is None:
         return None
-    read = usage.cache_read_input_tokens or 0
-    written_1h, written = _written(usage)
+    prompt, completion, read, written, written_1h = _totals(usage)
     details = usage.output_tokens_details
     found = Usage(
-        input_tokens=(usage.input_tokens or 0) + read + written,
-        output_tokens=usage.output_tokens or 0,
+        input_tokens=prompt,
+        output_tokens=completion,
         cache_read_tokens=read,
         cache_write_tokens=max(0, written - written_1h),
         cache_write_1h_tokens=written_1h,
@@ -109,12 +120,43 @@ def money_usage(usage: AnthropicUsage | None) -> Usage | None:
     return found if possible else None
 
 
-def _written(usage: AnthropicUsage) -> tuple[int, int]:
-    """Tokens written to the cache for an hour, and all that were written. The larger sum counts if two disagree."""
-    kinds = usage.cache_creation
+class _Totals(NamedTuple):
+    prompt: int
+    """All of the input."""
+    completion: int
+    read: int
+    """Of it, from the cache."""
+    written: int
+    """Of it, to the cache."""
+    written_1h: int
+    """Of that, for an hour."""
+
+
+def _totals(usage: AnthropicUsage) -> _Totals:
+    """What is billed, together."""
+    found = _counted(usage)
+    if bytes(memoryview(usage.iterations)[:1]) != b"[":
+        return found
+    try:
+        passes = _iterations_decoder.decode(usage.iterations)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return found
+    for each in passes:
+        if each.type in _APART:
+            found = _Totals(*(one + other for one, other in zip(found, _counted(each), strict=True)))
+    return found
+
+
+def _counted(counts: Counts) -> _Totals:
+    """The counts of a pass. Of tokens written to the cache the larger sum counts if two disagree."""
+    kinds = counts.cache_creation
     hour = (kinds.ephemeral_1h_input_tokens or 0) if kinds else 0
     minutes = (kinds.ephemeral_5m_input_tokens or 0) if kinds else 0
-    return hour, max(hour + minutes, usage.cache_creation_input_tokens or 0)
+    written, read = max(hour + minutes, counts.cache_creation_input_tokens or 0), counts.cache_read_input_tokens or 0
+    return _Totals((counts.input_tokens or 0) + read + written, counts.output_tokens or 0, read, written, hour)
+
+
+_iterations_decoder = msgspec.json.Decoder(list[_Iteration])
 
 
 class _ServerToolUse(msgspec.Struct):
