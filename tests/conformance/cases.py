@@ -87,4 +87,29 @@ CASES: tuple[Case, ...] = (
         "anthropic", "Anthropic, Python", "anthropic", "anthropic_client.py", ("anthropic",),
         (*_translated_and_native("messages", "anthropic"), *_translated_and_native("beta", "anthropic")),
     ),
+    Case(
+        "agent-framework", "Agent Framework", "agent_framework", "agent_framework_agent.py",
+        ("agent-framework-core", "agent-framework-openai", "openai"),
+        (_chat("agent-framework-chat"), *_translated_and_native("responses", "agent-framework")),
+    ),
+    Case("autogen", "AutoGen", "autogen", "autogen_agent.py", ("autogen-agentchat", "autogen-ext", "openai"), (_chat("autogen"),)),
+    Case(
+        "llama-index", "LlamaIndex", "llama_index", "llama_index_agent.py",
+        ("llama-index-core", "llama-index-llms-openai-like", "openai"), (_chat("llama-index"),),
+    ),
+    Case("smolagents", "smolagents", "smolagents", "smolagents_agent.py", ("smolagents", "openai"), (_chat("smolagents"),)),
+    Case("strands", "Strands Agents", "strands", "strands_agent.py", ("strands-agents", "openai"), (_chat("strands"),)),
+    Case("instructor", "instructor", "instructor", "instructor_client.py", ("instructor", "openai"), (_chat("instructor"),)),
+    Case("litellm", "LiteLLM SDK", "litellm", "litellm_sdk.py", ("litellm", "openai"), (_chat("litellm"),)),
+    Case("dspy", "DSPy", "dspy", "dspy_react.py", ("dspy", "litellm", "openai"), (_chat("dspy"),)),
+    Case(
+        "semantic-kernel", "Semantic Kernel", "semantic_kernel", "semantic_kernel_agent.py",
+        ("semantic-kernel", "openai"), (_chat("semantic-kernel"),),
+    ),
+    Case("google-adk", "Google ADK", "google_adk", "google_adk_agent.py", ("google-adk", "litellm"), (_chat("google-adk"),)),
+    Case("crewai", "CrewAI", "crewai", "crewai_crew.py", ("crewai", "openai"), (_chat("crewai"),)),
+    Case(
+        "claude-agent", "Claude Agent SDK", "claude_agent_sdk", "claude_agent.py", ("claude-agent-sdk",),
+        _translated_and_native("messages", "claude-agent"),
+    ),
 )  # fmt: skip
