@@ -8,7 +8,7 @@ import time
 
 from gateway.simulator import fixed
 from gateway.simulator.bill import Bill
-from gateway.simulator.conversation import Conversation
+from gateway.simulator.conversation import JSON, Conversation
 from gateway.simulator.engine import Engine, Request
 from gateway.simulator.errors import invalid, missing, unknown_model, wrong_type
 from gateway.simulator.faults import HEADER, Faults, Schedule, UnknownFault, parse_header, split_model
@@ -49,8 +49,11 @@ class Desk:
         caller = Caller(fingerprint, conversation.header(b"x-request-id"))
         nonce = conversation.header(b"x-sim-nonce") or ""
         request = Request(body, len(raw), model, faults, caller, nonce)
-        generation, wire = await route.begin(self._engine, request)
-        await _deliver(conversation, generation, wire, route.tongue)
+        begun = await route.begin(self._engine, request)
+        if isinstance(begun, bytes):
+            await conversation.answer(200, begun, JSON)
+        else:
+            await _deliver(conversation, *begun, route.tongue)
 
     def _model_and_faults(self, conversation: Conversation, body: Body) -> tuple[SimModel, Faults]:
         name = body.get("model")

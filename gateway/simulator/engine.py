@@ -23,6 +23,7 @@ from gateway.simulator.errors import SimError, context_too_long
 from gateway.simulator.faults import Faults
 from gateway.simulator.fields import Body, Options
 from gateway.simulator.generation import CacheUse, Caller, Generation, Wire, interleave, schedule
+from gateway.simulator.messages.cache import MarkedCache
 from gateway.simulator.models import SimModel
 from gateway.simulator.prefix_cache import PrefixCache
 from gateway.simulator.responses.shelf import Shelf
@@ -84,6 +85,8 @@ class Engine:
         self._speed = settings.speed
         self._bill = bill
         self._cache = PrefixCache()
+        self.marked = MarkedCache()
+        """The cache of those who ask for it."""
         self.shelf = Shelf()
         """Finished responses."""
         # Ids must differ between two runs with the same seed: ledgers identify answers by them.

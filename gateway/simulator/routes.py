@@ -11,6 +11,9 @@ from gateway.simulator.engine import Engine, Request
 from gateway.simulator.errors import invalid
 from gateway.simulator.fields import Body
 from gateway.simulator.generation import Generation, Wire
+from gateway.simulator.messages.begin import begin as begin_message
+from gateway.simulator.messages.begin import count
+from gateway.simulator.messages.tongue import ANTHROPIC
 from gateway.simulator.responses.begin import begin as begin_response
 from gateway.simulator.tongues import OPENAI, Tongue
 
@@ -33,8 +36,8 @@ class Route(NamedTuple):
     """Its name on the bill."""
     kinds: tuple[str, ...]
     """The kinds of models that it takes; of `fixed` ones only chat knows how to answer."""
-    begin: Callable[[Engine, Request], Awaitable[tuple[Generation, Wire]]]
-    """Begins a generation, which must be settled. Raises SimError."""
+    begin: Callable[[Engine, Request], Awaitable[tuple[Generation, Wire] | bytes]]
+    """Begins a generation, which must be settled; or makes a whole answer that costs nothing. Raises SimError."""
     read: Callable[[bytes, str], Body] = json_object
     """Reads a request's body, given with its content type. Raises SimError (400)."""
     tongue: Tongue = OPENAI
@@ -45,4 +48,6 @@ ROUTES: dict[str, Route] = {
     "/v1/completions": Route("completions", ("chat",), Engine.completion),
     "/v1/embeddings": Route("embeddings", ("embedding",), Engine.embedding),
     "/v1/responses": Route("responses", ("chat",), begin_response),
+    "/v1/messages": Route("messages", ("chat",), begin_message, tongue=ANTHROPIC),
+    "/v1/messages/count_tokens": Route("messages", ("chat",), count, tongue=ANTHROPIC),
 }
