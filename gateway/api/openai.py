@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from gateway.api import routes
+from gateway.api import background, routes
 from gateway.api.answers import answer_error
 from gateway.api.asgi import AsgiApp, AsgiCall, AsgiReply, Receive, Scope, Send
 from gateway.api.connection import CYCLE_KEY
 from gateway.api.tongue import reply_in
 from gateway.errors import MethodNotAllowed, NotFound
+from gateway.reply import ClientGone
 from gateway.services import Services
-from gateway.wire.native import TONGUES
+from gateway.wire.native import RESPONSES, TONGUES
 
 _METRICS = "/metrics"
 
@@ -30,11 +31,18 @@ class OpenAIApi:
         try:
             if api is not None and scope["method"] == "POST":
                 services = self._services
+                if api == RESPONSES:
+                    again = await background.heard(services, scope, receive, reply)
+                    if again is None:
+                        return
+                    receive = again
                 await services.pipeline.serve(services.snapshot, AsgiCall(api, scope, receive), reply)
             elif self._admin is not None and scope["path"].startswith("/admin/"):
                 await self._admin(scope, receive, send)
             else:
                 await self._other(scope, receive, reply)
+        except ClientGone:
+            pass
         except Exception as error:  # noqa: BLE001 -- the outermost edge
             await answer_error(reply, error)
         finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
-from gateway.api import feedback, me, models, operations, runs
+from gateway.api import conversations, feedback, me, models, operations, responses, runs
 from gateway.api.answers import answer_json
 from gateway.api.asgi import AsgiReply, Receive, Scope
 from gateway.services import Services
@@ -58,6 +58,8 @@ LOCAL: Final = (
     Local(me.REQUESTS, me.serve_request, below=True),
     Local(runs.PATH, runs.serve, ALL, below=True),
     Local(feedback.PATH, feedback.serve, ALL),
+    Local(responses.PATH, responses.serve, ALL, below=True),
+    Local(conversations.PATH, conversations.serve, ALL, below=True),
 )
 
 

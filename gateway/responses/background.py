@@ -9,20 +9,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, NamedTuple
-
-import msgspec
 
 from gateway.errors import InvalidField, LimitReached
 from gateway.identity.keys import Principal
 from gateway.journal.database import JournalError
 from gateway.journal.kept import Keep, ResponseRow
 from gateway.reply import Reply
-from gateway.responses.items import array_of, new_id, own_input, text_of
+from gateway.responses.items import array_of, new_id, text_of
 from gateway.responses.job import Job, JobReply
-from gateway.responses.objects import begun, failed, final_event, read_response, with_values
+from gateway.responses.objects import failed, final_event, read_response, with_values
 from gateway.responses.store import Keeper, Keeping, ResponseStore
+from gateway.wire.native import Native
+from gateway.wire.responses import input_items, pending
 
 log = logging.getLogger("farebox.responses")
 
@@ -46,8 +46,8 @@ class Asked(NamedTuple):
 
     principal: Principal
     user: str | None
-    fields: Mapping[str, msgspec.Raw]
-    """The body's top level, as the client wrote it."""
+    native: Native
+    """As the client wrote it."""
 
 
 class _JobKeeper:
@@ -114,7 +114,7 @@ class Background:
                 "off}`).",
                 param="background",
             )
-        if bytes(asked.fields.get("store", b"")) == b"false":
+        if bytes(asked.native.fields.get("store", b"")) == b"false":
             raise InvalidField("`background` needs `store`: its client comes back for the response.", param="store")
         if self.running >= settings.max_background:
             raise LimitReached(
@@ -141,7 +141,7 @@ class Background:
         return job
 
     def _row(self, asked: Asked) -> ResponseRow:
-        store, principal, fields = self._store, asked.principal, asked.fields
+        store, principal, native = self._store, asked.principal, asked.native
         now_s = store.now()
         name = new_id("resp")
         return ResponseRow(
@@ -157,17 +157,17 @@ class Background:
             "queued",
             True,
             False,
-            text_of(fields.get("model"))[:256],
+            native.model,
             "",
-            text_of(fields.get("previous_response_id")) or None,
+            text_of(native.fields.get("previous_response_id")) or None,
             None,  # it becomes part of its conversation when it has ended well
             0,
             0,
             0,
             self._owner,
             now_s + LEASE_S,
-            array_of(own_input(fields)),
-            begun(name, now_s, fields),
+            array_of(input_items(native, name)),
+            pending(native, name, model=native.model, created_s=int(now_s), status="queued"),
         )
 
     async def _run(self, job: Job, serve: Serve) -> None:
@@ -186,8 +186,10 @@ class Background:
     async def _over(self, job: Job) -> None:
         name = job.row.id
         if job.accepted.is_set() and not job.kept and not job.abandoned:
-            row = job.row._replace(status=job.status, body=job.body)
-            await self._store.write(Keep(row, ended=True))
+            answer = read_response(job.body)
+            spent = (0, 0) if answer is None else (answer.input_tokens or 0, answer.output_tokens)
+            ended = job.row._replace(status=job.status, body=job.body, input_tokens=spent[0], output_tokens=spent[1])
+            await self._store.write(Keep(ended, ended=True))
         self._tasks.pop(name, None)
         if job.refused is not None or job.abandoned:
             self._jobs.pop(name, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -31,7 +31,6 @@ _PREFIXES: Final = {
 _fields = msgspec.json.Decoder(Fields)
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
 _encode = msgspec.json.encode
-_ABSENT: Final = (None, b"null")
 
 
 class _Named(msgspec.Struct):
@@ -74,19 +73,6 @@ def items_of(array: bytes | msgspec.Raw) -> list[msgspec.Raw]:
 def array_of(items: Iterable[msgspec.Raw]) -> bytes:
     """Items as a JSON array."""
     return b"[" + b",".join(bytes(item) for item in items) + b"]"
-
-
-def own_input(fields: Mapping[str, msgspec.Raw]) -> list[msgspec.Raw]:
-    """A request's own input as items with ids: a text is one message. Raises InvalidField."""
-    written = fields.get("input")
-    if written is None or bytes(written) in _ABSENT:
-        return []
-    if bytes(written)[:1] == b'"':
-        text = _encode({"role": "user", "content": msgspec.json.decode(written)})
-        return [listed(Raw(text), "input")]
-    if bytes(written)[:1] != b"[":
-        raise InvalidField("`input` must be a text or a list of items.", param="input")
-    return [listed(item, f"input[{number}]") for number, item in enumerate(items_of(written))]
 
 
 def listed(item: msgspec.Raw, param: str) -> msgspec.Raw:

@@ -194,7 +194,7 @@ class JobReply:
         elif not job.accepted.is_set():
             job.refuse(Refused(None, "", status, headers, body))
         else:
-            job.fail(_message(body) or f"The provider refused the request with {status}.")
+            job.fail(_message(body) or f"The provider refused the request with {status}.", _code(status))
 
     async def start(self, status: int, headers: Headers) -> None:
         """Events follow."""
@@ -219,13 +219,18 @@ class JobReply:
         """It was refused, or has failed."""
         job = self._job
         if job.accepted.is_set() or job.ended.is_set():
-            job.fail(error.message, "rate_limit_exceeded" if error.status == 429 else "server_error")
+            job.fail(error.message, _code(error.status))
         else:
             job.refuse(Refused(error, request_id))
 
 
 def _with_response(data: bytes, response: bytes) -> bytes:
     return with_values(data, response=msgspec.Raw(response))
+
+
+def _code(status: int) -> str:
+    """As clients know it: they know few."""
+    return "rate_limit_exceeded" if status == 429 else "server_error"
 
 
 class _Error(msgspec.Struct):

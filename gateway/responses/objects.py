@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -13,26 +12,6 @@ from gateway.wire.sse import data_event, event_data
 Fields = dict[str, msgspec.Raw]
 
 FINAL_EVENTS: Final = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
-_ECHOED: Final = (
-    *("instructions", "max_output_tokens", "max_tool_calls", "metadata", "model", "parallel_tool_calls", "prompt"),
-    *("previous_response_id", "prompt_cache_key", "reasoning", "safety_identifier", "service_tier", "temperature"),
-    *("text", "tool_choice", "tools", "top_logprobs", "top_p", "truncation", "user"),
-)
-"""What a response says of its request."""
-_DEFAULTS: Final[dict[str, Any]] = {
-    "instructions": None,
-    "max_output_tokens": None,
-    "metadata": {},
-    "parallel_tool_calls": True,
-    "previous_response_id": None,
-    "temperature": 1.0,
-    "text": {"format": {"type": "text"}},
-    "tool_choice": "auto",
-    "tools": [],
-    "top_p": 1.0,
-    "truncation": "disabled",
-    "user": None,
-}
 
 
 class _Usage(msgspec.Struct):
@@ -90,34 +69,6 @@ def read_response(body: bytes) -> Answer | None:
 def with_values(body: bytes, **values: Any) -> bytes:
     """A response object with other values of some fields, the rest as it was. Raises msgspec.DecodeError."""
     return _encode({**_fields.decode(body), **values})
-
-
-def begun(name: str, created_at_s: float, asked: Mapping[str, msgspec.Raw]) -> bytes:
-    """The response object of a request in the background that has just been taken."""
-    echoed = {key: asked[key] for key in _ECHOED if key in asked and bytes(asked[key]) != b"null"}
-    return _encode(
-        {
-            "id": name,
-            "object": "response",
-            "created_at": int(created_at_s),
-            "status": "queued",
-            "background": True,
-            "error": None,
-            "incomplete_details": None,
-            **_DEFAULTS,
-            **echoed,
-            **_conversation(asked.get("conversation")),
-            "output": [],
-            "store": True,
-            "usage": None,
-        }
-    )
-
-
-def _conversation(written: msgspec.Raw | None) -> dict[str, Any]:
-    if written is None or bytes(written) == b"null":
-        return {}
-    return {"conversation": {"id": written} if bytes(written)[:1] == b'"' else written}
 
 
 def failed(body: bytes, message: str, code: str = "server_error") -> bytes:
