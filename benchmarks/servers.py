@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -152,11 +152,18 @@ def nginx_proxy(folder: Path, plain_port: int, stream_port: int) -> Iterator[Ser
 
 @contextlib.contextmanager
 def gateway(
-    folder: Path, storage: Path, plain_port: int, stream_port: int, *, store: str = "", rules: str = ""
+    folder: Path,
+    storage: Path,
+    plain_port: int,
+    stream_port: int,
+    *,
+    store: str = "",
+    rules: str = "",
+    under: Sequence[str] = (),
 ) -> Iterator[Server]:
     """The gateway as people run it: identity, journal and metrics on.
 
-    `store`: more settings of its storage; `rules`: more sections of its configuration.
+    `store`: more settings of its storage; `rules`: more sections of its configuration; `under`: a program that runs it.
     """
     port = free_port()
     config = folder / f"{storage.name}.yaml"
@@ -173,7 +180,7 @@ def gateway(
         )
         + rules
     )
-    command = [sys.executable, "-m", "gateway.cli", "serve", "--config", str(config)]
+    command = [*under, sys.executable, "-m", "gateway.cli", "serve", "--config", str(config)]
     with _process(command, folder / f"{storage.name}.log", lambda: is_ready(port)) as (pid, start_s):
         yield Server(pid, port, port, start_s)
 
