@@ -45,7 +45,7 @@ class Messages:
     def add(self, raw: msgspec.Raw, field: str) -> None:
         """An item of the input, which `field` names. Raises InvalidField."""
         item = given(object_of(raw, field))
-        kind = string_of(item, "type", field, "message" if "role" in item else "item_reference")
+        kind = string_of(item, "type", field, _kind(item))
         read = _READERS.get(kind)
         if read is not None:
             read(self, item, field)
@@ -164,6 +164,11 @@ class Messages:
         self._reading.references.append(item_id)
         self._reading.unsized(field)
         self._reading.refuse(f"{field}.id", f"`{field}` refers to the item {item_id[:64]!r}, which is not known here.")
+
+
+def _kind(item: Fields) -> str | None:
+    """What an item without a type is, if it can be told."""
+    return "message" if "role" in item else "item_reference" if "id" in item else None
 
 
 _READERS: Final[dict[str, Callable[[Messages, Fields, str], None]]] = {

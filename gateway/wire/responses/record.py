@@ -95,6 +95,14 @@ class RecordedItem:
         return said | {name: growing.text for name, growing in self.texts.items()}
 
 
+def _typed(raw: msgspec.Raw) -> dict[str, Any]:
+    """An object with a type. Raises KeyError for anything else."""
+    found = read_any(raw)
+    if not isinstance(found, dict) or not isinstance(found.get("type"), str):
+        raise KeyError("type")
+    return found
+
+
 class Record:
     """All items of a stream's output, and its response as it began."""
 
@@ -117,11 +125,11 @@ class Record:
             elif kind in _PARTS:
                 self._part(event, _PARTS[kind], done=kind.endswith("done"))
             elif kind in ("response.output_item.added", "response.output_item.done"):
-                self.items[event.output_index] = item = RecordedItem(read_any(event.item))
+                self.items[event.output_index] = item = RecordedItem(_typed(event.item))
                 item.done = kind.endswith("done")
             elif self.response is None and not is_null(event.response):
                 self.response = read_fields(event.response)
-        except (*MALFORMED, AttributeError, TypeError, KeyError):
+        except (*MALFORMED, KeyError):
             return  # what cannot be read cannot be ended either: it is left out
 
     def _grow(self, event: _Event, piece: Piece) -> None:
@@ -138,7 +146,6 @@ class Record:
 
     def _part(self, event: _Event, place: str, *, done: bool) -> None:
         index = event.summary_index if place == "summary" else event.content_index
-        fields = read_any(event.part)
-        growing = Growing({"type": fields["type"], **fields})
+        growing = Growing(_typed(event.part))
         growing.done = done
         self.items[event.output_index].parts.setdefault(place, {})[index] = growing
