@@ -34,7 +34,7 @@ from sqlalchemy import (
 from gateway.journal.triggers import DIMENSIONS, SUMS, charge_triggers, request_triggers
 from routing.money import Usage
 
-HEAD = "0008"
+HEAD = "0009"
 """The migration that the tables below are the result of."""
 
 metadata = MetaData()
@@ -286,6 +286,21 @@ retention = Table(
     _integer("before_us"),
 )
 
+forgotten = Table(
+    "forgotten",
+    metadata,
+    *(Column(name, Text, primary_key=True, nullable=False) for name in ("digest", "name")),
+    _text("salt"),
+    _integer("until_us"),
+)
+
+price_points = Table(
+    "price_points",
+    metadata,
+    *(Column(name, Text, primary_key=True, nullable=False) for name in ("id", "rates")),
+    _integer("seen_at_us"),
+)
+
 # Each index costs processor time on every row: these are the questions that are asked all the time, and no more.
 Index("requests_by_agent", requests.c.agent, requests.c.at_us)
 Index(
@@ -327,11 +342,13 @@ _on_create(
 )
 
 # An entry of the ledger is written once and never changed: corrections are entries of their own. Charges go when they
-# are older than `retention` says, and of who they were for it can be forgotten (triggers.py).
-for _verb in ("update", "delete"):
+# are older than `retention` says; of these and of entries by hand it can be forgotten who they were for (triggers.py).
+_LABELS = ("value", "reason")
+_fixed = ", ".join([column.name for column in adjustments.columns if column.name not in _LABELS])
+for _verb, _event in (("update", f"UPDATE OF {_fixed}"), ("delete", "DELETE")):
     _on_create(
         adjustments,
-        f"CREATE TRIGGER adjustments_no_{_verb} BEFORE {_verb.upper()} ON adjustments "
+        f"CREATE TRIGGER adjustments_no_{_verb} BEFORE {_event} ON adjustments "
         "BEGIN SELECT RAISE(ABORT, 'adjustments are immutable'); END",
         "sqlite",
     )
@@ -344,7 +361,7 @@ for _name in ("charges", "adjustments"):
     )
 _on_create(
     adjustments,
-    "CREATE TRIGGER adjustments_immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON adjustments "
+    f"CREATE TRIGGER adjustments_immutable BEFORE UPDATE OF {_fixed} OR DELETE OR TRUNCATE ON adjustments "
     "FOR EACH STATEMENT EXECUTE FUNCTION adjustments_are_immutable()",
     "postgresql",
 )
