@@ -39,6 +39,14 @@ class Answer:
     def chunks(self) -> list[dict[str, Any]]:
         return [json.loads(data) for data in self.data() if data and data != b"[DONE]"]
 
+    def named(self) -> list[tuple[str, dict[str, Any]]]:
+        """Name and data of each event of a stream whose events have names."""
+        found = []
+        for event in self.body.decode().strip().split("\n\n"):
+            name, data = event.split("\n")
+            found.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+        return found
+
     def usages(self) -> list[dict[str, Any]]:
         return [chunk["usage"] for chunk in self.chunks() if chunk.get("usage")]
 

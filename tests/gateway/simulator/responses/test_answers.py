@@ -33,15 +33,6 @@ def ask(**fields: Any) -> dict[str, Any]:
     return {"model": "sim-small", "input": "Why is the sky blue at noon?", **fields}
 
 
-def events_of(body: bytes) -> list[tuple[str, dict[str, Any]]]:
-    """Name and data of each event of a stream."""
-    found = []
-    for event in body.decode().strip().split("\n\n"):
-        name, data = event.split("\n")
-        found.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
-    return found
-
-
 def only(sim: SimulatorServer) -> Record:
     (record,) = sim.bill.records
     return record
@@ -69,7 +60,7 @@ async def test_a_stream_builds_up_what_is_answered_plainly(sim: SimulatorServer,
         include=["reasoning.encrypted_content", "web_search_call.action.sources", "code_interpreter_call.outputs"],
     )
     plain = (await post(sim, body, path=PATH, x_sim_nonce=str(nonce))).json()
-    streamed = events_of((await post(sim, {**body, "stream": True}, path=PATH, x_sim_nonce=str(nonce))).body)
+    streamed = (await post(sim, {**body, "stream": True}, path=PATH, x_sim_nonce=str(nonce))).named()
     assert [data["sequence_number"] for _, data in streamed] == list(range(len(streamed)))
     assert all(name == data["type"] for name, data in streamed)
     final = streamed[-1][1]["response"]
@@ -193,7 +184,7 @@ async def test_a_bound_leaves_the_response_incomplete(client: openai.AsyncOpenAI
     assert found.incomplete_details.reason == "max_output_tokens"
     assert found.output[-1].status == "incomplete"  # type: ignore[union-attr]
     assert only(sim).completion_tokens == 16
-    streamed = events_of((await post(sim, ask(model="sim-large", max_output_tokens=16, stream=True), path=PATH)).body)
+    streamed = (await post(sim, ask(model="sim-large", max_output_tokens=16, stream=True), path=PATH)).named()
     assert streamed[-1][0] == "response.incomplete"
 
 
