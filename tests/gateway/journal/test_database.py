@@ -55,6 +55,13 @@ async def test_errors_are_the_drivers_words(
     )
 
 
+async def test_null_and_truth_values_are_stored_without_a_search_for_how(database: Database) -> None:
+    async with database.engine.connect() as connection:
+        stored = await connection.exec_driver_sql("SELECT ?, ?, ?, typeof(?)", (None, True, False, True))
+        assert stored.one() == (None, 1, 0, "integer")
+    assert {kind for kind, _ in sqlite3.adapters} >= {type(None), bool}
+
+
 async def test_every_connection_writes_ahead_and_does_not_sync_each_commit(database: Database) -> None:
     async with database.engine.connect() as first, database.engine.connect() as second:
         for connection in (first, second):
