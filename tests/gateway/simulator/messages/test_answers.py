@@ -24,7 +24,7 @@ async def claude(sim: SimulatorServer) -> AsyncIterator[anthropic.AsyncAnthropic
 
 
 async def test_a_plain_answer_and_its_bill(claude: anthropic.AsyncAnthropic, sim: SimulatorServer) -> None:
-    found = await claude.messages.create(model="sim-claude", max_tokens=500, messages=[USER], system="Be brief.")  # type: ignore[list-item]
+    found = await claude.messages.create(model="sim-claude", max_tokens=500, messages=[USER], system="Be brief.")
     (block,) = found.content
     assert block.type == "text"
     assert block.text
@@ -97,7 +97,7 @@ async def test_an_agent_with_a_tool_comes_to_an_end(
     messages: list[Any] = [USER]
     for _ in range(12):
         found = await claude.messages.create(
-            model="sim-claude", max_tokens=3_000, messages=messages, tools=[WEATHER], thinking=thinking,  # type: ignore[list-item]
+            model="sim-claude", max_tokens=3_000, messages=messages, tools=[WEATHER], thinking=thinking,
             extra_headers={"x-sim-nonce": str(nonce)},
         )  # fmt: skip
         messages.append({"role": "assistant", "content": [block.to_dict() for block in found.content]})
@@ -111,7 +111,7 @@ async def test_an_agent_with_a_tool_comes_to_an_end(
 
 async def test_searches_cost_a_fee_each(claude: anthropic.AsyncAnthropic, sim: SimulatorServer) -> None:
     found = await claude.messages.create(
-        model="sim-claude", max_tokens=500, messages=[USER], tools=[{**SEARCH, "max_uses": 1}]  # type: ignore[list-item]
+        model="sim-claude", max_tokens=500, messages=[USER], tools=[{**SEARCH, "max_uses": 1}]
     )  # fmt: skip
     assert [block.type for block in found.content] == ["server_tool_use", "web_search_tool_result", "text"]
     assert found.usage.server_tool_use is not None

@@ -167,7 +167,7 @@ async def test_a_named_tool_is_called(client: openai.AsyncOpenAI) -> None:
         ({"type": "function", "name": "get_weather"}, "function_call"),
         ({"type": "custom", "name": "run"}, "custom_tool_call"),
     ):
-        found = await client.responses.create(model="sim-small", input="Why?", tools=tools, tool_choice=choice)  # type: ignore[arg-type]
+        found = await client.responses.create(model="sim-small", input="Why?", tools=tools, tool_choice=choice)
         assert {item.type for item in found.output} == {kind}
     searched = await client.responses.create(
         model="sim-small", input="Why?", tools=tools, tool_choice={"type": "file_search"}
@@ -182,7 +182,7 @@ async def test_a_bound_leaves_the_response_incomplete(client: openai.AsyncOpenAI
     assert found.status == "incomplete"
     assert found.incomplete_details is not None
     assert found.incomplete_details.reason == "max_output_tokens"
-    assert found.output[-1].status == "incomplete"  # type: ignore[union-attr]
+    assert found.output[-1].status == "incomplete"
     assert only(sim).completion_tokens == 16
     streamed = (await post(sim, ask(model="sim-large", max_output_tokens=16, stream=True), path=PATH)).named()
     assert streamed[-1][0] == "response.incomplete"
