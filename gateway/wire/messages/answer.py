@@ -17,13 +17,13 @@ _encode = msgspec.json.encode
 
 
 class _Function(msgspec.Struct):
-    name: str = ""
+    name: str | None = None
     arguments: msgspec.Raw = ABSENT
 
 
 class _Call(msgspec.Struct):
     id: str | None = None
-    function: _Function = msgspec.field(default_factory=_Function)
+    function: _Function | None = None
 
 
 class _Said(msgspec.Struct):
@@ -38,14 +38,14 @@ class _Said(msgspec.Struct):
 
 
 class _Choice(msgspec.Struct):
-    message: _Said
+    message: _Said | None = None
     index: int = 0
     finish_reason: str | None = None
     native_finish_reason: Any = None
 
 
 class _Completion(msgspec.Struct):
-    choices: list[_Choice]
+    choices: list[_Choice] | None = None
     id: Any = None
     model: Any = None
     usage: ChatUsage | None = None
@@ -70,8 +70,8 @@ def message_of(body: bytes, *, model: str, request_id: str, cost: NanoUsd | None
         completion = _completion_decoder.decode(body)
     except MALFORMED as error:
         raise MalformedAnswer(str(error)) from None
-    choice = min(completion.choices, key=lambda each: each.index, default=_Choice(_Said()))
-    said = choice.message
+    choice = min(completion.choices or (), key=lambda each: each.index, default=_Choice())
+    said = choice.message or _Said()
     usage = translated_usage(completion.usage, completion.service_tier)
     if cost is not None:
         usage["cost"] = msgspec.Raw(format_usd(cost).encode())
@@ -156,11 +156,11 @@ def _text_of(content: msgspec.Raw) -> msgspec.Raw:
 
 
 def _tool_use(call: _Call, number: int, request_id: str) -> dict[str, Any]:
-    function = call.function
+    function = call.function or _Function()
     return {
         "type": "tool_use",
         "id": call_id(call.id, number, request_id),
-        "name": function.name,
+        "name": function.name or "",
         "input": _input(as_text(function.arguments)),
     }
 

@@ -101,14 +101,19 @@ def read(body: bytes, *, bounded: bool = True) -> tuple[bytes, Native]:
     fields = _read_fields(body)
     try:
         bounds = _bounds_decoder.decode(body)
-    except MALFORMED as error:
+    except msgspec.ValidationError as error:
         raise misshapen("", error) from None
+    except MALFORMED as error:
+        raise InvalidJson(f"The request body is not valid JSON: {error}") from None
     if bounds.max_tokens is None and bounded:
         raise MissingField("`max_tokens` is missing: the Messages API wants a bound on the answer.", param="max_tokens")
     if bounds.max_tokens is not None and not 0 <= bounds.max_tokens < 2**31:
         raise wrong("max_tokens", "must be a whole number from 0 on")
     notes = Notes()
-    chat = _chat(fields, bounds, notes)
+    try:
+        chat = _chat(fields, bounds, notes)
+    except MALFORMED as error:  # texts that are no UTF-8: they are looked into here first
+        raise InvalidJson(f"The request body is not valid JSON: {error}") from None
     if notes.signed_here:
         fields["messages"] = without_ours(fields["messages"])
         body = _encode(fields)

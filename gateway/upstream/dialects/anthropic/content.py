@@ -74,7 +74,12 @@ def text_block(text: bytes) -> bytes:
 
 def with_cache_control(block: bytes, cache_control: msgspec.Raw) -> bytes:
     """The block with the client's mark, unless it has one of its own."""
-    if bytes(cache_control) in NULL or b'"cache_control"' in block:
+    return block if b'"cache_control"' in block else marked(block, cache_control)
+
+
+def marked(block: bytes, cache_control: msgspec.Raw) -> bytes:
+    """A block of our own making with the client's mark, whatever is marked inside of it."""
+    if bytes(cache_control) in NULL:
         return block
     return block[:-1] + b',"cache_control":' + bytes(cache_control) + b"}"
 

@@ -20,6 +20,7 @@ from gateway.upstream.dialects.anthropic.content import (
     blocks_of,
     is_blank,
     is_string,
+    marked,
     text_block,
     with_cache_control,
 )
@@ -206,7 +207,7 @@ def _answer(conversation: Conversation, message: _Message, field: str) -> None:
         blocks += blocks_of(message.content, f"{field}.content")
         if is_string(message.refusal) and not is_blank(bytes(message.refusal)):
             blocks.append(text_block(bytes(message.refusal)))
-        blocks += [with_cache_control(_call(call), call.cache_control) for call in message.tool_calls or ()]
+        blocks += [marked(_call(call), call.cache_control) for call in message.tool_calls or ()]
         if message.tool_calls and not any(b'"signature"' in each or b'"redacted_thinking"' in each for each in blocks):
             conversation.thoughtless_calls = True
     if blocks:
@@ -268,5 +269,5 @@ def _result(turn: Turn, message: _Message, field: str) -> None:
     if message.is_error:
         block += b',"is_error":true'
     turn.extend([])
-    turn.blocks.insert(turn.results, with_cache_control(block + b"}", message.cache_control))
+    turn.blocks.insert(turn.results, marked(block + b"}", message.cache_control))
     turn.results += 1
