@@ -10,7 +10,7 @@ What chat has no words for: see `request` for fields, `items` for the conversati
 from gateway.wire.responses.ending import failed
 from gateway.wire.responses.final import Final, final_of
 from gateway.wire.responses.history import ids_of, input_items, output_items, rebuilt, resolved
-from gateway.wire.responses.ids import response_id
+from gateway.wire.responses.ids import response_id, response_ids_of
 from gateway.wire.responses.request import ResponsesNative, chat_body, read
 from gateway.wire.responses.settings import pending
 from gateway.wire.responses.translator import AnswerTranslator
@@ -32,4 +32,5 @@ __all__ = [
     "rebuilt",
     "resolved",
     "response_id",
+    "response_ids_of",
 ]

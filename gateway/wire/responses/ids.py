@@ -5,9 +5,11 @@ A provider of the Responses API refuses thoughts that it did not think itself: t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 _OURS: Final = "fbx"
+_INDEX_DIGITS: Final = 3
 REASONING: Final = f"rs_{_OURS}"
 """How the ids of our reasoning items begin."""
 
@@ -21,6 +23,16 @@ def response_id(request_id: str) -> str:
     return f"resp_{_base(request_id)}"
 
 
+def response_ids_of(item_ids: Iterable[str]) -> tuple[str, ...]:
+    """The ids of the responses that items with these ids came with, as far as the ids are ours; each once."""
+    found: dict[str, None] = {}
+    for each in item_ids:
+        _, _, base = each.partition("_")
+        if base.startswith(_OURS) and len(base) > len(_OURS) + _INDEX_DIGITS:
+            found[f"resp_{base[:-_INDEX_DIGITS]}"] = None
+    return tuple(found)
+
+
 def item_id(prefix: str, request_id: str, index: int) -> str:
     """The id of an item; `prefix` tells its type: `msg`, `fc`, `rs`."""
-    return f"{prefix}_{_base(request_id)}{index:03x}"
+    return f"{prefix}_{_base(request_id)}{index:0{_INDEX_DIGITS}x}"

@@ -64,7 +64,7 @@ _SAID: Final = frozenset(
     (
         *("input", "instructions", "tools", "tool_choice", "text", "reasoning", "max_output_tokens", "max_tool_calls"),
         *("truncation", "include", "store", "stream_options", "background", "previous_response_id", "conversation"),
-        *("prompt", "top_logprobs", "context_management", "access_programs", "image"),
+        *("prompt", "top_logprobs", "context_management", "access_programs", "image", "parallel_tool_calls"),
     )
 )
 """Fields that chat says otherwise, or not at all."""
@@ -183,6 +183,8 @@ def _chat_body(fields: Fields, history: Iterable[msgspec.Raw], reading: Reading)
         chat["tools"] = tools
         if choice is not None:
             chat["tool_choice"] = choice
+        if not is_null(fields.get("parallel_tool_calls")):  # without tools, OpenAI's chat refuses it
+            chat["parallel_tool_calls"] = fields["parallel_tool_calls"]
     if not is_null(fields.get("prompt")):
         reading.unsized("prompt")
         reading.refuse("prompt", "`prompt`: templates are kept at their provider; this model does not know them.")

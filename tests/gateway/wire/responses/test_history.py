@@ -10,7 +10,16 @@ import pytest
 from openai.types.responses.response_item import ResponseItem
 from pydantic import TypeAdapter
 
-from gateway.wire.responses import chat_body, ids_of, input_items, output_items, read, rebuilt, resolved
+from gateway.wire.responses import (
+    chat_body,
+    ids_of,
+    input_items,
+    output_items,
+    read,
+    rebuilt,
+    resolved,
+    response_ids_of,
+)
 from gateway.wire.responses.envelope import sealed
 from tests.gateway.wire.responses.wording import body_of, chunk, messages_of, native_of, translator
 
@@ -126,6 +135,15 @@ def test_references_are_looked_up() -> None:
     whole = resolved(found, ids_of(raws(THOUGHT, {**THOUGHT, "id": "rs_9"})))
     assert (whole.references, whole.refused, whole.unknown) == ((), None, None)
     assert resolved(whole, {}) is whole
+
+
+def test_our_items_tell_which_response_they_came_with() -> None:
+    answer = translator()
+    answer.events([chunk(reasoning_content="Hm."), chunk(content="a")])
+    answer.end()
+    assert answer.final is not None
+    ids = [*ids_of(output_items(answer.final)), "msg_68ab", "fbx", "rs_fbx"]
+    assert response_ids_of(ids) == (json.loads(answer.final)["id"],)
 
 
 def test_what_a_translated_answer_said_goes_back_as_it_was() -> None:

@@ -24,7 +24,8 @@ def test_a_function() -> None:
 
 
 def test_the_choice_goes_with_the_last_tool() -> None:
-    assert chat_of(tools=[], tool_choice="auto").keys() == {"model", "messages"}
+    assert chat_of(tools=[], tool_choice="auto", parallel_tool_calls=True).keys() == {"model", "messages"}
+    assert chat_of(tools=[{"type": "function", "name": "f"}], parallel_tool_calls=False)["parallel_tool_calls"] is False
 
 
 @pytest.mark.parametrize("kind", ["function", "custom"])
