@@ -12,17 +12,16 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, NamedTuple
 
-from gateway.errors import InvalidField, LimitReached
+from gateway.errors import FareboxError, InvalidField, LimitReached
 from gateway.identity.keys import Principal
 from gateway.journal.database import JournalError
 from gateway.journal.kept import Keep, ResponseRow
-from gateway.reply import Reply
+from gateway.reply import ClientGone, Reply
 from gateway.responses.items import array_of, new_id, text_of
 from gateway.responses.job import Job, JobReply
 from gateway.responses.objects import failed, final_event, read_response, with_values
-from gateway.responses.store import Keeper, Keeping, ResponseStore
+from gateway.responses.store import WRITE_WAIT_S, Keeper, Keeping, ResponseStore
 from gateway.wire.native import Native
-from gateway.wire.responses import input_items, pending
 
 log = logging.getLogger("farebox.responses")
 
@@ -105,7 +104,7 @@ class Background:
     async def begin(self, asked: Asked, serve: Serve, leaves: Callable[[Callable[[], None] | None], None]) -> Job:
         """Begin to make one; returns when it was accepted, and can be found by its name, or refused.
 
-        `leaves` is told what to call when the client leaves before that. Raises FareboxError.
+        `leaves` is told what to call when the client leaves before that. Raises FareboxError, ClientGone.
         """
         settings = self._store.settings
         if not settings.enabled:
@@ -134,13 +133,17 @@ class Background:
             leaves(None)
         if job.refused is not None:
             await asyncio.wait((task,))
-        else:
-            if self._beating is None:
-                self._beating = asyncio.create_task(self._beat(), name="responses-beat")
-            await self._store.writer.settle(name, 1.0)
+            return job
+        if not job.accepted.is_set():
+            raise ClientGone if job.left else FareboxError("An error inside the gateway; its log tells more.")
+        if self._beating is None:
+            self._beating = asyncio.create_task(self._beat(), name="responses-beat")
+        await self._store.writer.settle(name, WRITE_WAIT_S)
         return job
 
     def _row(self, asked: Asked) -> ResponseRow:
+        from gateway.wire.responses import input_items, pending  # a tongue is loaded when it is first spoken
+
         store, principal, native = self._store, asked.principal, asked.native
         now_s = store.now()
         name = new_id("resp")
@@ -191,7 +194,7 @@ class Background:
             ended = job.row._replace(status=job.status, body=job.body, input_tokens=spent[0], output_tokens=spent[1])
             await self._store.write(Keep(ended, ended=True))
         self._tasks.pop(name, None)
-        if job.refused is not None or job.abandoned:
+        if job.abandoned or not job.accepted.is_set():
             self._jobs.pop(name, None)
         else:
             asyncio.get_running_loop().call_later(REPLAY_S, self._jobs.pop, name, None)
@@ -285,19 +288,24 @@ class Background:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(BEAT_S)
-            accepted = [name for name in self._tasks if self._jobs[name].accepted.is_set()]
-            if not accepted:
+            written = [name for name in self._tasks if self._is_written(name)]
+            if not written:
                 continue
             now_s = self._store.now()
             try:
-                there = await self._store.responses.beat(self._owner, accepted, now_s + LEASE_S)
+                there = await self._store.responses.beat(self._owner, written, now_s + LEASE_S)
             except JournalError as error:
                 log.warning("responses in the background cannot be looked after: %s", error)
                 continue
-            for name in accepted:
+            for name in written:
                 job = self._jobs.get(name)
-                if job is not None and name not in there and not job.kept and self._store.writer.row(name) is None:
+                if job is not None and name not in there and not job.kept and not job.ended.is_set():
                     self._abandon(job)  # cancelled, deleted or given up elsewhere
+
+    def _is_written(self, name: str) -> bool:
+        """Whether others can find it: then it is there, unless somebody has ended or deleted it."""
+        job = self._jobs.get(name)
+        return job is not None and job.accepted.is_set() and self._store.writer.row(name) is None
 
     async def close(self, timeout_s: float, hurry: asyncio.Event | None = None) -> None:
         """Let those that run come to their end for so long, or until `hurry`; then they have failed. Idempotent."""

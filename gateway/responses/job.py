@@ -63,7 +63,8 @@ class Job:
         self._room = max_event_bytes
         self._news = asyncio.Event()
         self._leave: Callable[[], None] | None = None
-        self._left = False
+        self.left = False
+        """Whoever it was for has gone."""
 
     # --- from the pipeline ---
 
@@ -73,7 +74,7 @@ class Job:
         if callback is None:
             return
         self.accept()
-        if self._left:
+        if self.left:
             callback()
 
     def accept(self) -> None:
@@ -134,8 +135,8 @@ class Job:
         self.leave()
 
     def leave(self) -> None:
-        """Whoever it was for has gone."""
-        self._left = True
+        """Tell who serves it that nobody waits any more."""
+        self.left = True
         if self._leave is not None:
             self._leave()
 
@@ -176,6 +177,9 @@ class JobReply:
 
     def as_it_is(self) -> None:
         """Nothing is translated here."""
+
+    def as_bytes(self) -> None:
+        """Responses are text."""
 
     def on_disconnect(self, callback: Callable[[], None] | None) -> None:
         """What is to be called when the job is cancelled."""
