@@ -78,8 +78,9 @@ class Manner(NamedTuple):
     """Exactly so long a text; None leaves it to the dice."""
     single: bool = False
     """One token a piece."""
-    one_tool: bool = False
-    """Calls the first tool once, then answers. Where it must call then (`required`), it calls the last one."""
+    one_tool: str | None = None
+    """Calls the first tool with this in its name once, then answers. Where it must call then (`required`), it calls
+    the last one."""
 
 
 _FREE = Manner()
@@ -101,7 +102,8 @@ class Author:
     def chat(self, ask: ChatAsk, dice: Random) -> Choice:
         """One answer to a chat request."""
         head = self._head(ask, dice)
-        names = _one_tool(ask) if self._manner.one_tool else _tools_to_call(ask, dice)
+        word = self._manner.one_tool
+        names = _tools_to_call(ask, dice) if word is None else _one_tool(ask, word)
         if names:
             if ask.talks and dice.random() < 0.5:
                 head = self._with_talk(head, dice)
@@ -233,7 +235,7 @@ def _tools_to_call(ask: ChatAsk, dice: Random) -> list[str]:
     return [dice.choice(ask.tools)["name"] for _ in range(2 if many else 1)]
 
 
-def _one_tool(ask: ChatAsk) -> list[str]:
+def _one_tool(ask: ChatAsk, word: str) -> list[str]:
     """The first tool until the model has spoken; the last where a call is required even then; a named one always.
 
     Frameworks tell a tool's result in other words too (as a user's), so what counts is the model's own turn.
@@ -247,7 +249,8 @@ def _one_tool(ask: ChatAsk) -> list[str]:
     answered = any(message["role"] in {"assistant", "tool", "function"} for message in ask.messages)
     if answered and ask.tool_choice != "required":
         return []
-    return [ask.tools[-1 if answered else 0]["name"]]
+    names = [str(tool["name"]) for tool in ask.tools]
+    return [names[-1] if answered else next((name for name in names if word in name), names[0])]
 
 
 def _hidden(tokens: int) -> list[Piece]:

@@ -160,11 +160,11 @@ class Engine:
         """Who writes the answers: none longer than `limit`."""
         model = request.model
         most = min(model.max_output_tokens, max(1, model.context_window - prompt_tokens))
-        length = request.faults.find("length")
+        length, one_tool = request.faults.find("length"), request.faults.find("one-tool")
         manner = Manner(
             None if length is None else max(1, int(length.number("tokens"))),
             single=request.faults.find("single") is not None,
-            one_tool=request.faults.find("one-tool") is not None,
+            one_tool=None if one_tool is None else str(one_tool.params["name"]),
         )
         return Author(model, words, min(limit or most, most), stop, manner)
 

@@ -58,7 +58,9 @@ KINDS: dict[str, Kind] = {
         {"ms": 0.0, "tokens": -1.0},
     ),
     "length": Kind("A text of exactly `tokens` tokens, unless a bound cuts it short.", {"tokens": 100.0}),
-    "one-tool": Kind("An agent's model: it calls the first tool once, then it answers.", {}),
+    "one-tool": Kind(
+        "An agent's model: it calls the first tool with `name` in its name once, then answers.", {"name": ""}
+    ),
     "single": Kind("Every event carries one token, or as many as a character takes.", {}),
     "gzip": Kind("A compressed body, asked for or not.", {}),
     "multiline": Kind("Every event spread over several `data:` lines.", {}),

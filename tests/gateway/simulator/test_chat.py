@@ -179,15 +179,16 @@ async def test_parallel_calls_come_unless_forbidden(sim: SimulatorServer) -> Non
 
 @pytest.mark.parametrize("nonce", range(8))
 async def test_one_tool_is_called_once(sim: SimulatorServer, nonce: int) -> None:
-    async def called(messages: list[dict[str, object]], **fields: object) -> list[str]:
+    async def called(messages: list[dict[str, object]], fault: str = "one-tool", **fields: object) -> list[str]:
         body = chat(messages=messages, tools=[WEATHER, TIME], **fields)
-        answer = await post(sim, body, x_sim_fault="one-tool", x_sim_nonce=str(nonce))
+        answer = await post(sim, body, x_sim_fault=fault, x_sim_nonce=str(nonce))
         message = answer.json()["choices"][0]["message"]
         assert bool(message["content"]) != bool(message.get("tool_calls"))
         return [call["function"]["name"] for call in message.get("tool_calls", ())]
 
     first, last = WEATHER["function"]["name"], TIME["function"]["name"]
     assert await called(ASK) == [first]
+    assert await called(ASK, "one-tool;name=" + last[1:]) == [last]
     call = {"id": "call_1", "type": "function", "function": {"name": first, "arguments": "{}"}}
     answered = [
         *ASK,
