@@ -122,6 +122,8 @@ _ENDED: Final = (
     "native",
     "deployment",
     "request_id",
+    "conversation",
+    "conversation_items",
     "input_tokens",
     "output_tokens",
     "input",

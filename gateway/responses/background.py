@@ -12,7 +12,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, NamedTuple
 
-from gateway.errors import FareboxError, InvalidField, LimitReached
+from gateway.errors import BodyTooLarge, FareboxError, InvalidField, LimitReached
 from gateway.identity.keys import Principal
 from gateway.journal.database import JournalError
 from gateway.journal.kept import Keep, ResponseRow
@@ -74,11 +74,12 @@ class _JobKeeper:
             input=made.input,
             body=body,
         )
+        append = store.append_of(keeping, answer)
         if store.fitting(row) is None:
-            row = row._replace(status="failed", body=failed(job.body, "The answer is too large to be kept."))
+            body, append = failed(job.body, "The answer is too large to be kept."), None
+            row = row._replace(status="failed", body=body, conversation=None)
         job.kept = True
-        append, renewed = store.append_of(keeping, answer), store.renewed(keeping.recalled)
-        await store.write(Keep(row, ended=True, append=append, renewed=renewed))
+        await store.write(Keep(row, ended=True, append=append, renewed=store.renewed(keeping.recalled)))
 
 
 class Background:
@@ -122,6 +123,11 @@ class Background:
                 reason="background",
             )
         row = self._row(asked)
+        if row.bytes > settings.max_response_bytes:
+            raise BodyTooLarge(
+                f"The request takes more than the {settings.max_response_bytes} bytes that are kept of a response "
+                "(responses.max_response_bytes): ask without `background`."
+            )
         job = Job(row, _EVENTS_TIMES * settings.max_response_bytes, lambda: self._store.writer.put(Keep(row)))
         name = row.id
         self._jobs[name] = job

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from gateway.config.snapshot import ResponseSettings, Snapshot
-from gateway.errors import BadRequest, InvalidField, NotFound
+from gateway.errors import BadRequest, InvalidField, NotFound, ServiceUnavailable
 from gateway.identity.keys import Principal
 from gateway.journal.conversations import ConversationLog, ConversationRow
 from gateway.journal.database import JournalError
@@ -113,7 +113,19 @@ class ResponseStore:
     async def recall(
         self, principal: Principal, previous_response_id: str | None, conversation: str | None = None
     ) -> Recalled:
-        """What a request with these fields follows up on. Raises NotFound, BadRequest, JournalError."""
+        """What a request with these fields follows up on. Raises NotFound, BadRequest, ServiceUnavailable."""
+        try:
+            return await self._recall(principal, previous_response_id, conversation)
+        except JournalError as error:
+            log.warning("what a request follows up on cannot be read: %s", error)
+            raise ServiceUnavailable(
+                "What was said before cannot be read now, the gateway's journal does not answer; try again.",
+                reason="journal",
+            ) from error
+
+    async def _recall(
+        self, principal: Principal, previous_response_id: str | None, conversation: str | None
+    ) -> Recalled:
         if previous_response_id is not None and conversation is not None:
             raise InvalidField(
                 "`previous_response_id` and `conversation` cannot be used together.", param="conversation"

@@ -234,6 +234,13 @@ async def test_a_conversation_has_a_size(small: World) -> None:
     assert (error.status, error.param) == (400, "conversation")
 
 
+async def test_a_database_that_cannot_be_read(either: Database) -> None:
+    async with either.engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE responses RENAME TO away"))
+    error = await refused(World(either.engine), "a")
+    assert (error.status, error.metadata["reason"]) == (503, "journal")
+
+
 async def test_both_at_once(small: World) -> None:
     error = await refused(small, "a", "conv_1")
     assert (error.status, error.param) == (400, "conversation")
