@@ -187,6 +187,7 @@ class App:
             watch=Watch(timed, admission.runs, recorder),
             upstreams=Upstreams(admission, intents, self._health, self._transport, recorder, self._loads),
             deciding=Deciding(Knowledge(store, self._health, self._loads, self._expectations.expect, self._quality)),
+            memory=self._responses.memory,
         )
         books = Books(timed, lambda: journal.database, recorder.record, self.flush)
         self._standing = Standing(books, lambda: self._snapshots.current)

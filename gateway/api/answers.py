@@ -12,6 +12,7 @@ from gateway.api.asgi import AsgiReply
 from gateway.context import new_request_id
 from gateway.errors import FareboxError, ServiceUnavailable
 from gateway.journal.database import JournalError
+from gateway.reply import Reply
 
 log = logging.getLogger("farebox.api")
 
@@ -33,7 +34,7 @@ def journal_unavailable(error: JournalError) -> ServiceUnavailable:
     return ServiceUnavailable("The gateway's journal cannot be read or written now; try again.", reason="journal")
 
 
-async def answer_error(reply: AsgiReply, error: Exception) -> None:
+async def answer_error(reply: Reply, error: Exception) -> None:
     """Tell a FareboxError as it is. Anything else is a defect of ours: logged in full, told in brief."""
     request_id = new_request_id(time.time())
     if isinstance(error, JournalError):

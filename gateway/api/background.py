@@ -12,8 +12,8 @@ import msgspec
 
 from gateway.api.answers import answer
 from gateway.api.asgi import AsgiCall, AsgiReply, Receive, Scope
-from gateway.api.detached import detached
-from gateway.api.tongue import reply_in
+from gateway.api.detached import DetachedCall
+from gateway.api.responding import ResponsesReply
 from gateway.context import new_request_id
 from gateway.errors import FareboxError, InvalidKey
 from gateway.identity.attribution import attribute
@@ -49,7 +49,7 @@ async def heard(services: Services, scope: Scope, receive: Receive, reply: AsgiR
     except FareboxError:
         return _again(inside, receive)  # refused there, and noted
     assert native is not None, "a tongue's request is kept as it came"  # noqa: S101 -- guards a programming error
-    await _begin(services, scope, (inside, native, principal), reply)
+    await _begin(services, scope, receive, (inside, native, principal), reply)
     return None
 
 
@@ -79,13 +79,14 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return once_more
 
 
-async def _begin(services: Services, scope: Scope, request: tuple[bytes, Native, Principal], reply: AsgiReply) -> None:
+async def _begin(
+    services: Services, scope: Scope, receive: Receive, request: tuple[bytes, Native, Principal], reply: AsgiReply
+) -> None:
     body, native, principal = request
 
     async def serve(inner: Reply, keeper: Keeper) -> None:
-        inside, receive, send = detached(scope, body, inner)
-        answering = reply_in(RESPONSES, inside, send)
-        await services.pipeline.serve(services.snapshot, AsgiCall(RESPONSES, inside, receive), answering)
+        call = DetachedCall(AsgiCall(RESPONSES, scope, receive), body)
+        await services.pipeline.serve(services.snapshot, call, ResponsesReply(inner, keeper))
 
     asked = Asked(principal, user_of(services, scope, principal, native.fields), native)
     job = await services.responses.background.begin(asked, serve, reply.on_disconnect)

@@ -16,8 +16,5 @@ class MessagesReply(TongueReply):
         assert context.request is not None  # noqa: S101 -- guards a programming error
         return messages.AnswerTranslator(model=context.request.model, request_id=context.request_id)
 
-    def _error_body(self, status: int, body: bytes, request_id: str) -> bytes:
-        return messages.error_body(status, body, request_id)
-
-
-REPLY = MessagesReply
+    def _error_body(self, status: int, body: bytes) -> bytes:
+        return messages.error_body(status, body, self.request_id)

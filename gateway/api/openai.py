@@ -6,11 +6,12 @@ from gateway.api import background, routes
 from gateway.api.answers import answer_error
 from gateway.api.asgi import AsgiApp, AsgiCall, AsgiReply, Receive, Scope, Send
 from gateway.api.connection import CYCLE_KEY
-from gateway.api.tongue import reply_in
+from gateway.api.messages import MessagesReply
+from gateway.api.responding import ResponsesReply
 from gateway.errors import MethodNotAllowed, NotFound
-from gateway.reply import ClientGone
+from gateway.reply import ClientGone, Reply
 from gateway.services import Services
-from gateway.wire.native import RESPONSES, TONGUES
+from gateway.wire.native import MESSAGES, RESPONSES, TONGUES
 
 _METRICS = "/metrics"
 
@@ -27,12 +28,13 @@ class OpenAIApi:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request. Nothing escapes."""
         api = routes.ASKING.get(scope["path"])
-        reply = reply_in(api, scope, send) if api in TONGUES else AsgiReply(scope, send)
+        out = AsgiReply(scope, send)
+        reply = self._in_tongue(api, out) if api in TONGUES else out
         try:
             if api is not None and scope["method"] == "POST":
                 services = self._services
                 if api == RESPONSES:
-                    again = await background.heard(services, scope, receive, reply)
+                    again = await background.heard(services, scope, receive, out)
                     if again is None:
                         return
                     receive = again
@@ -40,7 +42,7 @@ class OpenAIApi:
             elif self._admin is not None and scope["path"].startswith("/admin/"):
                 await self._admin(scope, receive, send)
             else:
-                await self._other(scope, receive, reply)
+                await self._other(scope, receive, out)
         except ClientGone:
             pass
         except Exception as error:  # noqa: BLE001 -- the outermost edge
@@ -49,6 +51,9 @@ class OpenAIApi:
             scope.pop(
                 CYCLE_KEY, None
             )  # they know each other: nothing of a request is to wait for the garbage collector
+
+    def _in_tongue(self, api: str, out: AsgiReply) -> Reply:
+        return MessagesReply(out) if api == MESSAGES else ResponsesReply(out, self._services.responses.store)
 
     async def _other(self, scope: Scope, receive: Receive, reply: AsgiReply) -> None:
         method, path = scope["method"], scope["path"].rstrip("/") or "/"

@@ -5,21 +5,16 @@ What a deployment says in the tongue itself passes as it is.
 
 from __future__ import annotations
 
-from functools import cache
-from importlib import import_module
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
-from gateway.api.asgi import AsgiReply, Scope, Send
 from gateway.api.errors import error_body, error_headers
 from gateway.context import RequestContext
 from gateway.errors import FareboxError
-from gateway.reply import Headers
-from gateway.wire.native import MESSAGES, RESPONSES
+from gateway.reply import Headers, Reply
 from gateway.wire.sse import EventSplitter
-
-_MODULES: Final = {MESSAGES: "gateway.api.messages", RESPONSES: "gateway.api.responding"}
 
 
 class Translator(Protocol):
@@ -42,16 +37,17 @@ class Translator(Protocol):
         ...
 
 
-class TongueReply(AsgiReply):
-    """The base of both. Errors before the first byte are whole answers in the tongue's shape."""
+class TongueReply:
+    """Implements `gateway.reply.Reply` around another one, which is given what is said in the tongue."""
 
-    __slots__ = ("_as_it_is", "_splitter", "_translator")
+    __slots__ = ("_as_it_is", "_ended", "_out", "_splitter", "_translator", "request_id")
 
-    def __init__(self, scope: Scope, send: Send) -> None:
-        super().__init__(scope, send)
-        self._as_it_is = False
+    def __init__(self, out: Reply) -> None:
+        self._out = out
+        self._as_it_is = self._ended = False
         self._splitter: EventSplitter | None = None
         self._translator: Translator | None = None
+        self.request_id = ""
 
     # --- what each tongue says of itself ---
 
@@ -59,7 +55,7 @@ class TongueReply(AsgiReply):
         """What translates the answer to the context's request."""
         raise NotImplementedError
 
-    def _error_body(self, status: int, body: bytes, request_id: str) -> bytes:
+    def _error_body(self, status: int, body: bytes) -> bytes:
         """An error in OpenAI's shape, in the tongue's."""
         raise NotImplementedError
 
@@ -73,12 +69,27 @@ class TongueReply(AsgiReply):
 
     async def _say(self, events: bytes) -> None:
         """Send events in the tongue."""
-        await super().send(events)
+        await self._out.send(events)
 
     # --- what the pipeline calls ---
 
+    @property
+    def started(self) -> bool:
+        """Whether the client has been sent a status."""
+        return self._out.started
+
+    @property
+    def blocked(self) -> bool:
+        """Whether `send` would wait now."""
+        return self._out.blocked
+
+    def on_disconnect(self, callback: Callable[[], None] | None) -> None:
+        """Call this when the client leaves."""
+        self._out.on_disconnect(callback)
+
     def asked(self, context: RequestContext) -> None:
         """The request has been read: its answer may come from now on."""
+        self.request_id = context.request_id
         self._translator = self._translator_of(context)
 
     def as_it_is(self) -> None:
@@ -92,16 +103,17 @@ class TongueReply(AsgiReply):
             if well and self._translator is not None:
                 body = self._translator.whole(body)
             else:
-                body = self._error_body(status, body, _request_id(headers))
+                body = self._error_body(status, body)
         if well:
             await self._answered(body)
-        await super().whole(status, headers, body)
+        self._ended = True
+        await self._out.whole(status, headers, body)
 
     async def start(self, status: int, headers: Headers) -> None:
         """Send the head of a stream."""
         if not self._as_it_is:
             self._splitter = EventSplitter()
-        await super().start(status, headers)
+        await self._out.start(status, headers)
 
     async def send(self, chunk: bytes) -> None:
         """Send a piece of a stream."""
@@ -119,33 +131,19 @@ class TongueReply(AsgiReply):
             said += self._translator.end()
             if said:
                 await self._say(said)
-        await super().finish()
+        self._ended = True
+        await self._out.finish()
 
     async def error(self, error: FareboxError, request_id: str) -> None:
         """Send an error: a whole answer, or the event that ends the stream which has begun."""
-        if self.ended:
+        if self._ended:
             return
+        self._ended = True
         body = error_body(error, request_id)
-        if not self.started:
-            self._as_it_is = True  # it is said in the tongue here
-            body = self._error_body(error.status, body, request_id)
-            await self.whole(error.status, error_headers(error, request_id), body)
+        if self.started:
+            await self._out.send(self._failure(msgspec.json.decode(body)["error"]))
+            await self._out.finish()
             return
-        await super().send(self._failure(msgspec.json.decode(body)["error"]))
-        await super().finish()
-
-
-def _request_id(headers: Headers) -> str:
-    return next((value.decode("latin-1") for name, value in headers if name == b"x-request-id"), "")
-
-
-def reply_in(tongue: str, scope: Scope, send: Send) -> TongueReply:
-    """The client's side of a request in `tongue`, one of `gateway.wire.native.TONGUES`."""
-    return _replies(tongue)(scope, send)
-
-
-@cache
-def _replies(tongue: str) -> type[TongueReply]:
-    """Loaded when it is first spoken: start-up stays light."""
-    found: type[TongueReply] = import_module(_MODULES[tongue]).REPLY
-    return found
+        self.request_id = request_id
+        headers = error_headers(error, request_id)
+        await self._out.whole(error.status, headers, self._error_body(error.status, body))

@@ -9,6 +9,7 @@ from gateway.config.snapshot import Snapshot
 from gateway.journal.engine import AsyncEngine
 from gateway.responses.background import Background
 from gateway.responses.conversations import Conversations
+from gateway.responses.memory import Memory
 from gateway.responses.store import ResponseStore
 
 
@@ -20,6 +21,8 @@ class Responses:
         self.store = ResponseStore(engine, snapshot)
         self.background = Background(self.store, alone=alone)
         self.conversations = Conversations(self.store)
+        self.memory = Memory(self.store)
+        """For the pipeline."""
 
     async def drain(self, timeout_s: float, hurry: asyncio.Event) -> None:
         """Let what is made in the background come to its end for so long, or until `hurry`."""

@@ -39,6 +39,7 @@ class Native:
 
     __slots__ = (
         "api",
+        "before",
         "body",
         "bound_fields",
         "elsewhere",
@@ -79,6 +80,8 @@ class Native:
         self.unknown = unknown
         """A field that brings in input of unknown size: a file's id, a link, a document."""
         self.services = services
+        self.before: object = None
+        """What the memory knows of what it goes on from; its own affair."""
         self.held_at: str | None = None
         """The provider that remembers what the request goes on from."""
         self.elsewhere: Native | None = None

@@ -43,14 +43,11 @@ def meaning(chat: bytes, native: Native) -> ModelRequest:
     return request
 
 
-def with_history(request: ModelRequest, history: Sequence[msgspec.Raw], provider: str | None) -> ModelRequest:
-    """The same request after `history`: the items of what it goes on from, oldest first.
+def with_history(native: Native, history: Sequence[msgspec.Raw], provider: str | None) -> ModelRequest:
+    """The request after `history`: the items of what it goes on from, oldest first.
 
     `provider` is the one that remembers them itself, if any does: it is asked as the client asked, all others are told.
     """
-    native = request.native
-    assert native is not None, "only tongues have a history that is not in the request"  # noqa: S101 -- guards a programming error
     tongue = import_module(f"gateway.wire.{native.api}")
-    meant = meaning(tongue.chat_body(native, history), native)
     native.held_at, native.elsewhere = provider, tongue.rebuilt(native, history)
-    return meant
+    return meaning(tongue.chat_body(native, history), native)

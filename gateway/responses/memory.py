@@ -1,0 +1,60 @@
+"""What the request's path asks: a request with what it follows up on, and whose its answer is to be kept as."""
+
+from __future__ import annotations
+
+from gateway.context import RequestContext
+from gateway.identity.keys import Principal
+from gateway.responses.store import NOTHING_BEFORE, Keeping, Recalled, ResponseStore
+from gateway.wire import responses
+from gateway.wire.native import RESPONSES
+from gateway.wire.requests import ModelRequest
+from gateway.wire.responses import ResponsesNative
+from gateway.wire.tongues import with_history
+
+
+class Memory:
+    """Implements `gateway.pipeline.Memory`."""
+
+    def __init__(self, store: ResponseStore) -> None:
+        self._store = store
+
+    async def recall(self, principal: Principal, request: ModelRequest) -> ModelRequest:
+        """The request with all that it goes on from. Raises NotFound, BadRequest, JournalError."""
+        native = request.native
+        if not isinstance(native, ResponsesNative) or not (native.previous_response_id or native.conversation):
+            return request
+        recalled = await self._store.recall(principal, native.previous_response_id, native.conversation)
+        query = native.query
+        if native.references:
+            native = responses.resolved(native, responses.ids_of(recalled.items))
+        said = with_history(native, recalled.items, _holder(recalled))
+        native.before, native.query = recalled, query
+        return said
+
+
+def _holder(recalled: Recalled) -> str | None:
+    """The provider that remembers it itself. Deployments are called `provider/model`."""
+    return recalled.deployment_id.partition("/")[0] if recalled.native and recalled.deployment_id else None
+
+
+def keeping_of(context: RequestContext) -> Keeping | None:
+    """Whose the answer to a context's request is; None when nothing is to be kept of it."""
+    request, principal, deployment = context.request, context.principal, context.deployment
+    native = None if request is None else request.native
+    if not isinstance(native, ResponsesNative) or principal is None or deployment is None:
+        return None
+    before = native.before if isinstance(native.before, Recalled) else NOTHING_BEFORE
+    if not native.store and before.conversation is None:
+        return None
+    endpoint = context.snapshot.endpoints[deployment.provider]
+    return Keeping(
+        principal,
+        context.request_id,
+        native.model,
+        responses.input_items(native, context.request_id),
+        before,
+        context.attribution.user,
+        deployment.id,
+        native=RESPONSES in endpoint.natives,
+        store=native.store,
+    )
