@@ -17,7 +17,7 @@ from routing.money import NanoUsd, Usage
 
 _MALFORMED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _ABSENT: Final = msgspec.Raw(b"")
-_DELTA: Final = b'event: content_block_delta\ndata: {"type":"content_block_delta"'
+_DELTA: Final = b"event: content_block_delta\ndata: {"
 _DATA: Final = len(b"event: content_block_delta\ndata: ")
 _CALLS: Final = ("tool_use", "server_tool_use", "mcp_tool_use")
 _LENGTH: Final = "length"

@@ -143,6 +143,7 @@ def test_a_request_gets_to_anthropic_by_way_of_chat(fields: dict[str, Any], aske
     wish = Wish(request.model, None, "max_tokens", None, request.stream, "req-1", [])
     outgoing = DIALECT.outgoing(request, wish, ENDPOINT)
     assert native.refused is None
+    assert isinstance(outgoing.body, bytes)
     assert shown(json.loads(outgoing.body)) == shown(fields)
 
 
