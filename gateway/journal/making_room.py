@@ -44,11 +44,8 @@ async def make_room(
                 break
             await pause(PAUSE_S)
     crowded = 0
-    while (too_much := await _total(engine) - settings.max_bytes) > 0:
-        gone = await _delete_next(engine, too_much)
-        crowded += gone
-        if not gone:
-            break
+    while await _too_much(engine, settings):
+        crowded += await _delete_next(engine, settings)
         await pause(PAUSE_S)
     return Made(expired, crowded)
 
@@ -59,17 +56,22 @@ async def _delete_expired(engine: AsyncEngine, table: Table, now_us: int) -> int
         return await _delete(connection, table, list((await connection.execute(old)).scalars()))
 
 
-async def _total(engine: AsyncEngine) -> int:
-    total = 0
+async def _too_much(engine: AsyncEngine, settings: ResponseSettings) -> bool:
     async with reading(engine) as connection:
-        for table in _TABLES:
-            total += int((await connection.execute(select(func.coalesce(func.sum(table.c.bytes), 0)))).scalar_one())
+        return await _total(connection) > settings.max_bytes
+
+
+async def _total(connection: AsyncConnection) -> int:
+    total = 0
+    for table in _TABLES:
+        total += int((await connection.execute(select(func.coalesce(func.sum(table.c.bytes), 0)))).scalar_one())
     return total
 
 
-async def _delete_next(engine: AsyncEngine, too_much: int) -> int:
-    """Those whose time ends first, as many as are needed, at most a batch."""
+async def _delete_next(engine: AsyncEngine, settings: ResponseSettings) -> int:
+    """Those whose time ends first, as many as are needed, at most a batch. Another gateway may just have done it."""
     async with writing(engine) as connection:
+        too_much = await _total(connection) - settings.max_bytes
         next_ones = []
         for table in _TABLES:
             wanted = select(table.c.expires_at_us, table.c.id, table.c.bytes).order_by(table.c.expires_at_us)
