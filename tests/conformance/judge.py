@@ -131,6 +131,8 @@ def _cost(_: Variant, scenes: Mapping[str, Scene]) -> str:
             return f"{name}: the provider billed nothing"
         charged: dict[str, int] = {}
         for row in books.charges:
+            if row["purpose"] == "failed" and not row["cost_nano_usd"]:
+                continue  # the provider refused this attempt, and bills nothing
             charged[row["request_id"]] = charged.get(row["request_id"], 0) + row["cost_nano_usd"]
         if charged != dict(books.billed):
             return f"{name}: charged {charged}, billed {dict(books.billed)} nano-USD"
@@ -176,8 +178,8 @@ def _busy(_: Variant, scenes: Mapping[str, Scene]) -> str:
 
 def _cut(_: Variant, scenes: Mapping[str, Scene]) -> str:
     scene = scenes["cut"]
-    if scene.said is None:
-        return "no word from the script"
+    if scene.said is None or scene.said.get("silent"):
+        return "no word from the script" if scene.said is None else _error(scene.said)
     return "" if scene.said["error"] else f"the user saw no error, and the answer {scene.said['answer'][:60]!r}"
 
 

@@ -73,7 +73,9 @@ def print_table(console: Console, rows: Sequence[TableRow]) -> None:
     """The table with its footnotes."""
     notes = Notes()
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("SDK", no_wrap=True)
+    table.add_column(
+        "SDK", no_wrap=True, min_width=max(len(row.case.title) + len(row.variant.name) for row in rows) + 1
+    )
     for column in COLUMNS:
         table.add_column(_SHORT_TITLES[column], justify="right", no_wrap=True)
     for row in rows:

@@ -59,7 +59,7 @@ def configuration(provider_url: str, folder: Path, all_scenarios: Iterable[Scena
 
     def model(provider: str, fault: str = "") -> dict[str, Any]:
         bounds = {"context_tokens": sim.context_window, "max_output_tokens": sim.max_output_tokens}
-        return {"provider": provider, "model": f"{sim.id}+fault-one-tool{fault}", "price": price, **bounds}
+        return {"provider": provider, "model": f"{sim.id}+fault-one-tool;name=weather{fault}", "price": price, **bounds}
 
     cut = "+fault-cut;after=12"
     return {
@@ -71,7 +71,7 @@ def configuration(provider_url: str, folder: Path, all_scenarios: Iterable[Scena
         "storage": {"dir": str(folder / "state"), "flush_interval_s": 0.01},
         "providers": {
             "chat": {"base_url": provider_url},
-            "native": {"base_url": provider_url},
+            "native": {"base_url": provider_url, "natives": ["responses", "messages"], "api_key": "${PROVIDER_KEY}"},
         },
         "models": {
             CHAT_ONLY: model("chat"),
@@ -107,7 +107,7 @@ class World:
         config = configuration(self._provider.url, self._folder, self._scenarios)
         self._gateway = Gateway(self._folder, config)
         try:
-            await self._gateway.start(**{each.variable: each.key for each in self._scenarios})
+            await self._gateway.start(PROVIDER_KEY="any", **{each.variable: each.key for each in self._scenarios})
         except BaseException:
             await self.__aexit__()
             raise

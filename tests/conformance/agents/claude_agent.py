@@ -28,6 +28,9 @@ async def streamed(here):
 
 
 async def _run(here, *, partial):
+    here.options["env"]["CLAUDE_CODE_MAX_RETRIES"] = (
+        "2"  # ten otherwise, which takes minutes when a provider breaks off
+    )
     options = ClaudeAgentOptions(
         **here.options,
         tools=[],

@@ -46,11 +46,7 @@ async def plain(here):
 
 async def streamed(here):
     spent, text, chunks = _Sum(), "", 0
-
-    async def intermediate(message):
-        spent.add(message)
-
-    async for item in _agent(here).invoke_stream(saying.QUESTION, on_intermediate_message=intermediate):
+    async for item in _agent(here).invoke_stream(saying.QUESTION):
         spent.add(item.message)
         chunks += 1
         text += str(item.message)
