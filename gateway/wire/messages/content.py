@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.wire.messages.notes import ABSENT, MALFORMED, Notes, is_null, misshapen, missing, starts_with, wrong
+from gateway.wire.messages.notes import ABSENT, MALFORMED, NULL, Notes, is_null, misshapen, missing, starts_with, wrong
 
 _encode = msgspec.json.encode
 _ELSEWHERE: Final = "only a model behind Anthropic's own API can read it."
@@ -64,11 +64,10 @@ def marked(part: bytes, cache_control: msgspec.Raw) -> bytes:
 
 def string(raw: msgspec.Raw, field: str) -> bytes:
     """A field that must be a string, as JSON. Raises InvalidField, MissingField."""
-    if is_null(raw):
-        raise missing(field)
-    if not starts_with(raw, b'"'):
-        raise wrong(field, "must be a string")
-    return bytes(raw)
+    text = bytes(raw)
+    if text[:1] == b'"':
+        return text
+    raise missing(field) if text in NULL else wrong(field, "must be a string")
 
 
 def parts_of(raw: msgspec.Raw, field: str, notes: Notes) -> list[bytes]:

@@ -46,7 +46,7 @@ class Notes:
 
 def is_null(raw: msgspec.Raw) -> bool:
     """Whether a field is not there, or says nothing: explicit nulls are as good as absent."""
-    return bytes(memoryview(raw)[:4]) in NULL
+    return raw is ABSENT or bytes(memoryview(raw)[:4]) in NULL
 
 
 def starts_with(raw: msgspec.Raw, mark: bytes) -> bool:

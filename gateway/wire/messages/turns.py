@@ -104,7 +104,7 @@ def _user(content: msgspec.Raw, field: str, notes: Notes) -> list[bytes]:
     results: list[bytes] = []
     parts: list[bytes] = []
     for place, raw in _placed(content, field):
-        if b"tool_result" in bytes(memoryview(raw)) and (block := _said(raw, place)).type == "tool_result":
+        if b"tool_result" in bytes(raw) and (block := _said(raw, place)).type == "tool_result":
             results.append(_result(block, place, notes))
         else:
             parts += parts_of(raw, place, notes)
