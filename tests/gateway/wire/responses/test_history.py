@@ -188,6 +188,7 @@ def test_an_answer_kept_as_it_was_is_one_message() -> None:
 
 
 def test_what_is_sealed_by_nobody_we_know_is_not_opened() -> None:
-    for odd in ("farebox.1.", "farebox.1.!", "farebox.1.e30", "gAAAA", sealed({"system": []}), "farebox.1.WzFd"):
+    other = sealed({"tool_calls": raws({"id": "c"})})
+    for odd in ("farebox.1.", "farebox.1.!", "farebox.1.e30", "gAAAA", other, "farebox.1.WzFd"):
         messages = messages_of({"type": "reasoning", "summary": [], "encrypted_content": odd}, ANSWER)
         assert messages == [{"role": "assistant", "content": "a"}]

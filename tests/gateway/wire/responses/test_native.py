@@ -162,6 +162,12 @@ def test_a_stream_of_data_lines_alone() -> None:
     assert (observer.content_events, observer.done) == (1, False)
 
 
+def test_events_of_several_lines() -> None:
+    lines = delta("output_text", "a").replace(b', "delta"', b',\ndata: "delta"')
+    assert lines.count(b"data:") == 2
+    assert observed(lines, lines.removesuffix(b"\n")).text_bytes == 2
+
+
 def test_events_with_other_line_ends() -> None:
     observer = observed(last().replace(b"\n", b"\r\n"), delta("output_text", "a").replace(b"\n", b"\r"))
     assert (observer.usage, observer.content_events) == (READ, 1)
@@ -293,6 +299,20 @@ def test_what_was_done_stays_as_it_was() -> None:
     assert "response.function_call_arguments.done" in [each["type"] for each in events]
 
 
+def test_a_part_that_was_done_is_not_ended_again() -> None:
+    part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+    place = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    events, body = ended(
+        BEGUN,
+        added(0, **MESSAGE),
+        event("response.content_part.added", **place, part=part),
+        delta("output_text", "a", content_index=0),
+        event("response.content_part.done", **place, part={**part, "text": "a"}),
+    )
+    assert [each["type"] for each in events] == ["response.output_item.done", "response.incomplete"]
+    assert response_of(body)["output"][0]["content"] == [{**part, "text": "a"}]
+
+
 def test_a_stream_that_has_not_begun_is_begun_first() -> None:
     events, body = ended()
     assert [each["type"] for each in events] == ["response.created", "response.incomplete"]
@@ -415,7 +435,8 @@ def test_what_the_store_wants() -> None:
     found = Final.of_body(body)
     assert found == Final("resp_1", "completed", READ, body)
     assert Final.of_event(last()) == found
-    for other in (BEGUN, delta("output_text", "response.completed"), b"data: {response.completed\n\n"):
+    begun = event("response.in_progress", response=response("in_progress", metadata={"a": "response.completed"}))
+    for other in (BEGUN, begun, delta("output_text", "response.completed"), b"data: {response.completed\n\n"):
         assert Final.of_event(other) is None
     assert Final.of_body(b"{}") is None
     assert Final.of_body(b"[]") is None
