@@ -46,7 +46,7 @@ def _gateways(store: str, folder: Path, plain_port: int) -> Iterator[dict[str, S
             shared = stack.enter_context(shared_stores(*_KINDS))
         yield {
             name: stack.enter_context(
-                servers.gateway(folder, folder / name, plain_port, plain_port, store=_storage(where), rules=rules)
+                servers.gateway(folder, folder / name, (plain_port, plain_port), store=_storage(where), rules=rules)
             )
             for (name, rules), where in zip(_KINDS.items(), shared, strict=True)
         }

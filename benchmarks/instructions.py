@@ -40,7 +40,7 @@ def instructions_per_request(rules: str, requests: int, generator: str) -> dict[
         valgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--separate-threads=yes"]
         valgrind += [f"--callgrind-out-file={folder}/counted", "--fair-sched=yes"]
         ports = (fixed.plain_port, fixed.plain_port)
-        ours = stack.enter_context(servers.gateway(folder, folder / "state", *ports, rules=rules, under=valgrind))
+        ours = stack.enter_context(servers.gateway(folder, folder / "state", ports, rules=rules, under=valgrind))
         load = Load(ours.plain_port, request_body(PLAIN_MODEL, stream=False), KEY, CONNECTIONS, WARM_UP)
         run(load, generator)
         time.sleep(_SETTLE_S)

@@ -14,20 +14,21 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import Progress
 
 from benchmarks import governed, servers
 from benchmarks.cpu import rss_bytes
 from benchmarks.load import LoadError, generator_name
-from benchmarks.measure import FULL, QUICK, SHARED, Plan, plain_rounds, stream_rounds
-from benchmarks.report import Findings, as_json, governed_json, governed_table, table
+from benchmarks.measure import FULL, QUICK, SHARED, Plan, Sample, plain_rounds, stream_rounds, tongue_rounds
+from benchmarks.report import Findings, Json, as_json, governed_json, governed_table, streams_json, streams_table, table
 from benchmarks.servers import StartError
+from benchmarks.tongues import STREAMS
 
 _MB = 1_000_000
 
@@ -41,7 +42,7 @@ def measure(plan: Plan, generator: str, progress: Progress) -> Findings:
         fixed = stack.enter_context(servers.fixed_upstream(folder, with_nginx=with_nginx))
         ports = (fixed.plain_port, paced.stream_port)
         start_s, start_warm_s = _starts(folder, ports, plan, progress)
-        ours = stack.enter_context(servers.gateway(folder, folder / "state", *ports))
+        ours = stack.enter_context(servers.gateway(folder, folder / "state", ports))
         rss_start = rss_bytes(ours.pid)
         targets = {"direct": fixed}
         if with_nginx:
@@ -59,15 +60,25 @@ def measure(plan: Plan, generator: str, progress: Progress) -> Findings:
     return Findings(plan, plain, stream, start_s, start_warm_s, rss_start / _MB, rss / _MB, tools)
 
 
+def measure_streams(plan: Plan, generator: str, progress: Progress) -> Mapping[str, Sample]:
+    """Streams in each API, through one gateway. Raises StartError and LoadError."""
+    with tempfile.TemporaryDirectory(prefix="farebox-bench-") as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        paced = stack.enter_context(servers.paced_upstream(folder, events=plan.events, interval_ms=plan.interval_ms))
+        ours = stack.enter_context(servers.gateway(folder, folder / "state", (paced.plain_port, paced.stream_port)))
+        with _task(progress, "streams in each API", plan.rounds * len(STREAMS)) as tick:
+            return tongue_rounds(ours, plan, generator, tick)
+
+
 def _starts(folder: Path, ports: tuple[int, int], plan: Plan, progress: Progress) -> tuple[float, float]:
     """Medians of seconds to ready: with a new storage folder, and again with the one it made."""
     fresh, warm = [], []
     with _task(progress, "starts", plan.starts) as tick:
         for number in range(plan.starts):
             storage = folder / f"state-{number}"
-            with servers.gateway(folder, storage, *ports) as server:
+            with servers.gateway(folder, storage, ports) as server:
                 fresh.append(server.start_s)
-            with servers.gateway(folder, storage, *ports) as server:
+            with servers.gateway(folder, storage, ports) as server:
                 warm.append(server.start_s)
             tick()
     return median(fresh), median(warm)
@@ -91,27 +102,35 @@ def main() -> None:
     parser.add_argument(
         "--governed", choices=("memory", "valkey"), help="only what budgets and rates add, with this store"
     )
+    parser.add_argument(
+        "--streams", choices=("all",), help="only what a relayed event costs, in each API, passed on and translated"
+    )
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else SHARED if arguments.governed == "valkey" else FULL
     if arguments.rounds:
         plan = replace(plan, rounds=arguments.rounds)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that the servers are stopped
     console = Console(stderr=True)
+    show: Callable[[Json], RenderableType] = table
     try:
         with Progress(console=console) as progress:
             generator = generator_name(arguments.generator)
             if arguments.governed:
                 with _task(progress, f"governed, {arguments.governed}", plan.rounds * 2) as tick:
                     costs = governed.measure(arguments.governed, plan, generator, tick)
+                report = governed_json(arguments.governed, costs, plan, generator)
+                show = governed_table
+            elif arguments.streams:
+                report = streams_json(measure_streams(plan, generator, progress), plan, generator)
+                show = streams_table
             else:
-                found = measure(plan, generator, progress)
+                report = as_json(measure(plan, generator, progress))
     except (StartError, LoadError) as error:
         sys.exit(f"benchmark failed: {error}")
-    report = as_json(found) if not arguments.governed else governed_json(arguments.governed, costs, plan, generator)
     if arguments.json:
         print(json.dumps(report))
     else:
-        console.print(governed_table(report) if arguments.governed else table(report))
+        console.print(show(report))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.answers import PLAIN_MODEL, STREAM_MODEL, plain_answer
+from benchmarks.tongues import NATIVE_MODEL
 
 KEY = "fb-benchmark-key-that-opens-nothing"
 KEY_VARIABLE = "FAREBOX_BENCH_KEY"
@@ -72,9 +73,11 @@ storage: {{dir: {storage}{store}}}
 providers:
   plain: {{base_url: "http://127.0.0.1:{plain_port}/v1", proxy: none}}
   paced: {{base_url: "http://127.0.0.1:{stream_port}/v1", proxy: none}}
+  versed: {{base_url: "http://127.0.0.1:{stream_port}/v1", proxy: none, natives: [messages, responses]}}
 models:
   {plain_model}: {{provider: plain, model: fixed, price: {{input: "0.15", output: "0.60"}}}}
   {stream_model}: {{provider: paced, model: fixed, price: {{input: "0.15", output: "0.60"}}}}
+  {native_model}: {{provider: versed, model: fixed, price: {{input: "0.15", output: "0.60"}}}}
 agents:
   bench: {{}}
 keys:
@@ -154,8 +157,7 @@ def nginx_proxy(folder: Path, plain_port: int, stream_port: int) -> Iterator[Ser
 def gateway(
     folder: Path,
     storage: Path,
-    plain_port: int,
-    stream_port: int,
+    upstreams: tuple[int, int],
     *,
     store: str = "",
     rules: str = "",
@@ -163,7 +165,8 @@ def gateway(
 ) -> Iterator[Server]:
     """The gateway as people run it: identity, journal and metrics on.
 
-    `store`: more settings of its storage; `rules`: more sections of its configuration; `under`: a program that runs it.
+    `upstreams`: the ports of the plain one and of the one that streams; `store`: more settings of its storage; `rules`:
+    more sections of its configuration; `under`: a program that runs it.
     """
     port = free_port()
     config = folder / f"{storage.name}.yaml"
@@ -172,10 +175,11 @@ def gateway(
             port=port,
             storage=storage,
             store=store,
-            plain_port=plain_port,
-            stream_port=stream_port,
+            plain_port=upstreams[0],
+            stream_port=upstreams[1],
             plain_model=PLAIN_MODEL,
             stream_model=STREAM_MODEL,
+            native_model=NATIVE_MODEL,
             variable=KEY_VARIABLE,
         )
         + rules

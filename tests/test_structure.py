@@ -33,6 +33,7 @@ LEVELS = {
     "gateway.reply": 3.6,
     "gateway.wire": 1.5,
     "gateway.guard": 1.7,
+    "gateway.lean": 1.9,
     "gateway.config": 2,
     "gateway.identity": 2,
     "gateway.journal": 3,
@@ -85,6 +86,7 @@ IMPURE_ALLOWED = {
     ),
     "gateway/pricing/compile.py": ({"pathlib", "sys"}, "the program that this process runs"),
     "gateway/pricing/table.py": ({"pathlib"}, "passes the cache's folder on; a type only"),
+    "gateway/lean/packages.py": ({"sys"}, "what has been imported; nothing else is done with it"),
     "gateway/config/snapshot.py": ({"pathlib"}, "files that the operator named; a type only, nothing is read"),
 }
 

@@ -8,12 +8,11 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
-
 from gateway.api.errors import error_body
 from gateway.config.snapshot import ServerSettings
 from gateway.context import new_request_id
 from gateway.errors import BadRequest, FareboxError, ServiceUnavailable
+from gateway.lean.uvicorn import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from gateway.reply import Headers
 
 _H2C = re.compile(rb"(\r\n)upgrade(:[ \t]*h2c)", re.IGNORECASE)

@@ -8,11 +8,10 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-import uvicorn
-
 from gateway.api.asgi import AsgiApp
 from gateway.api.connection import close_slow, connection_class
 from gateway.config.snapshot import ServerSettings
+from gateway.lean.uvicorn import Config, Server
 
 BACKLOG = 2048
 SWEEP_S = 1.0
@@ -20,7 +19,7 @@ CANCEL_S = 2.0
 """How long answers that were cut at the end of a drain have to tell their clients."""
 
 
-class _CommandedServer(uvicorn.Server):
+class _CommandedServer(Server):
     """A uvicorn server that leaves signals to the application."""
 
     @contextlib.contextmanager
@@ -42,7 +41,7 @@ class Listener:
         if settings.tls is not None:
             options = {"ssl_certfile": settings.tls.certificate, "ssl_keyfile": settings.tls.key}
         self._server = _CommandedServer(
-            uvicorn.Config(
+            Config(
                 app,
                 http=connection_class(settings),
                 loop="none",

@@ -17,6 +17,7 @@ from gateway.config.compile import TableLoader, is_loopback
 from gateway.config.prices import load_table
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.snapshot import Snapshot
+from gateway.config.watching import Watcher
 from gateway.telemetry.events import ConfigLoaded
 
 log = logging.getLogger("farebox.config")
@@ -30,7 +31,6 @@ _RESTART: dict[str, Callable[[Snapshot], object]] = {
     "tracing": lambda snapshot: snapshot.tracing,
 }
 """What is read when the process starts, and never again."""
-_DEBOUNCE_MS = 200
 _YAML = frozenset({".yaml", ".yml"})
 
 Listener = Callable[[Snapshot], None]
@@ -153,18 +153,15 @@ class SnapshotHolder:
 
     async def _watch_folders(self, folders: list[Path]) -> None:
         """Watch until the configuration lies in other folders."""
-        import watchfiles
-
-        def relevant(_: object, path: str) -> bool:
-            return concerns(self.current, Path(path))
-
-        async for _ in watchfiles.awatch(*folders, watch_filter=relevant, debounce=_DEBOUNCE_MS, recursive=False):
-            try:
-                await self.reload()
-            except Exception:  # the edge of a background task: a mistake of ours must not end the watching
-                log.exception("the configuration could not be read again")
-            if watched_folders(self.current) != folders:
-                return
+        with Watcher(folders) as watcher:
+            while watched_folders(self.current) == folders:
+                changed = await watcher.changed()
+                if not any(concerns(self.current, path) for path in changed):
+                    continue
+                try:
+                    await self.reload()
+                except Exception:  # the edge of a background task: a mistake of ours must not end the watching
+                    log.exception("the configuration could not be read again")
 
 
 def _never_back(old: Snapshot, new: Snapshot) -> Snapshot:

@@ -6,10 +6,7 @@ import asyncio
 import socket
 from typing import Any
 
-from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
-
+from gateway.lean.uvicorn import Config, HttpToolsProtocol, ServerState
 from gateway.simulator.conversation import TRANSPORT, reset_transport
 
 _KEEPALIVE_S = 75

@@ -1,0 +1,1 @@
+"""Parts of large packages, imported without the rest of them."""
