@@ -117,12 +117,13 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--body", type=Path, required=True, help="file with the request's body")
     parser.add_argument("--key", required=True)
+    parser.add_argument("--path", default=PATH)
     parser.add_argument("--connections", type=int, required=True)
     parser.add_argument("--requests", type=int, required=True)
     arguments = parser.parse_args()
     body = arguments.body.read_bytes()
     head = (
-        f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{arguments.port}\r\nContent-Type: application/json\r\n"
+        f"POST {arguments.path} HTTP/1.1\r\nHost: 127.0.0.1:{arguments.port}\r\nContent-Type: application/json\r\n"
         f"Authorization: Bearer {arguments.key}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     try:

@@ -33,6 +33,7 @@ class Load:
     key: str
     connections: int
     requests: int
+    path: str = PATH
 
 
 class Result(NamedTuple):
@@ -70,7 +71,7 @@ def _wrk(load: Load, body: str) -> dict[str, Any]:
 
     The script makes it stop sending after so many and tells when all are answered; on SIGINT it prints its figures.
     """
-    url = f"http://127.0.0.1:{load.port}{PATH}"
+    url = f"http://127.0.0.1:{load.port}{load.path}"
     command = [
         "wrk",
         "-t1",
@@ -146,6 +147,8 @@ def _own(load: Load, body: str) -> dict[str, Any]:
         body,
         "--key",
         load.key,
+        "--path",
+        load.path,
     ]
     command += ["--connections", str(load.connections), "--requests", str(load.requests)]
     try:

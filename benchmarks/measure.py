@@ -12,6 +12,7 @@ from benchmarks.answers import PLAIN_MODEL, STREAM_MODEL, request_body
 from benchmarks.cpu import cpu_s
 from benchmarks.load import Load, run
 from benchmarks.servers import KEY, Server
+from benchmarks.tongues import STREAMS
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,16 @@ def stream_rounds(
     loads = {
         name: Load(server.stream_port, body, KEY, plan.stream_connections, plan.streams)
         for name, server in targets.items()
+    }
+    return _rounds(targets, loads, plan, generator, tick)
+
+
+def tongue_rounds(server: Server, plan: Plan, generator: str, tick: Callable[[], None]) -> dict[str, Sample]:
+    """Medians of whole streams through the gateway in each API, passed on and translated: divide as above."""
+    targets = dict.fromkeys(STREAMS, server)
+    loads = {
+        name: Load(server.stream_port, asked.body, KEY, plan.stream_connections, plan.streams, asked.path)
+        for name, asked in STREAMS.items()
     }
     return _rounds(targets, loads, plan, generator, tick)
 

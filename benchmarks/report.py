@@ -65,6 +65,25 @@ def governed_table(report: Json) -> Table:
     return found
 
 
+def streams_json(samples: Mapping[str, Sample], plan: Plan, generator: str) -> Json:
+    """What a relayed event costs, by API and whether it is translated."""
+    costs = {name: {"cpu_us_per_event": round(found.cpu_us / plan.events, 1)} for name, found in samples.items()}
+    details = {"events_per_stream": plan.events, "interval_ms": plan.interval_ms}
+    stream = {f"c{plan.stream_connections}": costs}
+    return {"stream": stream, **details, "rounds": plan.rounds, "tools": {"load": generator}, "machine": _machine()}
+
+
+def streams_table(report: Json) -> Table:
+    """The same for people."""
+    found = Table(title="relayed events, medians")
+    for column in ("streams", "API", "CPU µs per event"):
+        found.add_column(column, justify="right")
+    for connections, costs in report["stream"].items():
+        for name, row in costs.items():
+            found.add_row(connections[1:], name, _text(row["cpu_us_per_event"]))
+    return found
+
+
 def _machine() -> Json:
     load = [round(each, 1) for each in os.getloadavg()]
     return {"cpu": _cpu_model(), "cores": os.cpu_count(), "python": platform.python_version(), "load": load}

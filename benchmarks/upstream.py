@@ -2,6 +2,8 @@
 
     python -m benchmarks.upstream --port 9000 --events 100 --interval-ms 10
 
+Streams are in the words of the API that is asked: chat, Messages or Responses.
+
 nginx cannot pace the events of a stream, so this stands in for it there, and for plain answers where nginx is missing.
 It does as little as a server can: what it cannot parse it does not get.
 """
@@ -14,7 +16,8 @@ from typing import cast
 
 import uvloop
 
-from benchmarks.answers import plain_answer, stream_events
+from benchmarks.answers import PATH, plain_answer, stream_events
+from benchmarks.tongues import MESSAGES_PATH, RESPONSES_PATH, messages_events, responses_events
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -26,15 +29,32 @@ class Answers:
         body = plain_answer()
         head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         self.plain = head.encode() + body
-        self.chunks = [f"{len(event):x}\r\n".encode() + event + b"\r\n" for event in stream_events(events)]
-        self.chunks[-1] += b"0\r\n\r\n"
+        self._chunks = {
+            f"POST {path} ".encode(): _chunked(streamed(events))
+            for path, streamed in (
+                (PATH, stream_events),
+                (MESSAGES_PATH, messages_events),
+                (RESPONSES_PATH, responses_events),
+            )
+        }
         self.interval_s = interval_s
         self._streams = 0
+
+    def chunks_for(self, head: bytes) -> list[bytes]:
+        """The stream that a request's head asks for; chat where it is another path."""
+        found = (chunks for line, chunks in self._chunks.items() if head.startswith(line))
+        return next(found, self._chunks[f"POST {PATH} ".encode()])
 
     def lag_s(self) -> float:
         """How long a new stream waits for its first event: spread, so that streams don't beat in time."""
         self._streams += 1
         return self._streams * 0.618 % 1 * self.interval_s
+
+
+def _chunked(events: list[bytes]) -> list[bytes]:
+    chunks = [f"{len(event):x}\r\n".encode() + event + b"\r\n" for event in events]
+    chunks[-1] += b"0\r\n\r\n"
+    return chunks
 
 
 class Connection(asyncio.Protocol):
@@ -65,16 +85,16 @@ class Connection(asyncio.Protocol):
         if b'"stream":true' in body or b'"stream": true' in body:
             self._transport.write(_HEAD)
             began_s = self._loop.time() + self._answers.lag_s()
-            self._timer = self._loop.call_at(began_s, self._write_next, 0, began_s)
+            chunks = self._answers.chunks_for(head)
+            self._timer = self._loop.call_at(began_s, self._write_next, chunks, 0, began_s)
         else:
             self._transport.write(self._answers.plain)
 
-    def _write_next(self, index: int, began_s: float) -> None:
-        chunks = self._answers.chunks
+    def _write_next(self, chunks: list[bytes], index: int, began_s: float) -> None:
         self._transport.write(chunks[index])
         if index + 1 < len(chunks):
             due_s = began_s + (index + 1) * self._answers.interval_s
-            self._timer = self._loop.call_at(due_s, self._write_next, index + 1, began_s)
+            self._timer = self._loop.call_at(due_s, self._write_next, chunks, index + 1, began_s)
 
 
 def _content_length(head: bytes) -> int:

@@ -45,6 +45,26 @@ def test_quick_run_ends_with_the_promised_object(tools: bool, tmp_path: Path) ->
         assert report["plain"]["c16"]["nginx_ratio"] is None
 
 
+def test_streams_are_told_by_api() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.overhead", "--json", "--quick", "--streams", "all"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=180)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            out, err = process.communicate()
+    assert process.returncode == 0, err
+    costs = json.loads(out.splitlines()[-1])["stream"]["c32"]
+    kinds = ["chat", "messages_native", "responses_native", "messages_translated", "responses_translated"]
+    assert list(costs) == kinds
+    assert all(cost["cpu_us_per_event"] > 0 for cost in costs.values())
+
+
 @pytest.mark.parametrize("store", ["memory", pytest.param("valkey", marks=pytest.mark.long)])
 def test_what_governing_adds_is_told_by_store(store: str) -> None:
     with subprocess.Popen(
