@@ -17,6 +17,7 @@ from sqlalchemy import Column, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.config.snapshot import ResponseSettings, StorageSettings
+from gateway.journal.aliases import expire
 from gateway.journal.database import JournalError, reason
 from gateway.journal.engine import AsyncConnection, AsyncEngine
 from gateway.journal.making_room import make_room
@@ -55,6 +56,8 @@ async def prune(
     kinds = (("contents", storage.keep_content_days), ("requests", storage.keep_requests_days))
     for kind, days in (*kinds, ("charges", storage.keep_charges_days)):
         found[kind] = 0 if days is None else await _prune(engine, kind, _mark_us(now_s, days), pause)
+    async with writing(engine) as connection:
+        await expire(connection, int(now_s * 1_000_000))
     return Pruned(**found)
 
 

@@ -7,7 +7,7 @@ the database cannot be read.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
@@ -27,6 +27,7 @@ from sqlalchemy import (
     true,
 )
 
+from gateway.journal.aliases import Place, names_of
 from gateway.journal.database import Database
 from gateway.journal.deleted import deleted_before_us, spent_on_days
 from gateway.journal.engine import AsyncConnection
@@ -93,9 +94,11 @@ async def spent(source: Source, budget: Budget, span: Span, now_s: float, value:
         return {}
     label = _label(scope, source.engine.dialect)
     bucket_s = budget.window.bucket_s
-    counted = charges.c.resolution.in_(COUNTED) & (true() if wanted is None else _has_value(label, scope, wanted))
     found: defaultdict[tuple[str, int], int] = defaultdict(int)
     async with _reading(source) as connection:
+        names = () if wanted is None else await _names(connection, budget, wanted)
+        mine = [_has_value(label, scope, name) for name in names]
+        counted = charges.c.resolution.in_(COUNTED) & (or_(*mine) if mine else true())
         first_us, end_us = (0, _FOREVER_US) if span.id == "total" else _limits_us(span, bucket_s, now_s)
         if (deleted_us := await deleted_before_us(connection)) > first_us:
             counted &= deleted_us <= _MADE_AT
@@ -127,7 +130,13 @@ async def spent(source: Source, budget: Budget, span: Span, now_s: float, value:
         )
         for counter, bucket, amount in await connection.execute(by_hand):
             found[counter, bucket] += int(amount)
-    return _by_value(found, wanted, rolling=bool(bucket_s))
+    return _by_value(found, names, rolling=bool(bucket_s))
+
+
+async def _names(connection: AsyncConnection, budget: Budget, value: str) -> tuple[str, ...]:
+    """A counter's name, and what the journal calls it since that was forgotten."""
+    place = Place(budget, value)
+    return (value, *(await names_of(connection, [place])).get(place, ()))
 
 
 async def _add_days(
@@ -144,27 +153,39 @@ async def run_spent(source: Source, ids: Collection[str]) -> dict[str, RunSpend]
     """What each of these runs (`agent/run`) has used, the runs below it included; 0 for a run without charges."""
     if not ids:
         return {}
-    totals = {run: [0, 0, 0] for run in ids}
     async with _reading(source) as connection:
-        known = select(runs.c.id, runs.c.path).where(runs.c.id.in_(ids))
-        roots = {run: path.partition(RUN_SEPARATOR)[0] for run, path in await connection.execute(known)}
-        places: list[ColumnElement[bool]] = [charges.c.root_run.in_({*roots.values(), *ids})]
-        # The journal need not know a run: it may only be a label. Then any tree may hold it.
-        places += [_contains(charges.c.run_path, run) for run in ids if run not in roots]
-        rows = (
-            select(
-                charges.c.run_path,
-                func.sum(charges.c.cost_nano_usd),
-                func.sum(charges.c.input_tokens + charges.c.output_tokens),
-                func.sum(case((charges.c.resolution == "correction", 0), else_=1)),
-            )
-            .where(charges.c.root_run.is_not(None), charges.c.resolution.in_(COUNTED), or_(*places))
-            .group_by(charges.c.run_path)
+        others = await names_of(connection, [Place(None, run) for run in ids])
+        known_as = {run: (run, *others.get(Place(None, run), ())) for run in ids}
+        found = await _run_spent(connection, {name for names in known_as.values() for name in names})
+    return {run: _together([found[name] for name in names]) for run, names in known_as.items()}
+
+
+def _together(spends: Sequence[RunSpend]) -> RunSpend:
+    cost, tokens, requests = (sum(amounts) for amounts in zip(*spends, strict=True))
+    return RunSpend(NanoUsd(cost), tokens, requests)
+
+
+async def _run_spent(connection: AsyncConnection, ids: Collection[str]) -> dict[str, RunSpend]:
+    totals = {run: [0, 0, 0] for run in ids}
+    known = select(runs.c.id, runs.c.path).where(runs.c.id.in_(ids))
+    roots = {run: path.partition(RUN_SEPARATOR)[0] for run, path in await connection.execute(known)}
+    places: list[ColumnElement[bool]] = [charges.c.root_run.in_({*roots.values(), *ids})]
+    # The journal need not know a run: it may only be a label. Then any tree may hold it.
+    places += [_contains(charges.c.run_path, run) for run in ids if run not in roots]
+    rows = (
+        select(
+            charges.c.run_path,
+            func.sum(charges.c.cost_nano_usd),
+            func.sum(charges.c.input_tokens + charges.c.output_tokens),
+            func.sum(case((charges.c.resolution == "correction", 0), else_=1)),
         )
-        for path, *sums in await connection.execute(rows):
-            for run in path.split(RUN_SEPARATOR):
-                if run in totals:
-                    totals[run] = [total + int(more) for total, more in zip(totals[run], sums, strict=True)]
+        .where(charges.c.root_run.is_not(None), charges.c.resolution.in_(COUNTED), or_(*places))
+        .group_by(charges.c.run_path)
+    )
+    for path, *sums in await connection.execute(rows):
+        for run in path.split(RUN_SEPARATOR):
+            if run in totals:
+                totals[run] = [total + int(more) for total, more in zip(totals[run], sums, strict=True)]
     return {run: RunSpend(NanoUsd(cost), tokens, requests) for run, (cost, tokens, requests) in totals.items()}
 
 
@@ -314,15 +335,19 @@ def _counters(budget: Budget, said: str | None) -> Iterable[str]:
     return said.split(RUN_SEPARATOR) if scope.kind == "run" else (said,)
 
 
-def _by_value(found: dict[tuple[str, int], int], wanted: str | None, *, rolling: bool) -> Spent:
+def _by_value(found: dict[tuple[str, int], int], names: tuple[str, ...], *, rolling: bool) -> Spent:
+    """`names`: of the one counter that is wanted, under the first of them; empty: all."""
     values: Spent = {}
-    for (value, bucket), amount in found.items():
-        if wanted is not None and value != wanted:
+    for (said, bucket), amount in found.items():
+        if names and said not in names:
             continue  # another run of the same path
+        value = names[0] if names else said
         if rolling:
             buckets = values.setdefault(value, {})
             assert isinstance(buckets, dict)  # noqa: S101 -- made in this loop
-            buckets[bucket] = amount
+            buckets[bucket] = buckets.get(bucket, 0) + amount
         else:
-            values[value] = amount
+            before = values.get(value, 0)
+            assert isinstance(before, int)  # noqa: S101 -- made in this loop
+            values[value] = before + amount
     return values

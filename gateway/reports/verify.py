@@ -13,10 +13,13 @@ from typing import Final, NamedTuple
 
 from gateway.config.snapshot import Snapshot
 from gateway.errors import BudgetStoreUnavailable
+from gateway.journal.aliases import Place, names_of
+from gateway.journal.sessions import reading
 from gateway.journal.spend import run_spent, spent
 from gateway.ledger.budgets import Budget
 from gateway.ledger.operations import CounterState, Unit
 from gateway.ledger.report import value_of
+from gateway.ledger.scopes import EACH
 from gateway.ledger.windows import Span
 from gateway.reports.budgets import Books, total
 from gateway.store.protocol import StoreUnavailable
@@ -130,7 +133,7 @@ class _Verifier:
             for key, of_run in runs.items():
                 if of_run.value in found:
                     expected[key] = int(found[of_run.value][of_run.field])
-        now_s = self._books.store.now_s()
+        now_s, called = self._books.store.now_s(), await self._called_now(wanted.values())
         by_window: dict[tuple[str, str], dict[str, int | dict[int, int]]] = {}
         for key, source in wanted.items():
             if source is None or source.budget is None or source.span is None:
@@ -138,8 +141,17 @@ class _Verifier:
             window = (source.budget.id, source.span.id)
             if window not in by_window:
                 by_window[window] = await spent(self._books.database(), source.budget, source.span, now_s)
-            expected[key] = total(by_window[window], source.value)
+            names = [source.value]
+            if source.budget.scope.value == EACH:  # of any other `spent` knows what it is called now
+                names += called.get(Place(source.budget, source.value), ())
+            expected[key] = sum(total(by_window[window], name) for name in names)
         return expected
+
+    async def _called_now(self, sources: Iterable[_Source | None]) -> dict[Place, tuple[str, ...]]:
+        """What the journal calls counters whose names were forgotten."""
+        places = [Place(each.budget, each.value) for each in sources if each is not None and each.budget is not None]
+        async with reading(self._books.database().engine) as connection:
+            return await names_of(connection, places)
 
     def _source(self, state: CounterState) -> _Source | str | None:
         """Where the counter comes from; None when nothing may be posted to it; text when the journal cannot say."""

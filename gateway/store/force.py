@@ -19,7 +19,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway.config.snapshot import Snapshot
+from gateway.journal.aliases import drop_all
 from gateway.journal.database import Database, JournalError
+from gateway.journal.sessions import writing
 from gateway.journal.spend import spent
 from gateway.ledger.budgets import Budget
 from gateway.ledger.claiming import claim_of
@@ -86,6 +88,8 @@ class Force:
 
     async def begin(self) -> None:
         """Seed an empty book whose runs are restored. Raises JournalError."""
+        async with writing(self._database.engine) as connection:
+            await drop_all(connection)  # no counter has a name that the journal has forgotten
         for budget in self._budgets.values():
             self._add(await self._past(budget))
 

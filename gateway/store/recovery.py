@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
+from gateway.journal.aliases import Place, names_of
 from gateway.journal.database import Database, JournalError
 from gateway.journal.rows import run_of, to_us
 from gateway.journal.sessions import reading
@@ -64,6 +65,8 @@ async def recover(directory: Path, journal: Journal, wall_s: float) -> Recovered
     except OSError as error:
         raise JournalError(f"the log of reservations in {directory} cannot be read: {error}") from error
     database = journal.database
+    for forgotten in await _forgotten(database, found.runs):
+        del found.runs[forgotten]
     journal.write([RunChanged(noted.run, noted.at_s) for noted in found.runs.values()])
     await journal.flush()
     carves = await _carves_of(database, found.pending.values())
@@ -86,6 +89,13 @@ async def recover(directory: Path, journal: Journal, wall_s: float) -> Recovered
         )
     last_at_s = max(found.last_at_s, await latest_window_at_s(database) or 0.0)
     return Recovered(last_at_s, {name: run for name, run in found.runs.items() if run.claims}, orphaned, lost)
+
+
+async def _forgotten(database: Database, runs: Collection[str]) -> list[str]:
+    """Runs whose names the journal has forgotten: they are over, and in there under others."""
+    places = {Place(None, run): run for run in runs}
+    async with reading(database.engine) as connection:
+        return [places[place] for place in await names_of(connection, list(places))]
 
 
 def orphan_of(reserved: Reserved, carves: dict[str, float], at_s: float) -> ChargePosted:

@@ -16,6 +16,9 @@ from gateway.cli import app
 from gateway.config.snapshot import StorageSettings
 from gateway.journal.database import FILE_NAME
 from gateway.journal.writer import Journal
+from gateway.ledger.budgets import RunLimits
+from gateway.ledger.operations import Run
+from gateway.telemetry.events import RunChanged
 from tests.gateway.telemetry.samples import charged, finished
 
 CONFIG = """
@@ -66,13 +69,30 @@ def test_it_says_what_it_would_do_and_does_it(folder: Path) -> None:
     assert (done["charges"], done["left"], done["dry_run"], named(folder)) == (2, 0, False, 0)
 
 
-def test_what_a_budget_counts_waits_unless_all_is_asked_for(folder: Path) -> None:
+def test_an_open_window_of_a_budget_does_not_wait_and_the_file_is_written_anew(folder: Path) -> None:
     (folder / "config.yaml").write_text(CONFIG + BUDGET)
+    found = json.loads(run(folder, "--json").stdout)
+    assert (found["charges"], found["not_compacted"], named(folder)) == (2, None, 0)
+
+
+def test_an_open_run_waits(folder: Path) -> None:
+    open_run = Run("dev/ann-1", ("dev/ann-1",), "o", "dev", RunLimits(), 1.0, time.time() + 600)
+
+    async def write() -> None:
+        journal = await Journal.open(StorageSettings(dir=folder / "state"))
+        journal.write([RunChanged(open_run, 1.0), finished(request_id="r9", agent="dev", run="ann-1", user="ann")])
+        await journal.close()
+
+    asyncio.run(write())
     found = run(folder)
-    assert "2 rows or runs still have the id" in found.stderr
-    assert named(folder) == 1
-    assert run(folder, "--all").exit_code == 0
+    assert (found.exit_code, "1 runs are open and keep their names" in found.stderr) == (1, True)
     assert named(folder) == 0
+
+
+def test_a_large_file_is_left_to_its_operator(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.journal.compacting.MOST_BYTES", 1)
+    found = run(folder)
+    assert (found.exit_code, "could not be written anew" in found.stderr) == (0, True)
 
 
 def test_without_a_journal(tmp_path: Path) -> None:
