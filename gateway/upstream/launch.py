@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from gateway.config.snapshot import Endpoint, Timeouts
 from gateway.upstream.dialects import native, registry
+from gateway.upstream.dialects.plainly import in_words_of
 from gateway.upstream.dialects.protocol import Dialect, Wish
 from gateway.upstream.dialects.translated import TranslatedCall
 from gateway.upstream.transport import Call, Transport
@@ -38,8 +39,10 @@ def launch(transport: Transport, target: Target, request: ModelRequest, wish: Wi
     if target.native:
         path, headers, body = native.outgoing(request, wish, endpoint)
         return transport.start(endpoint, b"POST", path, headers, body, timeouts=timeouts)
-    if request.native is not None and request.native.refused is not None:
-        raise request.native.refused
+    if request.native is not None:
+        if request.native.refused is not None:
+            raise request.native.refused
+        request = in_words_of(dialect.name, request, wish)
     path, headers, body = dialect.outgoing(request, wish, endpoint)
     call = transport.start(endpoint, b"POST", path, headers, body, timeouts=timeouts)
     translation = dialect.translation(request, wish)

@@ -1,0 +1,30 @@
+"""Requests of another tongue, for a dialect: what only Anthropic's models can use is taken out where it is not theirs.
+
+Chat forms keep such words (`thinking`, `cache_control`, `thinking_blocks`) beside OpenAI's (`gateway.wire.messages`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.upstream.dialects.protocol import Wish
+from gateway.wire.messages import plain
+from gateway.wire.native import MESSAGES
+from gateway.wire.requests import ModelRequest
+
+_TAKE_ALL: Final = frozenset(("anthropic", "litellm"))
+"""Dialects in which these words can be said."""
+_STRICT: Final = frozenset(("openai", "azure", "groq", "mistral"))
+"""Those whose provider refuses fields that it does not know."""
+_MARKS: Final = (b'"thinking_blocks"', b'"content_blocks"')
+"""What earlier answers of Anthropic's models leave in a request of any tongue."""
+
+
+def in_words_of(dialect: str, request: ModelRequest, wish: Wish) -> ModelRequest:
+    """The chat form of a tongue's request as `dialect` can say it."""
+    native = request.native
+    if native is None or dialect in _TAKE_ALL:
+        return request
+    if native.api != MESSAGES and not any(mark in request.body for mark in _MARKS):
+        return request
+    return plain(request, wish.upstream_model, wish.max_tokens_field, strict=dialect in _STRICT)
