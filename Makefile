@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 FAREBOX_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long lint format lock schema boards bench-overhead bench-governed bench-burst bench-outage clean
+.PHONY: help run test test-long lint format lock schema boards bench-overhead bench-governed bench-burst bench-outage conformance clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -54,6 +54,10 @@ bench-burst: $(VENV)/.dev ## 200 agents at once against budgets, judged by the p
 
 bench-outage: $(VENV)/.dev ## a provider's bad day under constant load, as clients see it (docs/performance.md)
 	$(BIN)/python -m benchmarks.outage --json
+
+CONFORMANCE_ARGS ?=
+conformance: $(VENV)/.dev ## run the real agent SDKs, each in its own environment (needs package indexes, and Node); writes docs/conformance.md
+	$(BIN)/python -m tests.conformance $(CONFORMANCE_ARGS)
 
 clean: ## remove the environment and caches, never .farebox
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -29,8 +29,6 @@ class Variant:
     model: str = CHAT_ONLY
     explained: Mapping[str, str] = field(default_factory=dict)
     """By column: why it cannot be green. `{evidence}` is what the run measured."""
-    calls_until_stop: int = 1
-    """Calls after which the SDK has understood a 402."""
 
 
 @dataclass(frozen=True)
@@ -92,24 +90,78 @@ CASES: tuple[Case, ...] = (
         ("agent-framework-core", "agent-framework-openai", "openai"),
         (_chat("agent-framework-chat"), *_translated_and_native("responses", "agent-framework")),
     ),
-    Case("autogen", "AutoGen", "autogen", "autogen_agent.py", ("autogen-agentchat", "autogen-ext", "openai"), (_chat("autogen"),)),
+    Case(
+        "autogen", "AutoGen", "autogen", "autogen_agent.py", ("autogen-agentchat", "autogen-ext", "openai"),
+        (_chat("autogen"),),
+    ),
     Case(
         "llama-index", "LlamaIndex", "llama_index", "llama_index_agent.py",
         ("llama-index-core", "llama-index-llms-openai-like", "openai"), (_chat("llama-index"),),
     ),
-    Case("smolagents", "smolagents", "smolagents", "smolagents_agent.py", ("smolagents", "openai"), (_chat("smolagents"),)),
+    Case(
+        "smolagents", "smolagents", "smolagents", "smolagents_agent.py", ("smolagents", "openai"),
+        (_chat("smolagents"),),
+    ),
     Case("strands", "Strands Agents", "strands", "strands_agent.py", ("strands-agents", "openai"), (_chat("strands"),)),
-    Case("instructor", "instructor", "instructor", "instructor_client.py", ("instructor", "openai"), (_chat("instructor"),)),
+    Case(
+        "instructor", "instructor", "instructor", "instructor_client.py", ("instructor", "openai"),
+        (
+            _chat(
+                "instructor",
+                explained={
+                    "usage": "create_partial hands out the partial objects alone: no chunk, no usage and no hook reaches "
+                    "its user ({evidence}). `create_with_completion` shows it."
+                },
+            ),
+        ),
+    ),
     Case("litellm", "LiteLLM SDK", "litellm", "litellm_sdk.py", ("litellm", "openai"), (_chat("litellm"),)),
     Case("dspy", "DSPy", "dspy", "dspy_react.py", ("dspy", "litellm", "openai"), (_chat("dspy"),)),
     Case(
         "semantic-kernel", "Semantic Kernel", "semantic_kernel", "semantic_kernel_agent.py",
         ("semantic-kernel", "openai"), (_chat("semantic-kernel"),),
     ),
-    Case("google-adk", "Google ADK", "google_adk", "google_adk_agent.py", ("google-adk", "litellm"), (_chat("google-adk"),)),
-    Case("crewai", "CrewAI", "crewai", "crewai_crew.py", ("crewai", "openai"), (_chat("crewai"),)),
+    Case(
+        "google-adk", "Google ADK", "google_adk", "google_adk_agent.py", ("google-adk", "litellm"),
+        (_chat("google-adk"),),
+    ),
+    Case(
+        "crewai", "CrewAI", "crewai", "crewai_crew.py", ("crewai", "openai"),
+        (
+            _chat(
+                "crewai",
+                explained={
+                    "402": "CrewAI's agent starts its task over after any error, twice (`max_retry_limit`): {evidence}. "
+                    "`Agent(max_retry_limit=0)` makes it one call."
+                },
+            ),
+        ),
+    ),
     Case(
         "claude-agent", "Claude Agent SDK", "claude_agent_sdk", "claude_agent.py", ("claude-agent-sdk",),
         _translated_and_native("messages", "claude-agent"),
+    ),
+    Case(
+        "openai-js", "OpenAI, JavaScript", "js", "openai_client.mjs", ("openai",),
+        (_chat("openai-js"), *_translated_and_native("responses", "openai-js")),
+    ),
+    Case(
+        "openai-agents-js", "OpenAI Agents, JavaScript", "js", "openai_agents.mjs", ("@openai/agents", "openai"),
+        (
+            _chat("openai-agents-js openai-agents-js-chat"),
+            *_translated_and_native("responses", "openai-agents-js openai-agents-js-chat"),
+        ),
+    ),
+    Case(
+        "ai-sdk-openai", "AI SDK, openai", "js", "ai_sdk.mjs", ("ai", "@ai-sdk/openai"),
+        (_chat("ai-sdk-openai"), *_translated_and_native("responses", "ai-sdk-openai")),
+    ),
+    Case(
+        "ai-sdk-compatible", "AI SDK, openai-compatible", "js", "ai_sdk.mjs", ("ai", "@ai-sdk/openai-compatible"),
+        (_chat("ai-sdk-compatible"),),
+    ),
+    Case(
+        "ai-sdk-anthropic", "AI SDK, anthropic", "js", "ai_sdk.mjs", ("ai", "@ai-sdk/anthropic"),
+        _translated_and_native("messages", "ai-sdk-anthropic"),
     ),
 )  # fmt: skip

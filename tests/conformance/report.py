@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tests.conformance.cases import COLUMNS
@@ -40,7 +42,7 @@ agent, one tool and then a final answer, plainly and streamed, set up with nothi
 translates.
 """
 
-_SHORT_TITLES = {**dict(zip(COLUMNS, COLUMNS, strict=True)), "completed": "done", "streamed": "flow"}
+_SHORT_TITLES = dict(zip(COLUMNS, ("done", "tool", "flow", "use", "cost", "run", "402", "429", "cut"), strict=True))
 
 
 def tally(rows: Sequence[TableRow]) -> dict[str, int]:
@@ -70,29 +72,35 @@ def _footnote(row: TableRow, cell: Cell) -> str:
 
 
 def print_table(console: Console, rows: Sequence[TableRow]) -> None:
-    """The table with its footnotes."""
+    """The table with its footnotes, 80 columns wide: an SDK with several ways has a line of its own above them."""
     notes = Notes()
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(
-        "SDK", no_wrap=True, min_width=max(len(row.case.title) + len(row.variant.name) for row in rows) + 1
-    )
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    table.add_column("SDK", no_wrap=True)
     for column in COLUMNS:
         table.add_column(_SHORT_TITLES[column], justify="right", no_wrap=True)
-    for row in rows:
-        name = f"{row.case.title} [dim]{row.variant.name}[/]"
-        if row.absent:
-            table.add_row(name, *[f"[red]-{notes.number(row.absent)}[/]"] * len(COLUMNS))
-            continue
-        table.add_row(name, *[_mark(row, row.cells[column], notes) for column in COLUMNS])
+    for case, group in groupby(rows, key=lambda row: row.case):
+        listed = list(group)
+        alone = len(listed) == 1
+        if not alone:
+            table.add_row(case.title)
+        for row in listed:
+            name = f"{case.title} [dim]{row.variant.name}[/]" if alone else f"[dim]  {row.variant.name}[/]"
+            table.add_row(name, *_marks(row, notes))
     console.print(table)
     for number, text in enumerate(notes.texts, 1):
-        console.print(f"[dim]{number}[/] {text}", highlight=False, markup=True)
+        console.print(f"[dim]{number}[/] {escape(text)}", highlight=False)
+
+
+def _marks(row: TableRow, notes: Notes) -> list[str]:
+    if row.absent:
+        return [f"[red]-{notes.number(row.absent)}[/]"] * len(COLUMNS)
+    return [_mark(row, row.cells[column], notes) for column in COLUMNS]
 
 
 def _mark(row: TableRow, cell: Cell, notes: Notes) -> str:
     if cell.state == YES:
         return "[green]yes[/]"
-    number = notes.number(_footnote(row, cell).replace("[", "\\["))
+    number = notes.number(_footnote(row, cell))
     return f"[yellow]{number}[/]" if cell.state == EXPLAINED else f"[red]no{number}[/]"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -157,7 +158,7 @@ class World:
         assert self._gateway is not None
         await self._provider.at_rest()
         await self._gateway.settled()
-        bill = {each.request_id: each.cost for each in self._provider.billed()}
+        bill = {record["caller_id"]: record for record in self._bill()}
         requests, charges = await self._written()
         found = {}
         for each in listed:
@@ -166,9 +167,14 @@ class World:
             found[each.agent] = Books(
                 mine,
                 [row for row in charges if row["agent"] == each.agent],
-                {request_id: bill[request_id] for request_id in ids if request_id in bill},
+                {request_id: bill[request_id]["cost_nano_usd"] for request_id in ids if request_id in bill},
+                frozenset(bill[request_id]["endpoint"] for request_id in ids if request_id in bill),
             )
         return found
+
+    def _bill(self) -> list[dict[str, Any]]:
+        file = self._provider.file
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
     async def _written(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """The journal's rows, once two looks find the same: it is written in the background."""
