@@ -24,6 +24,7 @@ from gateway.responses.objects import (
     final_event,
     read_event,
     read_response,
+    values_of,
     with_values,
 )
 from gateway.wire.sse import EventSplitter, EventTooLarge, event_data, with_data
@@ -61,6 +62,7 @@ class Job:
         self.abandoned = False
         """Deleted, or ended from outside: nothing of it is written any more."""
         self._room = max_event_bytes
+        self._follows = values_of(row.body, "previous_response_id", "conversation")
         self._news = asyncio.Event()
         self._leave: Callable[[], None] | None = None
         self.left = False
@@ -108,8 +110,8 @@ class Job:
             self._tell(number, event)
 
     def own(self, response: bytes) -> bytes:
-        """A response object under the name that the client knows."""
-        return with_values(response, id=self.row.id, background=True)
+        """A response object as the client is to see it: its provider may know it by another name, and all as input."""
+        return with_values(response, id=self.row.id, background=True, **self._follows)
 
     def finish(self, body: bytes, event: bytes | None = None, number: int | None = None) -> None:
         """It has ended so; the first ending counts."""

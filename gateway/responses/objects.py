@@ -71,6 +71,12 @@ def with_values(body: bytes, **values: Any) -> bytes:
     return _encode({**_fields.decode(body), **values})
 
 
+def values_of(body: bytes, *names: str) -> dict[str, msgspec.Raw]:
+    """Some fields of a response object, of those that are there. Raises msgspec.DecodeError."""
+    fields = _fields.decode(body)
+    return {name: fields[name] for name in names if name in fields}
+
+
 def failed(body: bytes, message: str, code: str = "server_error") -> bytes:
     """A response object that has failed."""
     return with_values(body, status="failed", error={"code": code, "message": message})
