@@ -11,6 +11,7 @@ from gateway.wire.responses.ending import failed
 from gateway.wire.responses.final import Final, final_of
 from gateway.wire.responses.history import ids_of, input_items, output_items, rebuilt, resolved
 from gateway.wire.responses.ids import response_id, response_ids_of
+from gateway.wire.responses.plain import plain
 from gateway.wire.responses.request import ResponsesNative, chat_body, read
 from gateway.wire.responses.settings import pending
 from gateway.wire.responses.translator import AnswerTranslator
@@ -28,6 +29,7 @@ __all__ = [
     "input_items",
     "output_items",
     "pending",
+    "plain",
     "read",
     "rebuilt",
     "resolved",

@@ -31,6 +31,8 @@ def parts_of(content: msgspec.Raw, field: str, reading: Reading) -> list[dict[st
 
 def plain(parts: list[dict[str, Any]]) -> msgspec.Raw | list[dict[str, Any]]:
     """The parts as a message's content: a text alone as a string, which every server takes."""
+    if not parts:
+        return msgspec.Raw(b'""')
     if len(parts) == 1 and parts[0].keys() == {"type", "text"}:
         return msgspec.Raw(encode(parts[0]["text"]))
     return parts

@@ -10,11 +10,10 @@ from gateway.wire.responses.raw import ABSENT, MALFORMED, encode, first, is_null
 
 
 class Function(msgspec.Struct):
-    """A call's function, or custom tool: its name, and the next piece of what it is given."""
+    """A call's function: its name, and the next piece of its arguments."""
 
     name: msgspec.Raw = ABSENT
     arguments: msgspec.Raw = ABSENT
-    input: msgspec.Raw = ABSENT
 
 
 class ToolCall(msgspec.Struct):
@@ -22,9 +21,7 @@ class ToolCall(msgspec.Struct):
 
     index: int | None = None
     id: msgspec.Raw = ABSENT
-    type: msgspec.Raw = ABSENT
     function: Function | None = None
-    custom: Function | None = None
 
 
 class Delta(msgspec.Struct):
@@ -79,6 +76,11 @@ def spoken(raw: msgspec.Raw) -> bytes:
     texts = [part.get("text") for part in parts if isinstance(part, dict) and part.get("type") == "text"]
     joined = "".join(text for text in texts if isinstance(text, str))
     return encode(joined) if joined else b""
+
+
+def arguments(raw: msgspec.Raw) -> bytes:
+    """A call's arguments as a JSON string; some servers send them as an object."""
+    return encode(bytes(raw).decode()) if first(raw) == b"{" else spoken(raw)
 
 
 def thought(delta: Delta) -> bytes:

@@ -16,6 +16,7 @@ from gateway.wire.responses.content import content_of, parts_of
 from gateway.wire.responses.envelope import opened
 from gateway.wire.responses.raw import ABSENT, MALFORMED, Fields, first, given, is_null, object_of, read_list, string_of
 from gateway.wire.responses.reading import Reading
+from gateway.wire.responses.tools import wrapped
 
 _ROLES: Final = frozenset(("user", "assistant", "system", "developer"))
 WORKINGS: Final = frozenset(
@@ -147,8 +148,9 @@ class Messages:
         self._call({"id": string_of(item, "call_id", field), "type": "function", "function": function})
 
     def _custom_call(self, item: Fields, field: str) -> None:
-        custom = {"name": string_of(item, "name", field), "input": string_of(item, "input", field)}
-        self._call({"id": string_of(item, "call_id", field), "type": "custom", "custom": custom})
+        arguments = wrapped(string_of(item, "input", field))
+        function = {"name": string_of(item, "name", field), "arguments": arguments}
+        self._call({"id": string_of(item, "call_id", field), "type": "function", "function": function})
 
     def _call(self, call: dict[str, Any]) -> None:
         self._answering().setdefault("tool_calls", []).append(call)

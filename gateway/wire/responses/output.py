@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.wire.responses.raw import encode
+from gateway.wire.responses.raw import encode, read_string
+from gateway.wire.responses.tools import unwrapped
 
 _COMPLETED: Final = "completed"
 
@@ -240,13 +241,12 @@ class Message(Item):
 
 
 class Call(Item):
-    """A call of one of the client's tools: a function's with its arguments, a custom tool's with its input."""
+    """A call of one of the client's functions."""
 
-    __slots__ = ("_prefix", "arguments", "call_id", "custom", "name")
+    __slots__ = ("_prefix", "arguments", "call_id", "name")
 
-    def __init__(self, events: Events, item_id: str, index: int, *, custom: bool) -> None:
+    def __init__(self, events: Events, item_id: str, index: int) -> None:
         super().__init__(events, item_id, index)
-        self.custom = custom
         self.call_id: Any = ""
         self.name: Any = ""
         self.arguments = Text()
@@ -254,23 +254,47 @@ class Call(Item):
 
     def json(self) -> dict[str, Any]:
         """The item as it stands."""
-        said: dict[str, Any] = {"id": self.id, "type": "custom_tool_call" if self.custom else "function_call"}
-        said |= {"status": self.status, "call_id": self.call_id, "name": self.name}
-        return {**said, "input" if self.custom else "arguments": self.arguments.json}
+        return {**self._head("function_call"), "arguments": self.arguments.json}
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {"id": self.id, "type": kind, "status": self.status, "call_id": self.call_id, "name": self.name}
 
     def more(self, piece: bytes) -> bytes:
         """More of the arguments."""
         self.arguments.add(piece)
-        kind = b"response.custom_tool_call_input.delta" if self.custom else b"response.function_call_arguments.delta"
-        return self._events.delta(kind, self._prefix, piece)
+        return self._events.delta(b"response.function_call_arguments.delta", self._prefix, piece)
 
     def close(self, status: str = _COMPLETED) -> bytes:
         """It ends."""
-        if self.custom:
-            done = self._events.say("response.custom_tool_call_input.done", **self._place(), input=self.arguments.json)
-        else:
-            name, arguments = self.name, self.arguments.json
-            done = self._events.say(
-                "response.function_call_arguments.done", **self._place(), name=name, arguments=arguments
-            )
+        said = {"name": self.name, "arguments": self.arguments.json}
+        done = self._events.say("response.function_call_arguments.done", **self._place(), **said)
         return done + super().close(status)
+
+
+class CustomCall(Call):
+    """A call of a custom tool, which is a function in chat: its text is told when the arguments are whole."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, events: Events, item_id: str, index: int) -> None:
+        super().__init__(events, item_id, index)
+        self._text = ""
+
+    def json(self) -> dict[str, Any]:
+        """The item as it stands."""
+        return {**self._head("custom_tool_call"), "input": self._text}
+
+    def more(self, piece: bytes) -> bytes:
+        """More of the arguments."""
+        self.arguments.add(piece)
+        return b""
+
+    def close(self, status: str = _COMPLETED) -> bytes:
+        """It ends."""
+        self._text = unwrapped(read_string(self.arguments.json))
+        place = self._place()
+        out = b""
+        if self._text:
+            out = self._events.say("response.custom_tool_call_input.delta", **place, delta=self._text)
+        out += self._events.say("response.custom_tool_call_input.done", **place, input=self._text)
+        return out + Item.close(self, status)

@@ -9,14 +9,18 @@ import msgspec
 from gateway.errors import InvalidField
 from gateway.wire.native import Service
 from gateway.wire.responses.raw import (
+    ABSENT,
     MALFORMED,
     Fields,
+    encode,
     first,
     given,
     is_null,
     object_of,
+    read_any,
     read_fields,
     read_objects,
+    read_string,
     string_of,
 )
 from gateway.wire.responses.reading import Reading
@@ -28,6 +32,12 @@ _AT_CLIENT: Final = frozenset(
     ("computer", "computer_use", "computer_use_preview", "local_shell", "apply_patch", "namespace")
 )
 """Tools that chat has no words for, which run at the client and bring in nothing that is not in the body."""
+_ONE_TEXT: Final = {
+    "type": "object",
+    "properties": {"input": {"type": "string"}},
+    "required": ["input"],
+    "additionalProperties": False,
+}
 _CHOICES: Final = ("none", "auto", "required")
 
 
@@ -126,15 +136,40 @@ def _others(tool: Fields) -> Fields:
 
 
 def _custom(tool: Fields, field: str) -> dict[str, Any]:
-    custom: dict[str, Any] = {"name": string_of(tool, "name", field)}
-    if "description" in tool:
-        custom["description"] = tool["description"]
+    """A tool that is called with a text: a function with one parameter, which every server knows."""
+    said = [string_of(tool, "description", field, ""), "Its input is one text."]
     if "format" in tool:
         form = given(object_of(tool["format"], f"{field}.format"))
-        kind = string_of(form, "type", f"{field}.format")
-        rest = {name: value for name, value in form.items() if name != "type"}
-        custom["format"] = {"type": kind, "grammar": rest} if kind == "grammar" else {"type": kind, **rest}
-    return {"type": "custom", "custom": custom}
+        if string_of(form, "type", f"{field}.format") == "grammar":
+            syntax = string_of(form, "syntax", f"{field}.format")
+            definition = string_of(form, "definition", f"{field}.format")
+            said.append(f"The text must follow this grammar ({syntax}):\n{definition}")
+    function = {"name": string_of(tool, "name", field), "description": "\n\n".join(filter(None, said))}
+    return {"type": "function", "function": {**function, "parameters": _ONE_TEXT}}
+
+
+def wrapped(text: str) -> str:
+    """The arguments of the function that a custom tool is in chat."""
+    return encode({"input": text}).decode()
+
+
+def unwrapped(arguments: str) -> str:
+    """The text that a custom tool is called with; the arguments themselves where a model did not keep to them."""
+    try:
+        found = read_any(arguments.encode("utf-8", "surrogatepass"))
+    except MALFORMED:
+        return arguments
+    text = found.get("input") if isinstance(found, dict) else None
+    return text if isinstance(text, str) else arguments
+
+
+def custom_names(fields: Fields) -> frozenset[str]:
+    """The names of a request's custom tools."""
+    raw = fields.get("tools", ABSENT)
+    if b'"custom"' not in bytes(raw):
+        return frozenset()
+    customs = [tool for tool in read_objects(raw) if bytes(tool.get("type", b"")) == b'"custom"']
+    return frozenset(read_string(tool["name"]) for tool in customs)
 
 
 def read_choice(fields: Fields, reading: Reading) -> Any:
@@ -151,7 +186,7 @@ def read_choice(fields: Fields, reading: Reading) -> Any:
     choice = given(object_of(raw, "tool_choice"))
     kind = string_of(choice, "type", "tool_choice")
     if kind in ("function", "custom"):
-        return {"type": kind, kind: {"name": string_of(choice, "name", "tool_choice")}}
+        return {"type": "function", "function": {"name": string_of(choice, "name", "tool_choice")}}
     if kind == "allowed_tools":
         return {"type": kind, kind: {"mode": string_of(choice, "mode", "tool_choice"), "tools": _allowed(choice)}}
     reading.refuse("tool_choice.type", f"`tool_choice.type`: {kind[:40]!r} is not to be had with this model.")
@@ -169,5 +204,6 @@ def _allowed(choice: Fields) -> list[dict[str, Any]]:
     for index, tool in enumerate(tools):
         kind = string_of(tool, "type", f"{field}[{index}]")
         if kind in ("function", "custom"):
-            allowed.append({"type": kind, kind: {"name": string_of(tool, "name", f"{field}[{index}]")}})
+            name = string_of(tool, "name", f"{field}[{index}]")
+            allowed.append({"type": "function", "function": {"name": name}})
     return allowed

@@ -23,14 +23,17 @@ from gateway.wire.responses import deltas
 from gateway.wire.responses.deltas import Delta, ToolCall
 from gateway.wire.responses.envelope import sealed
 from gateway.wire.responses.ids import item_id, response_id
-from gateway.wire.responses.output import Call, Events, Item, Message, Reasoning
-from gateway.wire.responses.raw import ABSENT, MALFORMED, encode, is_null, read_any, text
+from gateway.wire.responses.output import Call, CustomCall, Events, Item, Message, Reasoning
+from gateway.wire.responses.raw import ABSENT, MALFORMED, encode, is_null, read_any, read_string, text
 from gateway.wire.responses.settings import error_of, response_object
+from gateway.wire.responses.tools import custom_names
 from gateway.wire.responses.usage import from_chat
 from gateway.wire.sse import event_data
 
 _INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Reasons to stop that leave an answer incomplete."""
+_TIERS: Final = frozenset((b'"default"', b'"flex"', b'"scale"', b'"priority"', b'"fast"', b'"ultrafast"'))
+"""Service tiers that a response knows; other providers have others."""
 _UNREADABLE: Final = {"message": "The provider sent an answer that cannot be read.", "code": "server_error"}
 
 
@@ -136,8 +139,7 @@ class AnswerTranslator:
             out = self._begin()
         if not is_null(chunk.usage):
             self._usage = chunk.usage
-        if not is_null(chunk.service_tier):
-            self._service_tier = chunk.service_tier
+        self._take_tier(chunk)
         for choice in chunk.choices or ():
             if choice.index == 0:
                 if choice.delta is not None:
@@ -150,9 +152,12 @@ class AnswerTranslator:
             self._model = chunk.model
         if bytes(chunk.created).isdigit():
             self._created = chunk.created
-        if not is_null(chunk.service_tier):
-            self._service_tier = chunk.service_tier
+        self._take_tier(chunk)
         self._usage = chunk.usage
+
+    def _take_tier(self, chunk: deltas.Chunk) -> None:
+        if bytes(chunk.service_tier) in _TIERS:
+            self._service_tier = chunk.service_tier
 
     def _begin(self) -> bytes:
         """The events that every stream begins with."""
@@ -208,7 +213,7 @@ class AnswerTranslator:
         return out + item.added()
 
     def _take_call(self, said: ToolCall, position: int) -> bytes:
-        named = said.custom or said.function
+        named = said.function
         index = position if said.index is None else said.index
         call = self._calls.get(index)
         if call is not None and not is_null(said.id) and bytes(said.id) not in (b'""', bytes(call.call_id)):
@@ -218,17 +223,19 @@ class AnswerTranslator:
             if named is None or is_null(named.name):
                 return b""
             out = self._close_message() + self._close_reasoning()
-            call = self._new_call(said, custom=said.custom is not None)
-            call.name, self._calls[index] = named.name, call
+            self._calls[index] = call = self._new_call(said, named.name)
             out += call.added()
-        piece = ABSENT if named is None else (named.input if call.custom else named.arguments)
-        if written := deltas.spoken(piece):
+        if named is not None and (written := deltas.arguments(named.arguments)):
             out += call.more(written)
         return out
 
-    def _new_call(self, said: ToolCall, *, custom: bool) -> Call:
+    def _new_call(self, said: ToolCall, name: msgspec.Raw) -> Call:
         index = len(self._output)
-        item = Call(self._events, self._next_id("ctc" if custom else "fc"), index, custom=custom)
+        if read_string(name) in custom_names(self._request.fields):
+            item: Call = CustomCall(self._events, self._next_id("ctc"), index)
+        else:
+            item = Call(self._events, self._next_id("fc"), index)
+        item.name = name
         missing = is_null(said.id) or bytes(said.id) == b'""'
         item.call_id = text(item_id("call", self._request_id, index)) if missing else said.id
         self._output.append(item)

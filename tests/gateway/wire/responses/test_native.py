@@ -128,6 +128,10 @@ def test_names_of_calls_count_by_their_bytes() -> None:
     assert observer.counted_tokens(1) > 100
 
 
+def test_a_tool_at_work_is_something_to_show() -> None:
+    assert observed(BEGUN, added(0, **SEARCH)).begun
+
+
 def test_items_that_come_in_one_piece_count_by_their_bytes() -> None:
     item = {"type": "computer_call", "id": "cu_1", "action": {"type": "type", "text": "x" * 300}}
     assert observed(done(0, **item)).counted_tokens(1) > 300

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from gateway.wire.native import Service
-from gateway.wire.responses.tools import units_of
+from gateway.wire.responses.tools import units_of, unwrapped, wrapped
 from tests.gateway.wire.responses.wording import chat_of, native_of
 
 
@@ -31,7 +31,7 @@ def test_the_choice_goes_with_the_last_tool() -> None:
 @pytest.mark.parametrize("kind", ["function", "custom"])
 def test_one_tool_is_chosen(kind: str) -> None:
     chat = chat_of(tools=[{"type": kind, "name": "f"}], tool_choice={"type": kind, "name": "f"})
-    assert chat["tool_choice"] == {"type": kind, kind: {"name": "f"}}
+    assert chat["tool_choice"] == {"type": "function", "function": {"name": "f"}}
 
 
 @pytest.mark.parametrize(
@@ -87,6 +87,26 @@ def test_a_choice_of_a_providers_tool(choice: dict[str, Any]) -> None:
     native = native_of(tools=[{"type": "function", "name": "f"}], tool_choice=choice)
     assert native.refused is not None
     assert native.refused.param == "tool_choice.type"
+
+
+def test_a_custom_tool_is_a_function_of_one_text() -> None:
+    grammar = {"type": "grammar", "syntax": "lark", "definition": 'start: "x"'}
+    [told] = chat_of(tools=[{"type": "custom", "name": "f", "description": "Does it.", "format": grammar}])["tools"]
+    assert told["function"]["parameters"]["required"] == ["input"]
+    assert told["function"]["description"].startswith("Does it.\n\n")
+    assert told["function"]["description"].endswith('(lark):\nstart: "x"')
+    [told] = chat_of(tools=[{"type": "custom", "name": "f", "format": {"type": "text"}}])["tools"]
+    assert told["function"]["description"] == "Its input is one text."
+
+
+@pytest.mark.parametrize("text", ["", "x", '{"input":"y"}', '"', "a\nb ä"])
+def test_its_text_is_wrapped_and_unwrapped(text: str) -> None:
+    assert unwrapped(wrapped(text)) == text
+
+
+@pytest.mark.parametrize("arguments", ["", "x", '{"input":', "[]", '{"input":5}', '{"text":"x"}'])
+def test_a_model_that_does_not_keep_to_it_is_taken_at_its_word(arguments: str) -> None:
+    assert unwrapped(arguments) == arguments
 
 
 def test_units_that_calls_do_not_tell() -> None:

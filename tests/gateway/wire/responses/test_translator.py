@@ -91,6 +91,22 @@ def test_a_call_without_an_id_gets_one() -> None:
     assert response["output"][0]["call_id"].startswith("call_")
 
 
+def test_a_call_of_a_custom_tool_is_told_when_it_is_whole() -> None:
+    def piece(arguments: str, **named: str) -> bytes:
+        return chunk(tool_calls=[{"index": 0, **named, "function": {"name": "patch", "arguments": arguments}}])
+
+    answer = translator(native_of(tools=[{"type": "custom", "name": "patch"}, {"type": "function", "name": "f"}]))
+    events = said(answer.events([piece("", id="c1"), piece('{"input"'), piece(':"a\\nb"}'), chunk("tool_calls"), DONE]))
+    assert [event["delta"] for event in events if "delta" in event] == ["a\nb"]
+    [call] = response_of(answer.final)["output"]
+    assert (call["type"], call["call_id"], call["name"], call["input"]) == ("custom_tool_call", "c1", "patch", "a\nb")
+
+
+def test_arguments_as_an_object_are_a_text_too() -> None:
+    response = final(chunk(tool_calls=[{"function": {"name": "f", "arguments": {"a": 1}}}]), chunk("tool_calls"))
+    assert json.loads(response["output"][0]["arguments"]) == {"a": 1}
+
+
 def test_a_text_behind_calls_is_an_item_of_its_own() -> None:
     call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}
     response = final(chunk(content="a"), chunk(tool_calls=[call]), chunk(content="b"), chunk("stop"))
@@ -156,6 +172,13 @@ def test_usage_has_all_that_the_types_demand() -> None:
 
 def test_usage_may_come_with_the_finish_reason() -> None:
     assert final(chunk(content="a"), chunk("stop", usage=USAGE))["usage"]["total_tokens"] == 12
+
+
+@pytest.mark.parametrize(
+    ("tier", "said"), [("flex", "flex"), ("on_demand", "default"), (None, "default"), (5, "default")]
+)
+def test_service_tiers(tier: Any, said: str) -> None:
+    assert whole({"content": "a"}, service_tier=tier)["service_tier"] == said
 
 
 def test_the_cost_is_written_as_it_came() -> None:
