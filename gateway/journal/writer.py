@@ -65,7 +65,9 @@ class Journal:
         self._flushes: list[asyncio.Future[str | None]] = []
         self._closed = False
         self._connection: AsyncConnection | None = None
-        self._inserts = Inserts(database.engine.dialect, Masking(storage.mask).row)
+        self._masking = Masking(storage.mask)
+        self._writes_on_the_loop = database.engine.dialect.name != "sqlite"
+        self._inserts = Inserts(database.engine.dialect, self._masking.row)
         self._value_errors = value_errors(database.engine.dialect)
         self._task = asyncio.create_task(self._run(), name="journal")
 
@@ -261,6 +263,8 @@ class Journal:
     async def _insert(self, batch: list[Event], *, mend: Mend | None) -> None:
         if self._connection is None:
             self._connection = await self.database.engine.connect()
+        if self._records_content and self._writes_on_the_loop:
+            await asyncio.to_thread(self._masking.prepare, batch)
         left_out = await in_one_transaction(self._connection, partial(self._inserts.execute, batch, mend))
         if left_out and self.last_error is None and not self._hears_twice:
             _log.error("%d rows of the journal had an id that was there already and were left out", left_out)

@@ -14,7 +14,6 @@ import hashlib
 from typing import Final, NamedTuple
 
 from gateway.telemetry.events import WELL, ChargePosted, RequestFinished
-from gateway.telemetry.redact import redact
 
 Value = str | int | float | bool
 Attributes = dict[str, Value]
@@ -28,6 +27,8 @@ _OPERATIONS: Final = {
 }
 MAX_CONTENT_BYTES: Final = 32_768
 """Of a body in a span: collectors refuse large ones, and many wait in memory. The journal has all of it."""
+CONTENT: Final = ("input.value", "output.value")
+"""Attributes that are what was said, keys and all."""
 _SERVED: Final = frozenset(("ok", "shortened"))
 
 
@@ -210,15 +211,15 @@ def _decided(event: RequestFinished) -> dict[str, Value | None]:
 
 
 def _content(event: RequestFinished) -> dict[str, Value | None]:
-    """Bodies, keys masked: OpenInference's names, which Langfuse and Phoenix show."""
+    """Bodies as they came, by OpenInference's names, which Langfuse and Phoenix show. The tracer masks them."""
     if event.content is None:
         return {}
-    asked, answered = (redact(body[:MAX_CONTENT_BYTES].decode("utf-8", "replace")) for body in event.content)
+    asked, answered = (body[:MAX_CONTENT_BYTES].decode("utf-8", "replace") for body in event.content)
     mime = "text/plain" if event.streamed else "application/json"
     return {
-        "input.value": asked,
+        CONTENT[0]: asked,
         "input.mime_type": "application/json",
-        "output.value": answered,
+        CONTENT[1]: answered,
         "output.mime_type": mime,
     }
 

@@ -14,14 +14,15 @@ from typing import Final
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from gateway import __version__
 from gateway.config.snapshot import TracingSettings
 from gateway.telemetry.events import ChargePosted, Event, RequestFinished
-from gateway.telemetry.spans import Span, attempt_span, request_span, sampled
+from gateway.telemetry.redact import redact_long
+from gateway.telemetry.spans import CONTENT, Span, attempt_span, request_span, sampled
 
 MAX_WAITING: Final = 10_000
 """Requests whose charges are kept until they finish; beyond it the oldest lose their attempts' spans."""
@@ -29,6 +30,45 @@ EXPORT_TIMEOUT_S: Final = 10.0
 CLOSE_S: Final = 5.0
 """How long the end of the process waits for a collector."""
 _SCOPE: Final = InstrumentationScope("farebox", __version__)
+
+
+class Masked(SpanExporter):
+    """Masks keys in what was said, in the thread that sends: it takes milliseconds, which the event loop has not."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        """`exporter` is who sends."""
+        self._exporter = exporter
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send spans; what they must not show is masked."""
+        return self._exporter.export([_masked(span) for span in spans])
+
+    def shutdown(self) -> None:
+        """Send no more."""
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Whether everything is sent."""
+        return self._exporter.force_flush(timeout_millis)
+
+
+def _masked(span: ReadableSpan) -> ReadableSpan:
+    attributes = span.attributes or {}
+    said = {name: redact_long(str(attributes[name])) for name in CONTENT if name in attributes}
+    if not said:
+        return span
+    return ReadableSpan(
+        span.name,
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes={**attributes, **said},
+        kind=span.kind,
+        status=span.status,
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
 
 
 class Tracer:
@@ -99,8 +139,8 @@ def open_tracer(settings: TracingSettings) -> Tracer:
     What the configuration leaves out is read from OpenTelemetry's own variables (`OTEL_EXPORTER_OTLP_HEADERS`,
     `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_BSP_MAX_QUEUE_SIZE` and so on).
     """
-    exporter = OTLPSpanExporter(
-        endpoint=settings.endpoint, headers=dict(settings.headers) or None, timeout=EXPORT_TIMEOUT_S
+    exporter = Masked(
+        OTLPSpanExporter(endpoint=settings.endpoint, headers=dict(settings.headers) or None, timeout=EXPORT_TIMEOUT_S)
     )
     resource = Resource.create({"service.name": settings.service_name, "service.version": __version__})
     return Tracer(settings, exporter, BatchSpanProcessor(exporter), resource)

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from gateway.config.snapshot import StorageSettings
 from gateway.journal.database import FILE_NAME
@@ -25,6 +28,26 @@ async def test_recorded_content_shows_no_secret(storage: StorageSettings) -> Non
     connection.close()
     assert request == b'{"messages": [{"content": "key sk-***, my number is ***"}]}'
     assert answer == b'{"api_key": "***"}'
+
+
+async def test_bodies_are_masked_in_a_thread(either: StorageSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = set()
+    mask = Masking.mask
+
+    def noting(self: Masking, body: bytes) -> bytes:
+        threads.add(threading.current_thread())
+        return mask(self, body)
+
+    monkeypatch.setattr(Masking, "mask", noting)
+    journal = await Journal.open(replace(either, record_content=True))
+    journal.write([finished(content=(b"sk-proj-abcdefghijkl", b""))])
+    await journal.flush()
+    async with journal.database.engine.connect() as connection:
+        [(body,)] = await connection.execute(text("SELECT request_body FROM contents"))
+    await journal.close()
+    assert bytes(body) == b"sk-***"
+    assert threads
+    assert threading.main_thread() not in threads
 
 
 @given(st.binary(max_size=200))

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.telemetry.redact import redact
+from gateway.telemetry import redact as module
+from gateway.telemetry.redact import redact, redact_long
 
 SECRET = "Zk93hQm2xT7pLw4vB8nR"
 
@@ -80,3 +81,44 @@ def test_no_key_survives_inside_json(prefix: str, key: str, before: str, after: 
     text = f"{before} {prefix}{key} {after}"
     line = redact(json.dumps({"message": text}))
     assert key not in json.loads(line)["message"]
+
+
+pieces = st.sampled_from(
+    (
+        "sk-",
+        "gsk_",
+        "fb-",
+        "bearer",
+        " ",
+        '"',
+        "\\",
+        ":",
+        "=",
+        "password",
+        "api_key",
+        "://u:",
+        "@",
+        "a1B2c3D4e5",
+        "x",
+        ",",
+        "é",
+    )
+)
+
+
+@given(st.lists(pieces, max_size=60).map("".join), st.integers(20, 80))
+def test_part_by_part_it_masks_the_same(text: str, part_chars: int) -> None:
+    pauses: list[None] = []
+    before = module.PART_CHARS, module.OVERLAP_CHARS
+    module.PART_CHARS, module.OVERLAP_CHARS = part_chars, part_chars - 1  # type: ignore[misc]  # as short as the text
+    try:
+        assert redact_long(text, lambda: pauses.append(None)) == redact(text)
+    finally:
+        module.PART_CHARS, module.OVERLAP_CHARS = before  # type: ignore[misc]
+
+
+def test_others_go_on_while_a_long_body_is_masked() -> None:
+    pauses: list[None] = []
+    body = "some words, " * 20_000 + f"api_key: {SECRET}"
+    assert redact_long(body, lambda: pauses.append(None)) == redact(body)
+    assert len(pauses) >= 5 * len(body) // module.PART_CHARS

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
 from gateway.config.snapshot import TracingSettings
 from gateway.telemetry import tracer as tracer_module
-from gateway.telemetry.tracer import Tracer
+from gateway.telemetry.redact import redact_long
+from gateway.telemetry.tracer import Masked, Tracer
 from tests.gateway.telemetry.test_spans import PARENT, REQUEST, TRACE, charged, finished
 
 
@@ -65,6 +68,47 @@ def test_what_is_not_sampled_is_not_sent_nor_kept() -> None:
     assert traced.spans == []
     traced.tracer.receive([finished(traceparent=f"00-{TRACE}-{PARENT}-01")])
     assert len(traced.spans) == 1
+
+
+class Threads(InMemorySpanExporter):
+    """Remembers who sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.names.add(threading.current_thread().name)
+        return super().export(spans)
+
+
+def test_content_is_masked_by_the_thread_that_sends(monkeypatch: pytest.MonkeyPatch) -> None:
+    masking = set()
+
+    def redact(text: str) -> str:
+        masking.add(threading.current_thread().name)
+        return redact_long(text)
+
+    monkeypatch.setattr(tracer_module, "redact_long", redact)
+    exporter = Threads()
+    masked = Masked(exporter)
+    settings = TracingSettings("http://collector/v1/traces", content=True)
+    tracer = Tracer(settings, masked, BatchSpanProcessor(masked), Resource({}))
+    secret = "sk-proj-" + "a1B2" * 10
+    tracer.receive([charged(), finished(content=(f'{{"messages": "{secret}"}}'.encode(), b"data: x\n\n"))])
+    tracer.close()
+    attempt, request = exporter.get_finished_spans()
+    assert (request.attributes or {})["input.value"] == '{"messages": "sk-***"}'
+    assert (request.attributes or {})["output.value"] == "data: x\n\n"
+    assert (request.context, request.parent, request.start_time) == (request.context, None, 1_700_000_000 * 10**9)
+    assert attempt.attributes
+    assert threading.current_thread().name not in masking | exporter.names
+
+
+def test_the_opened_tracer_masks() -> None:
+    tracer = tracer_module.open_tracer(TracingSettings("http://127.0.0.1:9/v1/traces"))
+    assert isinstance(tracer._exporter, Masked)
+    tracer.close()
 
 
 def test_content_only_where_it_is_asked_for() -> None:
