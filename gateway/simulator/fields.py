@@ -145,7 +145,7 @@ def chat(body: Body) -> ChatAsk:
 def _check_message(message: Any, where: str) -> None:
     if not isinstance(message, dict):
         raise wrong_type(where, "an object", message)
-    if message.get("role") not in _ROLES:
+    if str(message.get("role")) not in _ROLES:
         raise invalid(
             f"Invalid value: {message.get('role')!r}. Supported values are: {', '.join(sorted(_ROLES))}.",
             f"{where}.role",
@@ -161,7 +161,7 @@ def _check_message(message: Any, where: str) -> None:
         raise wrong_type(f"{where}.content", "a string or an array of objects", content)
     for part in content:
         kind = part.get("type") if isinstance(part, dict) else None
-        if kind not in _PARTS:
+        if str(kind) not in _PARTS:
             raise invalid(
                 f"Invalid value: {kind!r}. Supported values are: {', '.join(sorted(_PARTS))}.", f"{where}.content"
             )
@@ -186,7 +186,7 @@ def _tool_choice(choice: Any, tools: list[Body]) -> str:
         if not any(tool["name"] == name for tool in tools):
             raise invalid(f"Tool choice {name!r} not found in 'tools' parameter.", "tool_choice")
         return f"function:{name}"
-    if choice not in {"none", "auto", "required"}:
+    if str(choice) not in {"none", "auto", "required"}:
         raise invalid(
             f"Invalid value: {choice!r}. Supported values are: 'none', 'auto', and 'required'.", "tool_choice"
         )

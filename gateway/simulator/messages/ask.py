@@ -192,7 +192,7 @@ def _tools(tools: list[Any]) -> tuple[list[Body], tuple[Hosted, ...]]:
 def _tool_choice(choice: Any, tools: list[Body], hosted: tuple[Hosted, ...]) -> str:
     if choice is None:
         return "auto" if tools or hosted else "none"
-    kind = choice.get("type") if isinstance(choice, dict) else None
+    kind = str(choice.get("type")) if isinstance(choice, dict) else "None"
     if not tools and not hosted and kind != "none":
         raise refused("tool_choice: tool_choice may only be specified while providing tools.")
     if kind in {"auto", "none"}:
@@ -214,7 +214,7 @@ def _tool_choice(choice: Any, tools: list[Body], hosted: tuple[Hosted, ...]) -> 
 def _thinking(body: Body, limit: int | None) -> tuple[int, bool]:
     """The most tokens to think, 0 for none, and whether that is shown."""
     asked = _typed(body, "thinking", dict, "dictionary")
-    kind = None if asked is None else asked.get("type")
+    kind = None if asked is None else str(asked.get("type"))
     if asked is None or kind in {"disabled", "between_tools"}:
         return 0, False
     shows = asked.get("display") != "omitted"
@@ -228,7 +228,7 @@ def _thinking(body: Body, limit: int | None) -> tuple[int, bool]:
     assert budget is not None  # noqa: S101 - it was needed
     if limit is not None and budget >= limit:
         raise refused("`max_tokens` must be greater than `thinking.budget_tokens`.")
-    if body.get("temperature") not in {None, 1}:
+    if body.get("temperature") not in (None, 1):
         raise refused("`temperature` may only be set to 1 when thinking is enabled.")
     return budget, shows
 

@@ -55,14 +55,14 @@ class Checker:
         self.message("user", [], "")
 
     def _block(self, role: str, block: Body, where: str) -> None:
-        kind = block.get("type")
+        kind = str(block.get("type"))
         if kind not in _KNOWN and kind not in _PASSED:
             expected = ", ".join(f"'{name}'" for name in sorted({*_KNOWN, *_PASSED}))
             raise refused(
                 f"{where}: Input tag '{kind}' found using 'type' does not match any of the expected tags: {expected}"
             )
-        if _SPEAKERS.get(str(kind), role) != role:
-            raise refused(f"{where}: `{kind}` blocks can only be in `{_SPEAKERS[str(kind)]}` messages")
+        if _SPEAKERS.get(kind, role) != role:
+            raise refused(f"{where}: `{kind}` blocks can only be in `{_SPEAKERS[kind]}` messages")
         if kind == "text":
             _check_text(block, where)
         elif kind == "thinking":
@@ -125,7 +125,7 @@ class Ink:
         self._mark({"cache_control": cache_control})
 
     def _content(self, block: Body) -> None:
-        kind = block.get("type")
+        kind = str(block.get("type"))
         if kind in {"text", "thinking"}:
             self._write(str(block.get(kind)))
         elif kind == "image":

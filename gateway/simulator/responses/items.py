@@ -54,7 +54,17 @@ def as_items(value: Any) -> list[Body]:
     for index, item in enumerate(value):
         if not isinstance(item, dict):
             raise wrong_type(f"input[{index}]", "an object", item)
-    return [item if "type" in item else {"type": "message", **item} for item in value]
+    return [item if item.get("type") else {**item, "type": _implied(item)} for item in value]
+
+
+def _implied(item: Body) -> str:
+    """The type of an item that names none."""
+    return "item_reference" if "role" not in item and "id" in item else "message"
+
+
+def _kind(item: Body) -> str:
+    kind = item.get("type")
+    return kind if isinstance(kind, str) else str(kind)
 
 
 class Reader:
@@ -81,17 +91,17 @@ class Reader:
             raise invalid(f"No tool output found for {name} {call_id}.", "input")
 
     def _read(self, item: Body, where: str) -> None:
-        kind = item.get("type")
-        if kind == "item_reference" or (kind is None and set(item) == {"id"}):
+        kind = _kind(item)
+        if kind == "item_reference":
             item = self._referred(item)
-            kind = item["type"]
-        _check_id(item, str(kind), where)
+            kind = _kind(item)
+        _check_id(item, kind, where)
         if kind == "message":
             self._message(item, where)
         elif kind in _CALLS:
-            self._call(item, str(kind), where)
+            self._call(item, kind, where)
         elif kind in _OUTPUTS:
-            self._output(item, str(kind), where)
+            self._output(item, kind, where)
         elif kind == "reasoning":
             self._reasoning(item, where)
         elif kind in _OTHERS:
@@ -100,7 +110,7 @@ class Reader:
             self.messages.append({"role": "tool", "content": _json(item)})
         else:
             supported = ", ".join(sorted({"message", "reasoning", "item_reference", *_CALLS, *_OUTPUTS, *_OTHERS}))
-            raise invalid(f"Invalid value: {kind!r}. Supported values are: {supported}.", where, "invalid_value")
+            raise invalid(f"Invalid value: '{kind}'. Supported values are: {supported}.", where, "invalid_value")
 
     def _referred(self, item: Body) -> Body:
         found = self._shelf.item(str(item.get("id")))
@@ -109,7 +119,7 @@ class Reader:
         return found
 
     def _message(self, item: Body, where: str) -> None:
-        role = item.get("role")
+        role = str(item.get("role"))
         if role not in _ROLES:
             supported = ", ".join(f"'{name}'" for name in _ROLES)
             raise invalid(f"Invalid value: {role!r}. Supported values are: {supported}.", where, "invalid_value")
