@@ -72,6 +72,16 @@ def test_a_call_that_was_cut_has_no_arguments() -> None:
     assert assembled(events)["content"] == [call]
 
 
+def test_arguments_that_come_at_once_are_kept() -> None:
+    call = {"type": "tool_use", "id": "x", "name": "f", "input": {"a": 1}}
+    events = [
+        event("message_start", message={"content": []}),
+        event("content_block_start", index=0, content_block=call),
+        event("content_block_delta", index=0, delta={"type": "input_json_delta", "partial_json": ""}),
+    ]
+    assert assembled(events)["content"] == [call]
+
+
 def test_new_kinds_of_deltas_are_kept() -> None:
     events = [
         event("message_start", message={"content": []}),

@@ -158,6 +158,12 @@ def test_what_cannot_be_read_is_never_free(odd: bytes) -> None:
     assert seen.usage is not None
 
 
+def test_at_first_nothing_is_known() -> None:
+    seen = observed(b"")
+    assert (seen.usage, seen.outdated, seen.begun, seen.complete, seen.cut) == (None, False, False, False, False)
+    assert seen.counted_tokens(9) == 0
+
+
 @pytest.mark.parametrize("odd", [b": comment\n\n", b"event: ping\n\n", event("ping"), event("new", x=1), b"\n\n"])
 def test_what_says_nothing(odd: bytes) -> None:
     assert observed(odd).content_events == 0

@@ -224,6 +224,15 @@ def test_what_only_anthropic_does(name: str) -> None:
     assert name in request.fields, "an enforced budget refuses it"
 
 
+def test_a_documents_mark_is_kept() -> None:
+    mark = {"type": "ephemeral"}
+    inner = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    document = {"type": "document", "source": {"type": "content", "content": inner}, "cache_control": mark}
+    request, _ = read_both(messages=[{"role": "user", "content": [document]}])
+    parts = msgspec.json.decode(request.messages[0].content)
+    assert parts == [inner[0], {**inner[1], "cache_control": mark}]
+
+
 # --- properties ---
 
 marks = st.uuids().map(lambda found: found.hex[:12])
