@@ -45,6 +45,21 @@ class Speaker(NamedTuple):
         tool = {"type": "function", "name": "weather", "description": "The weather in a city.", "parameters": WEATHER}
         return {"tools": [tool], "tool_choice": "required"}
 
+    def repeating(self, times: int) -> dict[str, Any]:
+        """A history in which the same tool was called so often."""
+        said: list[dict[str, Any]] = [{"role": "user", "content": QUESTION}]
+        for number in range(times):
+            name = f"call_{number}"
+            if self.tongue == "messages":
+                call = {"type": "tool_use", "id": name, "name": "weather", "input": {"city": "Oslo"}}
+                result = {"type": "tool_result", "tool_use_id": name, "content": "Rain."}
+                said += [{"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]
+            else:
+                call = {"type": "function_call", "call_id": name, "name": "weather", "arguments": '{"city":"Oslo"}'}
+                said += [call, {"type": "function_call_output", "call_id": name, "output": "Rain."}]
+        field = "messages" if self.tongue == "messages" else "input"
+        return {**self.body(), **self.tools(), field: said}
+
     def said(self, answer: dict[str, Any]) -> list[str]:
         """The kinds of what a whole answer says, and that its text is not empty."""
         parts = answer["content"] if self.tongue == "messages" else answer["output"]
@@ -237,3 +252,69 @@ async def test_a_run_is_attributed(
     assert answer.headers["x-farebox-run"] == "r-1"
     [charge] = await gateway.rows("charges")
     assert charge["run_path"] == "tester/r-1"
+
+
+async def test_a_loop_is_found(
+    speaker: Speaker,
+    simulator: SimulatorServer,
+    start_gateway: StartGateway,
+    client: httpx.AsyncClient,
+    bill: Callable[[], list[Record]],
+) -> None:
+    agents = {"tester": {"team": "quality", "loops": {"action": "block"}}, "other": {"team": "others"}}
+    gateway = await start(speaker, simulator, start_gateway, agents=agents)
+    honest = await post(client, gateway, speaker, speaker.repeating(2))
+    assert honest.status_code == 200, honest.text
+    looping = await post(client, gateway, speaker, speaker.repeating(4))
+    assert looping.status_code == 422, looping.text
+    assert looping.headers["x-should-retry"] == "false"
+    assert "repeats itself" in looping.json()["error"]["message"]
+    assert len(bill()) == 1
+
+
+async def test_a_fallback_may_speak_less(
+    speaker: Speaker,
+    simulator: SimulatorServer,
+    start_gateway: StartGateway,
+    client: httpx.AsyncClient,
+    bill: Callable[[], list[Record]],
+) -> None:
+    """The first deployment is down; the next one speaks the tongue where this one did not, and the other way round."""
+    natives = ["messages", "responses"]
+    price = {"input": "1", "output": "2"}
+    gateway = await start_gateway(
+        f"{simulator.url}/v1",
+        providers={
+            "down": {"base_url": "http://127.0.0.1:9/v1", "natives": [] if speaker.native else natives},
+            "sim": {
+                "base_url": f"{simulator.url}/v1",
+                "natives": natives if speaker.native else [],
+                "headers": {"x-api-key": "sim-key"},
+            },
+        },
+        models={
+            "pair": {
+                "deployments": [{"provider": each, "model": "sim-small", "price": price} for each in ("down", "sim")]
+            }
+        },
+    )
+    answer = await post(client, gateway, speaker, speaker.body("pair"))
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-farebox-deployment"] == "sim/sim-small"
+    [record] = bill()
+    assert record.endpoint == (speaker.tongue if speaker.native else "chat")
+
+
+async def test_what_only_a_speaker_understands_goes_to_nobody_else(
+    speaker: Speaker, simulator: SimulatorServer, start_gateway: StartGateway, client: httpx.AsyncClient
+) -> None:
+    """Searches run at the provider: where it only speaks chat, the client is told which field is in the way."""
+    gateway = await start(speaker, simulator, start_gateway)
+    search = {"messages": {"type": "web_search_20250305", "name": "web_search", "max_uses": 2}}
+    tool = search.get(speaker.tongue, {"type": "web_search"})
+    answer = await post(client, gateway, speaker, speaker.body(tools=[tool]))
+    if speaker.native:
+        assert answer.status_code == 200, answer.text
+        return
+    assert answer.status_code == 400
+    assert "tools" in answer.text
