@@ -90,7 +90,9 @@ def _effort(fields: Fields) -> str | None:
 
 
 def _tool(tool: Fields) -> dict[str, Any]:
-    """A function, and nothing else; `strict` only where OpenAI takes its schema for it."""
+    """A function, and nothing else; `strict` only where OpenAI takes its schema for it. Other tools as they are."""
+    if "function" not in tool:
+        return dict(tool)
     function = _fields_decoder.decode(tool["function"])
     if not is_null(function.get("strict", ABSENT)):
         parameters = function.get("parameters", msgspec.Raw(b"{}"))

@@ -114,6 +114,13 @@ def test_strict_tools_stay_strict_where_openai_takes_them_so() -> None:
     assert [tool["function"].get("strict") for tool in said({"tools": given_})["tools"]] == [True, None]
 
 
+def test_chats_own_tools_stay() -> None:
+    custom = {"type": "custom", "custom": {"name": "f"}}
+    body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "tools": [custom]}
+    said_ = plain(read_request(CHAT, json.dumps(body).encode()), "m", "max_tokens", strict=True)
+    assert json.loads(said_.body) == body
+
+
 def test_the_tier_is_said_where_it_says_something() -> None:
     assert "service_tier" not in said({"service_tier": "auto"})
     assert said({"service_tier": "standard_only"})["service_tier"] == "default"
