@@ -59,6 +59,10 @@ class TongueReply:
         """An error in OpenAI's shape, in the tongue's."""
         raise NotImplementedError
 
+    def _headers(self, headers: Headers) -> Headers:
+        """The head of an answer, with what the tongue's clients look for."""
+        return headers
+
     def _failure(self, error: dict[str, object]) -> bytes:
         """The event that ends a stream which failed, given OpenAI's error object."""
         assert self._translator is not None, "only what was asked is answered"  # noqa: S101 -- guards a programming error
@@ -107,13 +111,13 @@ class TongueReply:
         if well:
             await self._answered(body)
         self._ended = True
-        await self._out.whole(status, headers, body)
+        await self._out.whole(status, self._headers(headers), body)
 
     async def start(self, status: int, headers: Headers) -> None:
         """Send the head of a stream."""
         if not self._as_it_is:
             self._splitter = EventSplitter()
-        await self._out.start(status, headers)
+        await self._out.start(status, self._headers(headers))
 
     async def send(self, chunk: bytes) -> None:
         """Send a piece of a stream."""
@@ -146,4 +150,4 @@ class TongueReply:
             return
         self.request_id = request_id
         headers = error_headers(error, request_id)
-        await self._out.whole(error.status, headers, self._error_body(error.status, body))
+        await self._out.whole(error.status, self._headers(headers), self._error_body(error.status, body))

@@ -126,6 +126,7 @@ async def test_a_refusal_has_the_tongues_shape(tongue: str, kind: str) -> None:
     assert said["error"]["type"] == kind
     assert said["error"]["message"] == "It is spent."
     assert b"req_9" in seat.body
+    assert seat.headers.get(b"request-id") == (b"req_9" if tongue == "messages" else None)
     await made.error(BudgetExceeded("Once more."), "req_9")
     assert b"Once more" not in seat.body
 
@@ -167,3 +168,13 @@ async def test_a_native_answer_is_kept_as_it_came() -> None:
     await made.whole(200, [], body)
     assert kept.bodies == [body]
     assert seat.body == body
+
+
+async def test_anthropics_sdks_find_the_requests_id() -> None:
+    seat = Seat()
+    made = reply("messages", seat)
+    await made.whole(200, [], json.dumps(WHOLE).encode())
+    assert seat.headers[b"request-id"] == made.request_id.encode()
+    seat = Seat()
+    await reply("messages", seat).start(200, [])
+    assert seat.headers[b"request-id"].startswith(b"req_")
