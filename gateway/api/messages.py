@@ -9,7 +9,6 @@ from gateway.context import RequestContext
 from gateway.reply import Headers
 from gateway.wire import messages
 
-
 _REQUEST_ID: Final = b"request-id"
 """Where Anthropic's SDKs look for it. `x-request-id` says the same."""
 
