@@ -83,7 +83,7 @@ async def measure(storage: StorageSettings, rounds: int) -> dict[str, Any]:
         return await spending(engine, ("run",), Period(TODAY - 6, TODAY + 1))
 
     async def focus(engine: Any) -> Any:
-        return "".join(focus_csv(focus_rows(await charged(engine, period), {POINT.id: POINT})))
+        return "".join(focus_csv(focus_rows(await charged(engine, period), {POINT.id: [POINT]})))
 
     async def without_roll_ups(engine: Any) -> Any:
         sums = (

@@ -32,6 +32,7 @@ from gateway.journal.development import ensure_development_key
 from gateway.journal.feedback import FeedbackLog
 from gateway.journal.keystore import KeyStore
 from gateway.journal.keysync import KeySync
+from gateway.journal.prices import PriceLog
 from gateway.journal.pruning import Pruner
 from gateway.journal.reconciliations import Drifts
 from gateway.journal.writer import Journal
@@ -42,6 +43,7 @@ from gateway.ledger.report import BudgetLine
 from gateway.pipeline import Pipeline
 from gateway.reports.alerts import BudgetAlerts
 from gateway.reports.budgets import Books
+from gateway.reports.rates import price_points
 from gateway.reports.standing import Standing
 from gateway.responses import Responses
 from gateway.runs import RunParts, RunService
@@ -99,6 +101,7 @@ class App:
         self._keepers = [Keeper(journal.database.engine, known) for known in (self._expectations, self._quality)]
         self._transport = Switch()
         self._drifts = Drifts(journal.database.engine)
+        self._prices = PriceLog(journal.database.engine)
         self._metrics = Metrics(
             version=__version__,
             max_label_values=snapshot.metrics.max_label_values,
@@ -290,6 +293,7 @@ class App:
         if self._store is not None:
             self._store.use(snapshot)
         self._alerting.use(snapshot)
+        self._prices.use(price_points(snapshot.catalog.models.values()).values())
         self._metrics.set_known(Known.of(snapshot), max_label_values=snapshot.metrics.max_label_values)
 
     async def flush(self) -> None:
@@ -319,6 +323,7 @@ class App:
             await self._alerts.close()
         await self._pruner.close()
         await self._drifts.close()
+        await self._prices.close()
         await self._probes.close()
         self._recorder.flush()
         await self._alerting.close()

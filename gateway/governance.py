@@ -76,14 +76,18 @@ class Governance:
         await self._books.flush()
         return await spending(self._books.database().engine, by, period)
 
-    async def charged(self, labels: Sequence[str], period: Period) -> tuple[list[Charged], Mapping[str, PricePoint]]:
-        """What the FOCUS export is made of, and the configured prices. Raises ReportError."""
+    async def charged(
+        self, labels: Sequence[str], period: Period
+    ) -> tuple[list[Charged], Mapping[str, Sequence[PricePoint]]]:
+        """What the FOCUS export is made of, and all rates of each price point. Raises ReportError."""
+        from gateway.journal.prices import noted
         from gateway.reports.charged import charged
-        from gateway.reports.rates import price_points
+        from gateway.reports.rates import price_points, with_former
 
         await self._books.flush()
-        found = await charged(self._books.database().engine, period, labels)
-        return found, price_points(self._snapshot().catalog.models.values())
+        engine = self._books.database().engine
+        found = await charged(engine, period, labels)
+        return found, with_former(price_points(self._snapshot().catalog.models.values()), await noted(engine))
 
     async def roll_ups(self) -> Compared:
         """Compare the daily roll-ups with the charges."""

@@ -99,16 +99,18 @@ def _show(found: Report, form: Format, out: Path | None) -> None:
 
 def _focus(snapshot: Snapshot, by: tuple[str, ...], days: Period, out: Path | None) -> None:
     from gateway.journal.looking import looking
+    from gateway.journal.prices import noted
     from gateway.reports.charged import charged
     from gateway.reports.focus import focus_rows
-    from gateway.reports.rates import price_points
+    from gateway.reports.rates import price_points, with_former
     from gateway.reports.writing import focus_csv, focus_parquet
 
     async def read() -> Any:
         async with looking(snapshot.storage) as engine:
-            return await charged(engine, days, by)
+            return await charged(engine, days, by), await noted(engine)
 
-    exported = focus_rows(asyncio.run(read()), price_points(snapshot.catalog.models.values()))
+    sums, former = asyncio.run(read())
+    exported = focus_rows(sums, with_former(price_points(snapshot.catalog.models.values()), former))
     if out is not None and out.suffix == ".parquet":
         typer.echo(f"{focus_parquet(exported, out)} rows written to {out}.", err=True)
     else:

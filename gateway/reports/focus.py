@@ -2,20 +2,20 @@
 
 A row for each day, owner, price and kind of token. Numbers are decimals, never floats: a unit price times its quantity
 is the cost, digit by digit. What a charge was rounded up by, and what late settlements corrected, are adjustments of
-their own, so that the file's total is the journal's to the nano-dollar. Where the price list of today does not explain
-what was charged (a price that has changed since, an estimate, an amount that the provider named) the row has the amount
-as the price of one unit. Pure.
+their own, so that the file's total is the journal's to the nano-dollar. Where no rates that the price point ever had
+explain what was charged (a price that changed within the day, a lost gateway, an amount that the provider named) the
+row has the amount as the price of one unit. Pure.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from gateway.reports.periods import instant, month_bounds
-from gateway.reports.rates import REQUEST, Part, parts
+from gateway.reports.rates import REQUEST, Part, explained
 from routing.money import NANO_PER_USD, PICO_PER_NANO, PricePoint, Usage
 
 _PICO_PER_USD: Final = NANO_PER_USD * PICO_PER_NANO
@@ -101,26 +101,29 @@ class Charged(NamedTuple):
     """Part of the cost: what was billed by count."""
 
 
-def focus_rows(charged: Iterable[Charged], points: Mapping[str, PricePoint]) -> Iterator[tuple[Any, ...]]:
-    """Rows in the order of `KINDS`: text, Decimal, whole numbers, None for FOCUS's null."""
+def focus_rows(charged: Iterable[Charged], rates: Mapping[str, Sequence[PricePoint]]) -> Iterator[tuple[Any, ...]]:
+    """Rows in the order of `KINDS`: text, Decimal, whole numbers, None for FOCUS's null.
+
+    `rates`: all that a price point has, or had, by its name.
+    """
     for each in charged:
-        for row in _rows(each, points):
+        for row in _rows(each, rates):
             yield tuple(row.values())
 
 
-def _rows(of: Charged, points: Mapping[str, PricePoint]) -> Iterator[dict[str, Any]]:
+def _rows(of: Charged, rates: Mapping[str, Sequence[PricePoint]]) -> Iterator[dict[str, Any]]:
     if of.resolution in _CHANGES:
         yield _adjustment(of, of.cost * PICO_PER_NANO, of.listed * PICO_PER_NANO, "Corrected")
         return
-    explained = None
+    metered = None
     if of.resolution == _SETTLED and of.listed == of.cost:
-        explained = parts(of.usage, of.attempts, of.cost - of.fee, points.get(of.price_point))
-    if explained is None:
+        metered = explained(of.usage, of.attempts, of.cost - of.fee, rates.get(of.price_point, ()))
+    if metered is None:
         if of.cost or of.listed:
             yield _lump(of)
         return
     rest = (of.cost - of.fee) * PICO_PER_NANO
-    for part in explained:
+    for part in metered:
         rest -= part.quantity * part.pico_usd
         yield _metered(of, part)
     if of.fee:
@@ -134,7 +137,7 @@ def _metered(of: Charged, part: Part) -> dict[str, Any]:
     unit = "Requests" if part.kind == REQUEST else "Tokens"
     amount = _usd(part.pico_usd * part.quantity)
     meter = "Requests" if part.kind == REQUEST else f"{part.kind.replace('_', ' ').capitalize()} tokens"
-    row = _usage(of, meter, f"{of.price_point}#{part.kind}")
+    row = _usage(of, meter, f"{of.price_point}#{part.kind}@{part.pico_usd}")
     return row | {
         **_costs(amount, amount),
         "ChargeDescription": f"{meter} of {of.upstream_model} at {of.provider}",

@@ -1,7 +1,7 @@
 """What the tokens of charges cost by kind: their price point's rates, where they explain the charge to the nano-dollar.
 
-A price point is known by its name alone, and the configuration may have changed since: so what its rates come to is
-compared with what was charged. Each charge was rounded up once, by less than a nano-dollar.
+A charge knows its price point by name alone, and a name's rates may have changed since: so what each of the rates that
+it ever had comes to is compared with what was charged. Each charge was rounded up once, by less than a nano-dollar.
 """
 
 from __future__ import annotations
@@ -35,9 +35,24 @@ def price_points(models: Iterable[Model]) -> dict[str, PricePoint]:
     return found
 
 
-def parts(usage: Usage, attempts: int, cost: int, point: PricePoint | None) -> Sequence[Part] | None:
+def with_former(
+    present: Mapping[str, PricePoint], noted: Mapping[str, Sequence[PricePoint]]
+) -> dict[str, Sequence[PricePoint]]:
+    """By name: the rates of the configuration, then those that the journal remembers (`gateway.journal.prices`)."""
+    return {
+        name: tuple(dict.fromkeys((*([present[name]] if name in present else []), *noted.get(name, ()))))
+        for name in present.keys() | noted.keys()
+    }
+
+
+def explained(usage: Usage, attempts: int, cost: int, rates: Sequence[PricePoint]) -> Sequence[Part] | None:
+    """The parts by the first of these rates that explains the sum; None where none does."""
+    return next((found for point in rates if (found := parts(usage, attempts, cost, point)) is not None), None)
+
+
+def parts(usage: Usage, attempts: int, cost: int, point: PricePoint) -> Sequence[Part] | None:
     """The parts that a sum of charges at one price point consists of; None where its rates do not explain it."""
-    if point is None or min(usage) < 0 or attempts < 0:
+    if min(usage) < 0 or attempts < 0:
         return None
     cached_audio = min(usage.cache_read_audio_tokens, usage.cache_read_tokens)
     counts: Mapping[str, int] = {

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from typing import Any
 
 import pytest
 
+from gateway.journal.prices import noted
 from gateway.simulator.server import SimulatorServer
 from tests.gateway.reports.focus_rules import problems
 from tests.integration.conftest import StartGateway
@@ -36,8 +38,13 @@ async def test_what_was_served_is_reported_at_once(governed: GatewayUnderTest) -
     assert (line["agent"], line["model"], line["requests"], line["attempts"]) == ("tester", "sim-small", None, 3)
     [row] = csv.DictReader(io.StringIO((await ask(governed, ADMIN, by="agent", format="csv")).text))
     assert row["cost_usd"] == found["total"]["cost_usd"] == line["cost_usd"]
-    exported = await ask(governed, ADMIN, by="", format="focus")
-    assert list(problems(list(csv.DictReader(io.StringIO(exported.text))))) == []
+    exported = list(csv.DictReader(io.StringIO((await ask(governed, ADMIN, by="", format="focus")).text)))
+    assert list(problems(exported)) == []
+    await governed.app._prices.close()
+    rates = await noted(governed.app._journal.database.engine)
+    points = {json.loads(each["SkuPriceDetails"])["x_PricePoint"] for each in exported if each["SkuPriceDetails"]}
+    assert points
+    assert points <= rates.keys()
     verified = await farebox(governed, "verify", "--rollups")
     assert (verified.exit_code, "1 days of roll-ups compared: all agree" in verified.stdout) == (0, True)
 

@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from typer.testing import CliRunner
 
 from gateway.cli import app
 from gateway.config.snapshot import StorageSettings
-from gateway.journal.database import FILE_NAME
+from gateway.journal.database import FILE_NAME, Database
+from gateway.journal.prices import note
 from gateway.journal.writer import Journal
-from routing.money import NanoUsd, Usage
+from routing.money import NanoUsd, PricePoint, Usage
 from tests.gateway.reports.focus_rules import problems
 from tests.gateway.telemetry.samples import charged, finished
 
@@ -182,3 +184,20 @@ def test_roll_ups_are_verified_without_a_gateway(folder: Path) -> None:
     assert "cost_nano_usd is" in CliRunner().invoke(app, words).stderr
     nowhere = CliRunner().invoke(app, ["verify", "--offline", "--config", str(folder.parent / "none.yaml")])
     assert nowhere.exit_code == 2
+
+
+def test_focus_tells_the_rates_that_the_journal_remembers(folder: Path) -> None:
+    """The configuration has another price by now."""
+
+    async def write() -> None:
+        database = await Database.open(StorageSettings(dir=folder / "state"))
+        await note(database.engine, [PricePoint("config:gpt", 250_000, 2_000_000, *[0] * 8)], 1.0)
+        await database.close()
+
+    (folder / "config.yaml").write_text(CONFIG.replace("0.25", "0.20"))
+    before = list(csv.DictReader(io.StringIO(run(folder, "--format", "focus").stdout)))
+    assert {line["SkuMeter"] for line in before} == {"Model usage"}
+    asyncio.run(write())
+    after = list(csv.DictReader(io.StringIO(run(folder, "--format", "focus").stdout)))
+    assert {line["SkuMeter"] for line in after} == {"Input tokens", "Output tokens"}
+    assert sum(Decimal(line["BilledCost"]) for line in after) == Decimal(TOTAL).scaleb(-9)

@@ -89,8 +89,8 @@ def rolled_up(draw: st.DrawFn, point: PricePoint) -> Charged:
     return made._replace(day=draw(st.integers(0, 100_000)))
 
 
-def read(charged: list[Charged], point: PricePoint) -> list[dict[str, str]]:
-    exported = "".join(focus_csv(focus_rows(charged, {point.id: point})))
+def read(charged: list[Charged], *rates: PricePoint) -> list[dict[str, str]]:
+    exported = "".join(focus_csv(focus_rows(charged, {rates[0].id: rates})))
     return list(csv.DictReader(io.StringIO(exported)))
 
 
@@ -115,6 +115,21 @@ def test_what_the_price_list_explains_is_told_by_kind_of_token(point: PricePoint
     rest = [Decimal(each["BilledCost"]) for each in rows if each["ChargeCategory"] == "Adjustment"]
     assert len(rest) <= 1
     assert all(0 < each < Decimal(len(calls)) / 10**9 for each in rest)
+
+
+def test_what_was_charged_before_a_price_changed_is_told_by_the_price_of_then() -> None:
+    now, then = PricePoint("config:gpt", 250_000, *[0] * 9), PricePoint("config:gpt", 300_000, *[0] * 9)
+    paid = [cost(Usage(input_tokens=4_000), point) for point in (now, then)]
+    charged = [row(usage=Usage(input_tokens=4_000), cost=each, listed=each) for each in paid]
+    rows = read(charged, now, then)
+    assert list(problems(rows)) == []
+    assert [(each["SkuMeter"], each["ListUnitPrice"], each["BilledCost"]) for each in rows] == [
+        ("Input tokens", "0.00000025", "0.001"),
+        ("Input tokens", "0.0000003", "0.0012"),
+    ]
+    assert rows[0]["SkuId"] == rows[1]["SkuId"]
+    assert [each["SkuPriceId"].partition("@")[2] for each in rows] == ["250000", "300000"]
+    assert [each["SkuMeter"] for each in read(charged, now)] == ["Input tokens", "Model usage"]
 
 
 def test_what_was_billed_by_count_is_a_row_of_its_own() -> None:
