@@ -9,6 +9,7 @@ from __future__ import annotations
 from gateway.reports.bills.bill import BillError, BillLine, Fields
 
 _COSTS = ("cost_usd",)
+_OF_TOKENS = ("", "tokens", "token")
 _DAYS = ("starting_at", "usage_date_utc", "date")
 _USED = ("uncached_input_tokens", "usage_input_tokens_no_cache", "output_tokens", "usage_output_tokens")
 
@@ -17,6 +18,8 @@ def usage_or_cost(bucket: Fields, result: Fields) -> BillLine | None:
     """A result of a bucket, or a row of a CSV (then both are that). None for a day without any. Raises BillError."""
     batch = result.text("service_tier", "usage_type") == "batch"
     model = result.text("model", "model_version")
+    if not model and result.text("cost_type") not in _OF_TOKENS:  # of no model, but no riddle either
+        model = result.text("description", "cost_type")
     if result.text("amount"):
         currency = result.text("currency").lower()
         if currency not in {"", "usd"}:

@@ -57,6 +57,23 @@ ANTHROPIC_COSTS = page(
     {"amount": "0.005", "currency": "USD", "model": "claude-haiku-4-5-20251001", "service_tier": "batch"},
     starting_at="2026-11-01T00:00:00Z", ending_at="2026-11-02T00:00:00Z",
 )  # fmt: skip
+ANTHROPIC_TOOLS = page(
+    {
+        "amount": "50", "currency": "USD", "cost_type": "web_search", "description": "Web Search Usage", "model": None,
+        "token_type": None, "context_window": None, "service_tier": None, "workspace_id": None,
+    },
+    {
+        "amount": "12.5", "currency": "USD", "cost_type": "tokens", "model": "claude-haiku-4-5-20251001",
+        "description": "Claude Haiku 4.5 Usage - Input Tokens", "token_type": "uncached_input_tokens",
+        "context_window": "0-200k", "service_tier": "standard", "inference_geo": "not_available",
+    },
+    starting_at="2026-11-01T00:00:00Z", ending_at="2026-11-02T00:00:00Z",
+)  # fmt: skip
+OPENAI_COST_CSV = """\
+start_time,end_time,start_time_iso,end_time_iso,amount_value,amount_currency,line_item,project_id,organization_id,organization_name
+1793491200,1793577600,2026-11-01T00:00:00+00:00,2026-11-02T00:00:00+00:00,0.8958740000000000,usd,,,org-a,Personal
+1793577600,1793664000,2026-11-02T00:00:00+00:00,2026-11-03T00:00:00+00:00,,,,,,
+"""
 ANTHROPIC_USAGE_CSV = """\
 usage_date_utc,model_version,api_key,workspace,usage_type,context_window,usage_input_tokens_no_cache,\
 usage_input_tokens_cache_write_5m,usage_input_tokens_cache_write_1h,usage_input_tokens_cache_read,usage_output_tokens,\
@@ -90,6 +107,9 @@ HAIKU_USED = Billed("claude-haiku-4-5-20251001", None, 1_112, 9, 1_000, None, ba
             Billed("gpt-5-mini-2025-08-07", None, 1_010, 55, 800, 6, batch=True),
         ),
         ("openai", OPENAI_CSV, "gpt-5-nano", cost("gpt-5-nano", 503_835_980)),
+        ("openai", OPENAI_COST_CSV, "", cost("", 895_874_000)),
+        ("anthropic", json.dumps(ANTHROPIC_TOOLS), "web-search-usage", cost("Web Search Usage", 500_000_000)),
+        ("anthropic", json.dumps(ANTHROPIC_TOOLS), HAIKU, cost("claude-haiku-4-5-20251001", 125_000_000)),
         ("anthropic", json.dumps(ANTHROPIC_USAGE), "claude-haiku-4-5", HAIKU_USED),
         ("anthropic", ANTHROPIC_USAGE_CSV, "claude-haiku-4-5", HAIKU_USED),
         (
