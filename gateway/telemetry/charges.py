@@ -66,7 +66,9 @@ class ChargeCounts:
         if event.cost_nano_usd > event.reserved_nano_usd > 0:
             self._overrun.add(self._owners.of(event.agent), event.cost_nano_usd - event.reserved_nano_usd)
         if event.resolution == "orphaned":
-            self._orphaned.add(self._owners.of(event.agent), event.cost_nano_usd)
+            owner = self._owners.of(event.agent)
+            self._orphaned.add(owner, event.cost_nano_usd)
+            self._returned.add((*owner, *self._offer(event.model, event.provider)), 0)
 
     def _orphan_returned(self, event: OrphanReturned) -> None:
         self._returned.add(
@@ -104,7 +106,6 @@ class ChargeCounts:
             offer = self._offers.setdefault(what, OfferSeries(what))
             for tally in (self._overrun, self._orphaned):  # so that the first dollar is seen as an increase
                 tally.add(who, 0)
-            self._returned.add((*who, *what), 0)
             series = self._charges[labels] = ChargeSeries(labels, offer)
         if OTHER not in labels:  # clients could make as many as they like
             self._charge_routes[key] = series
