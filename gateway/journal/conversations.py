@@ -6,17 +6,25 @@ are, so that two that come at once stand one behind the other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import delete, func, insert, select, update
 
 from gateway.journal.engine import AsyncConnection, AsyncEngine
 from gateway.journal.kept import Append, Statements
+from gateway.journal.plain_sql import look, positional, run
 from gateway.journal.rows import to_s, to_us
 from gateway.journal.sessions import reading, writing
 from gateway.journal.tables import conversation_items, conversations
 
-_PAGE: Final = 200
+_NAMES: Final = [column.name for column in conversations.columns]
+_TIMES: Final = ("created_at", "expires_at")
+_GET: Final = f"SELECT {', '.join(_NAMES)} FROM conversations WHERE id = :id AND org = :org AND expires_at_us > :now"  # noqa: S608 -- own names
+_ITEMS: Final = (
+    "SELECT position, item FROM conversation_items WHERE conversation = :conversation AND position < :before "
+    "ORDER BY position"
+)
 
 
 class ConversationRow(NamedTuple):
@@ -52,6 +60,8 @@ class ConversationLog:
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
         self._statements = Statements(engine.dialect)
+        self._get = positional(_GET, engine.dialect.paramstyle)
+        self._items = positional(_ITEMS, engine.dialect.paramstyle)
 
     async def create(self, row: ConversationRow) -> None:
         """Make a conversation; its items come by `append`."""
@@ -60,15 +70,16 @@ class ConversationLog:
 
     async def get(self, org: str, name: str, now_s: float) -> ConversationRow | None:
         """A conversation whose time has not ended."""
-        async with reading(self.engine) as connection:
-            return await _find(connection, org, name, now_s)
+        values = {"id": name, "org": org, "now": to_us(now_s)}
+        row = await look(self.engine, lambda cursor: run(cursor, self._get, values).fetchone())
+        return None if row is None else _to_conversation(row)
 
     async def set_metadata(self, org: str, name: str, metadata: str, now_s: float) -> ConversationRow | None:
         """Replace what its client says of it."""
         there = (conversations.c.id == name) & (conversations.c.org == org)
         async with writing(self.engine) as connection:
             await connection.execute(update(conversations).where(there).values(metadata=metadata))
-            return await _find(connection, org, name, now_s)
+        return await self.get(org, name, now_s)
 
     async def delete(self, org: str, name: str) -> bool:
         """Delete a conversation with its items; False when there is none."""
@@ -86,19 +97,9 @@ class ConversationLog:
 
     async def all_items(self, name: str, before: int) -> list[tuple[int, bytes]]:
         """Items by position, oldest first, those from position `before` on left out."""
-        of = conversation_items.c
-        found: list[tuple[int, bytes]] = []
-        async with reading(self.engine) as connection:
-            at = -1
-            while True:
-                wanted = select(of.position, of.item).where(of.conversation == name, of.position > at)
-                rows = (
-                    await connection.execute(wanted.where(of.position < before).order_by(of.position).limit(_PAGE))
-                ).all()
-                found += [(row.position, bytes(row.item)) for row in rows]
-                if len(rows) < _PAGE:
-                    return found
-                at = rows[-1].position
+        values = {"conversation": name, "before": before}
+        rows = await look(self.engine, lambda cursor: run(cursor, self._items, values).fetchall())
+        return [(position, bytes(item)) for position, item in rows]
 
     async def page(self, name: str, *, limit: int, ascending: bool, after: str | None) -> Page | None:
         """A part of the items; None when `after` is none of them."""
@@ -149,19 +150,12 @@ async def _append(connection: AsyncConnection, statements: Statements, append: A
     return bool(await connection.run_sync(work))
 
 
-async def _find(connection: AsyncConnection, org: str, name: str, now_s: float) -> ConversationRow | None:
-    of = conversations.c
-    wanted = (of.id == name) & (of.org == org) & (of.expires_at_us > to_us(now_s))
-    row = (await connection.execute(select(conversations).where(wanted))).first()
-    if row is None:
-        return None
-    values = row._asdict()
-    values["user"] = values.pop("end_user")
-    values["created_at_s"], values["expires_at_s"] = (to_s(values.pop(f"{name}_us")) for name in _TIMES)
-    return ConversationRow(**values)
-
-
-_TIMES: Final = ("created_at", "expires_at")
+def _to_conversation(values: Sequence[Any]) -> ConversationRow:
+    found = dict(zip(_NAMES, values, strict=True))
+    found["user"] = found.pop("end_user")
+    for name in _TIMES:
+        found[f"{name}_s"] = to_s(found.pop(f"{name}_us"))
+    return ConversationRow(**found)
 
 
 def _columns(row: ConversationRow) -> dict[str, Any]:

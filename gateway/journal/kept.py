@@ -5,12 +5,12 @@ The statements run in one call in the driver's thread (`in_one_transaction`), wi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Dialect
 
+from gateway.journal.plain_sql import positional, run
 from gateway.journal.rows import to_s, to_us
 from gateway.journal.tables import responses
 
@@ -89,16 +89,18 @@ class Keep(NamedTuple):
     """Responses of the row's org whose time ends no sooner than the row's own."""
 
 
-def to_response(row: Any) -> ResponseRow:
-    """A row of the table as it was kept."""
-    values = row._asdict()
-    del values["bytes"]
+def to_response(values: Sequence[Any]) -> ResponseRow:
+    """A row of the table as it was kept; `values` in the order of its columns."""
+    found = dict(zip(NAMES, values, strict=True))
+    del found["bytes"]
     for name in ("created_at", "expires_at", "alive_until"):
-        values[f"{name}_s"] = to_s(values.pop(f"{name}_us"))
-    values["user"] = values.pop("end_user")
+        found[f"{name}_s"] = to_s(found.pop(f"{name}_us"))
+    found["user"] = found.pop("end_user")
+    for name in ("background", "native"):
+        found[name] = bool(found[name])  # SQLite has no word for it
     for name in ("input", "body"):
-        values[name] = bytes(values[name])
-    return ResponseRow(**values)
+        found[name] = bytes(found[name])
+    return ResponseRow(**found)
 
 
 def _columns(row: ResponseRow) -> dict[str, Any]:
@@ -109,12 +111,11 @@ def _columns(row: ResponseRow) -> dict[str, Any]:
     return {**values, "bytes": row.bytes}
 
 
-_NAMES: Final = [column.name for column in responses.columns]
-_MARK: Final = re.compile(r":(\w+)")
+NAMES: Final = [column.name for column in responses.columns]
 # A name that another org has is left alone; of a background response only its ending changes anything.
 _INSERT: Final = (
-    f"INSERT INTO responses ({', '.join(_NAMES)}) VALUES ({', '.join(f':{name}' for name in _NAMES)}) "  # noqa: S608 -- own names
-    f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _NAMES if name != 'id')} "
+    f"INSERT INTO responses ({', '.join(NAMES)}) VALUES ({', '.join(f':{name}' for name in NAMES)}) "  # noqa: S608 -- own names
+    f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in NAMES if name != 'id')} "
     "WHERE responses.org = excluded.org AND responses.background = excluded.background AND responses.owner IS NULL"
 )
 _ENDED: Final = (
@@ -151,14 +152,14 @@ class Statements:
     """The writer's SQL in one database's words."""
 
     def __init__(self, dialect: Dialect) -> None:
-        self._paramstyle = dialect.paramstyle
+        style = dialect.paramstyle
         text = "CAST(:user AS TEXT)"
-        self._insert = self._positional(_INSERT)
-        self._end = self._positional(_END)
-        self._renew = self._positional(_RENEW)
-        self._append = self._positional(_APPEND.format(tokens=":tokens", user=text))
-        self._append_more = self._positional(_APPEND.format(tokens="tokens + :tokens", user=text))
-        self._item = self._positional(_ITEM)
+        self._insert = positional(_INSERT, style)
+        self._end = positional(_END, style)
+        self._renew = positional(_RENEW, style)
+        self._append = positional(_APPEND.format(tokens=":tokens", user=text), style)
+        self._append_more = positional(_APPEND.format(tokens="tokens + :tokens", user=text), style)
+        self._item = positional(_ITEM, style)
 
     def execute(self, keeps: Sequence[Keep], cursor: Any) -> None:
         """Write all of them in the transaction open on a DBAPI cursor."""
@@ -167,7 +168,7 @@ class Statements:
                 self._write(cursor, keep.row, ended=keep.ended)
                 for each in sorted(keep.renewed):
                     values = {"id": each, "org": keep.row.org, "expires": to_us(keep.row.expires_at_s)}
-                    _run(cursor, self._renew, values)
+                    run(cursor, self._renew, values)
         # Always in the same order, so that gateways which write at once wait for one another in no circle.
         for append in sorted((keep.append for keep in keeps if keep.append is not None), key=_by_conversation):
             self.append(append, cursor)
@@ -183,40 +184,19 @@ class Statements:
             "expires": to_us(append.expires_at_s),
             "tokens": append.more_tokens if append.tokens is None else append.tokens,
         }
-        _run(cursor, self._append_more if append.tokens is None else self._append, values)
+        run(cursor, self._append_more if append.tokens is None else self._append, values)
         found = cursor.fetchone()
         if found is None:
             return False
         first = found[0] - len(append.items)
         for number, (name, item) in enumerate(append.items):
             one = {"conversation": append.conversation, "position": first + number, "id": name, "item": item}
-            _run(cursor, self._item, one)
+            run(cursor, self._item, one)
         return True
 
     def _write(self, cursor: Any, row: ResponseRow, *, ended: bool) -> None:
-        _run(cursor, self._end if ended else self._insert, _columns(row))
-
-    def _positional(self, sql: str) -> tuple[str, tuple[str, ...]]:
-        """The statement with positional marks, and which value goes where."""
-        names: list[str] = []
-
-        def mark(found: re.Match[str]) -> str:
-            if self._paramstyle == "qmark":
-                names.append(found[1])
-                return "?"
-            if found[1] not in names:
-                names.append(found[1])
-            return f"${names.index(found[1]) + 1}"
-
-        if self._paramstyle not in {"qmark", "numeric_dollar"}:
-            raise NotImplementedError(f"a database driver with {self._paramstyle} parameters")
-        return _MARK.sub(mark, sql), tuple(names)
+        run(cursor, self._end if ended else self._insert, _columns(row))
 
 
 def _by_conversation(append: Append) -> str:
     return append.conversation
-
-
-def _run(cursor: Any, statement: tuple[str, tuple[str, ...]], values: dict[str, Any]) -> None:
-    sql, names = statement
-    cursor.execute(sql, [values[name] for name in names])

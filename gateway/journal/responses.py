@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import delete, literal, select, update
+from sqlalchemy import delete, select, update
 
 from gateway.journal.engine import AsyncEngine
-from gateway.journal.kept import RUNNING, ResponseRow, to_response
+from gateway.journal.kept import NAMES, RUNNING, ResponseRow, to_response
+from gateway.journal.plain_sql import look, positional, run
 from gateway.journal.rows import to_s, to_us
-from gateway.journal.sessions import reading, writing
+from gateway.journal.sessions import writing
 from gateway.journal.tables import responses
 
 _AT_A_TIME: Final = 100
@@ -27,40 +28,66 @@ class Link(NamedTuple):
     conversation_items: int
 
 
+class Chain(NamedTuple):
+    """Responses that follow one another."""
+
+    latest: ResponseRow | None
+    links: list[Link]
+    """Those before it, latest first."""
+    contents: dict[str, tuple[bytes, bytes]]
+    """Input and body of those, by id."""
+
+
+_LINK: Final = ("id", "previous_id", "bytes", "expires_at_us", "conversation", "conversation_items")
+_LINKS: Final = (
+    f"WITH RECURSIVE links ({', '.join(_LINK)}, depth) AS ("  # noqa: S608 -- own names
+    f"SELECT {', '.join(_LINK)}, 1 FROM responses WHERE id = :id AND org = :org AND expires_at_us > :now "
+    f"UNION ALL SELECT {', '.join(f'r.{name}' for name in _LINK)}, links.depth + 1 "
+    "FROM responses r JOIN links ON r.id = links.previous_id "
+    "WHERE r.org = :org AND r.expires_at_us > :now AND links.depth < :most) "
+)
+_GET: Final = f"SELECT {', '.join(NAMES)} FROM responses WHERE id = :id AND org = :org AND expires_at_us > :now"  # noqa: S608 -- own names
+
+
 class ResponseLog:
     """The `responses` table. Every method raises JournalError. What belongs to another org is not there."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
+        style = engine.dialect.paramstyle
+        self._get = positional(_GET, style)
+        self._links = positional(_LINKS + "SELECT * FROM links ORDER BY depth", style)  # noqa: S608 -- own names
+        contents = "SELECT r.id, r.input, r.body FROM links JOIN responses r ON r.id = links.id"
+        self._contents = positional(_LINKS + contents, style)
 
     async def get(self, org: str, name: str, now_s: float) -> ResponseRow | None:
         """A response whose time has not ended."""
-        wanted = (responses.c.id == name) & (responses.c.org == org) & (responses.c.expires_at_us > to_us(now_s))
-        async with reading(self.engine) as connection:
-            row = (await connection.execute(select(responses).where(wanted))).first()
+        values = {"id": name, "org": org, "now": to_us(now_s)}
+        row = await look(self.engine, lambda cursor: run(cursor, self._get, values).fetchone())
         return None if row is None else to_response(row)
 
-    async def chain(self, org: str, name: str, now_s: float, most: int) -> list[Link]:
-        """A response and those that it follows, latest first: at most `most`, and none before a missing one."""
-        of, alive = responses.c, responses.c.expires_at_us > to_us(now_s)
-        columns = (of.id, of.previous_id, of.bytes, of.expires_at_us, of.conversation, of.conversation_items)
-        first = select(*columns, literal(1).label("depth")).where(of.id == name, of.org == org, alive)
-        links = first.cte("links", recursive=True)
-        before = select(*columns, links.c.depth + 1).join(links, of.id == links.c.previous_id)
-        links = links.union_all(before.where(of.org == org, alive, links.c.depth < most))
-        async with reading(self.engine) as connection:
-            rows = (await connection.execute(select(links).order_by(links.c.depth))).all()
-        return [Link(row[0], row[1], row[2], to_s(row[3]), row[4], row[5]) for row in rows]
+    async def chain(self, org: str, name: str, now_s: float, most: tuple[int, int]) -> Chain:
+        """A response and those that it follows, none before a missing one.
 
-    async def contents(self, names: Sequence[str]) -> dict[str, tuple[bytes, bytes]]:
-        """Input and body of responses, by id; a missing one is left out."""
-        found: dict[str, tuple[bytes, bytes]] = {}
-        async with reading(self.engine) as connection:
-            for at in range(0, len(names), _AT_A_TIME):
-                asked = select(responses.c.id, responses.c.input, responses.c.body)
-                rows = await connection.execute(asked.where(responses.c.id.in_(names[at : at + _AT_A_TIME])))
-                found |= {row.id: (bytes(row.input), bytes(row.body)) for row in rows}
-        return found
+        `most`: when they are more than so many, or together so many bytes, they come without what they say.
+        """
+        most_links, most_bytes = most
+        values = {"id": name, "org": org, "now": to_us(now_s), "most": most_links}
+
+        def work(cursor: Any) -> Chain:
+            row = run(cursor, self._get, values).fetchone()
+            latest = None if row is None else to_response(row)
+            if latest is None or latest.previous_id is None:
+                return Chain(latest, [], {})
+            before = {**values, "id": latest.previous_id}
+            rows = run(cursor, self._links, before).fetchall()
+            links = [Link(row[0], row[1], row[2], to_s(row[3]), row[4], row[5]) for row in rows]
+            if len(links) >= most_links or latest.bytes + sum(link.bytes for link in links) > most_bytes:
+                return Chain(latest, links, {})
+            said = run(cursor, self._contents, before).fetchall()
+            return Chain(latest, links, {row[0]: (bytes(row[1]), bytes(row[2])) for row in said})
+
+        return await look(self.engine, work)
 
     async def delete(self, org: str, name: str) -> bool:
         """Delete a response; False when there is none."""

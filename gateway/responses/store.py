@@ -139,10 +139,11 @@ class ResponseStore:
     async def _chain(self, principal: Principal, name: str) -> Recalled:
         field = "previous_response_id"
         self._check(name, field, "response")
-        latest = await self.find(principal, name, field)
+        latest, links, contents = await self._links(principal, name)
+        if latest is None:
+            raise self._unknown(name, field, "response")
         if latest.running:
             raise InvalidField(f"The response `{name}` is still being made: wait until it has ended.", param=field)
-        links, contents = await self._links(principal, latest)
         self._check_size(len(links), sum(link.bytes for link in links), field)
         first = links[-1]
         if first.previous_id is not None:
@@ -151,8 +152,6 @@ class ResponseStore:
                 "kept any more. It was deleted, or its time has ended.",
                 param=field,
             )
-        missing = [link.id for link in links if link.id not in contents]
-        contents |= await self.responses.contents(missing)
         items: list[msgspec.Raw] = []
         if first.conversation is not None:
             items += await self._items(principal, first.conversation, first.conversation_items, field)
@@ -175,20 +174,29 @@ class ResponseStore:
         )
 
     async def _links(
-        self, principal: Principal, latest: ResponseRow
-    ) -> tuple[list[Link], dict[str, tuple[bytes, bytes]]]:
-        """The chain, latest first, and what is known of it without asking: it may be on its way to the disk."""
-        links = [_link(latest)]
-        contents = {latest.id: (latest.input, latest.body)}
-        most = self.settings.max_chain
-        while (before := links[-1].previous_id) is not None and len(links) <= most:
-            row = self.writer.row(before)
-            if row is None or row.org != principal.org or before in contents:
-                links += await self.responses.chain(principal.org, before, self.now(), most + 1 - len(links))
+        self, principal: Principal, name: str
+    ) -> tuple[ResponseRow | None, list[Link], dict[str, tuple[bytes, bytes]]]:
+        """The response, the chain up to it (latest first), and what they say. Some may be on their way to the disk."""
+        rows: list[ResponseRow] = []
+        most, wanted = self.settings.max_chain, name
+        waiting = self.writer.row(name)
+        if waiting is not None and waiting.org != principal.org:
+            return None, [], {}
+        while len(rows) <= most and (row := self.writer.row(wanted)) is not None and row.org == principal.org:
+            rows.append(row)
+            if row.previous_id is None:
                 break
-            links.append(_link(row))
-            contents[before] = (row.input, row.body)
-        return links, contents
+            wanted = row.previous_id
+        links = [_link(row) for row in rows]
+        contents = {row.id: (row.input, row.body) for row in rows}
+        if not rows or (links[-1].previous_id is not None and len(rows) <= most):
+            left = most - len(rows), self._snapshot().server.max_body_bytes - sum(link.bytes for link in links)
+            chain = await self.responses.chain(principal.org, wanted, self.now(), left)
+            if chain.latest is not None:
+                rows.append(chain.latest)
+                links += [_link(chain.latest), *chain.links]
+                contents |= {chain.latest.id: (chain.latest.input, chain.latest.body), **chain.contents}
+        return (rows[0] if rows else None), links, contents
 
     async def _conversation(self, principal: Principal, name: str) -> Recalled:
         row = await self.conversation(principal, name, "conversation")

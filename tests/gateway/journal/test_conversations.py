@@ -117,8 +117,7 @@ async def test_two_that_come_at_once_stand_one_behind_the_other(log: Conversatio
         assert second == {"x": "y"}.get(first, first.replace("-", "+"))
 
 
-async def test_many_items(log: ConversationLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.journal.conversations._PAGE", 3)
+async def test_many_items(log: ConversationLog) -> None:
     names = [f"{n:02}" for n in range(10)]
     await log.append(items(*names))
     assert [at for at, _ in await log.all_items("conv_1", 10)] == list(range(10))

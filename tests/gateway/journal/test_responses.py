@@ -86,7 +86,7 @@ async def test_another_orgs_and_one_whose_time_has_ended_are_not_there(writer: K
     assert await log.get("acme", "resp_1", NOW_S + 100) is None
     assert await log.get("acme", "resp_2", NOW_S) is None
     assert not await log.delete("elsewhere", "resp_1")
-    assert await log.chain("elsewhere", "resp_1", NOW_S, 9) == []
+    assert (await log.chain("elsewhere", "resp_1", NOW_S, MOST)).latest is None
     assert await log.delete("acme", "resp_1")
     assert not await log.delete("acme", "resp_1")
 
@@ -98,20 +98,36 @@ async def test_a_name_stays_its_orgs(writer: KeepingWriter, log: ResponseLog) ->
     assert await log.get("elsewhere", "resp_1", NOW_S) is None
 
 
+MOST = (99, 10**6)
+
+
 async def test_a_chain_goes_back_to_its_beginning_or_to_a_gap(writer: KeepingWriter, log: ResponseLog) -> None:
     chain = [row(f"resp_{n}", previous_id=f"resp_{n - 1}" if n else None) for n in range(6)]
     await write(writer, *map(Keep, chain))
-    assert [link.id for link in await log.chain("acme", "resp_4", NOW_S, 99)] == [f"resp_{n}" for n in (4, 3, 2, 1, 0)]
-    assert [link.id for link in await log.chain("acme", "resp_4", NOW_S, 2)] == ["resp_4", "resp_3"]
+    found = await log.chain("acme", "resp_4", NOW_S, MOST)
+    assert found.latest == chain[4]
+    assert [link.id for link in found.links] == [f"resp_{n}" for n in (3, 2, 1, 0)]
+    assert found.contents == {each.id: (each.input, each.body) for each in chain[:4]}
     await log.delete("acme", "resp_2")
-    (_, last) = await log.chain("acme", "resp_4", NOW_S, 99)
-    assert (last.id, last.previous_id, last.bytes) == ("resp_3", "resp_2", chain[3].bytes)
-    assert await log.contents(["resp_4", "resp_2"]) == {"resp_4": (chain[4].input, chain[4].body)}
+    found = await log.chain("acme", "resp_4", NOW_S, MOST)
+    [link] = found.links
+    assert (link.id, link.previous_id, link.bytes) == ("resp_3", "resp_2", chain[3].bytes)
+    assert found.contents == {"resp_3": (chain[3].input, chain[3].body)}
+
+
+async def test_what_is_too_long_or_too_large_says_nothing(writer: KeepingWriter, log: ResponseLog) -> None:
+    chain = [row(f"resp_{n}", previous_id=f"resp_{n - 1}" if n else None) for n in range(4)]
+    await write(writer, *map(Keep, chain))
+    size = sum(each.bytes for each in chain)
+    for most, said in (((4, size), True), ((3, size), False), ((4, size - 1), False)):
+        found = await log.chain("acme", "resp_3", NOW_S, most)
+        assert (len(found.links), bool(found.contents)) == (3, said)
+    assert len((await log.chain("acme", "resp_3", NOW_S, (2, size))).links) == 2
 
 
 async def test_a_chain_that_bites_its_tail_ends(writer: KeepingWriter, log: ResponseLog) -> None:
     await write(writer, Keep(row("resp_1", previous_id="resp_2")), Keep(row("resp_2", previous_id="resp_1")))
-    assert len(await log.chain("acme", "resp_1", NOW_S, 7)) == 7
+    assert len((await log.chain("acme", "resp_1", NOW_S, (7, 10**6))).links) == 7
 
 
 async def test_the_time_of_what_is_followed_up_on_is_prolonged(writer: KeepingWriter, log: ResponseLog) -> None:
