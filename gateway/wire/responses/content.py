@@ -7,10 +7,11 @@ from typing import Any, Final
 import msgspec
 
 from gateway.errors import InvalidField
-from gateway.wire.responses.raw import MALFORMED, Fields, encode, first, given, is_null, object_of, read_list, string_of
+from gateway.wire.responses.raw import Fields, first, is_null, objects_of, raw_string, string_of
 from gateway.wire.responses.reading import Reading
 
 _TEXTS: Final = frozenset(("input_text", "output_text", "text", "summary_text", "reasoning_text"))
+_WRITTEN_TEXTS: Final = frozenset(f'"{kind}"'.encode() for kind in _TEXTS)
 _SAID: Final = {
     "text": frozenset(("type", "text", "annotations", "logprobs")),
     "image_url": frozenset(("type", "image_url", "file_id", "detail")),
@@ -21,11 +22,8 @@ _SAID: Final = {
 
 def parts_of(content: msgspec.Raw, field: str, reading: Reading) -> list[dict[str, Any]]:
     """The chat parts of `content`, a list which `field` names. Raises InvalidField for a wrong shape."""
-    try:
-        parts = read_list(content)
-    except MALFORMED:
-        raise InvalidField(f"`{field}` must be a string or a list of content parts.", param=field) from None
-    found = [_part(raw, f"{field}[{index}]", reading) for index, raw in enumerate(parts)]
+    parts = objects_of(content, field, "a string or a list of content parts")
+    found = [_part(part, f"{field}[{index}]", reading) for index, part in enumerate(parts)]
     return [part for part in found if part is not None]
 
 
@@ -34,7 +32,8 @@ def plain(parts: list[dict[str, Any]]) -> msgspec.Raw | list[dict[str, Any]]:
     if not parts:
         return msgspec.Raw(b'""')
     if len(parts) == 1 and parts[0].keys() == {"type", "text"}:
-        return msgspec.Raw(encode(parts[0]["text"]))
+        text: msgspec.Raw = parts[0]["text"]
+        return text
     return parts
 
 
@@ -47,13 +46,12 @@ def content_of(content: msgspec.Raw | None, field: str, reading: Reading) -> msg
     return plain(parts_of(content, field, reading))
 
 
-def _part(raw: msgspec.Raw, field: str, reading: Reading) -> dict[str, Any] | None:
+def _part(part: Fields, field: str, reading: Reading) -> dict[str, Any] | None:
     """One part; None for what chat cannot say, which is noted."""
-    part = given(object_of(raw, field))
-    kind = string_of(part, "type", field)
+    written = bytes(part.get("type", b"")) in _WRITTEN_TEXTS
+    kind = "text" if written else string_of(part, "type", field)
     if kind in _TEXTS:
-        string_of(part, "text", field)
-        return {"type": "text", "text": part["text"], **_others(part, "text")}
+        return {"type": "text", "text": raw_string(part, "text", field), **_others(part, "text")}
     if kind == "refusal":
         string_of(part, "refusal", field)
         return {"type": "refusal", "refusal": part["refusal"]}

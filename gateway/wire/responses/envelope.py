@@ -13,9 +13,10 @@ from typing import Final
 
 import msgspec
 
-from gateway.wire.responses.raw import MALFORMED, Fields, encode, read_fields
+from gateway.wire.responses.raw import MALFORMED, Fields, encode, read_fields, read_string
 
 _PREFIX: Final = "farebox.1."
+_WRITTEN: Final = b'"' + _PREFIX.encode()
 FIELDS: Final = ("thinking_blocks", "content_blocks")
 """Fields of a chat message that travel so."""
 
@@ -23,6 +24,13 @@ FIELDS: Final = ("thinking_blocks", "content_blocks")
 def sealed(fields: dict[str, list[msgspec.Raw]]) -> str:
     """Fields of a chat message as an `encrypted_content`."""
     return _PREFIX + base64.b64encode(encode(fields)).decode()
+
+
+def opened_raw(encrypted_content: msgspec.Raw | None) -> Fields:
+    """As `opened`, of the JSON string; it is read only when it is one of ours."""
+    if encrypted_content is None or bytes(memoryview(encrypted_content)[: len(_WRITTEN)]) != _WRITTEN:
+        return {}
+    return opened(read_string(encrypted_content))
 
 
 def opened(encrypted_content: str) -> Fields:

@@ -13,8 +13,20 @@ import msgspec
 
 from gateway.errors import InvalidField
 from gateway.wire.responses.content import content_of, parts_of
-from gateway.wire.responses.envelope import opened
-from gateway.wire.responses.raw import ABSENT, MALFORMED, Fields, first, given, is_null, object_of, read_list, string_of
+from gateway.wire.responses.envelope import opened_raw
+from gateway.wire.responses.raw import (
+    ABSENT,
+    MALFORMED,
+    Fields,
+    first,
+    given,
+    is_null,
+    object_of,
+    objects_of,
+    raw_string,
+    read_list,
+    string_of,
+)
 from gateway.wire.responses.reading import Reading
 from gateway.wire.responses.tools import wrapped
 
@@ -24,6 +36,8 @@ WORKINGS: Final = frozenset(
 )
 """What a provider did on its way to an answer. The answer says what came of it: elsewhere these are left out."""
 _NEED_NO_CONTENT: Final = frozenset(("tool_calls", "refusal"))
+_EMPTY: Final = 2
+"""Bytes of a list with nothing in it."""
 _JOINED: Final = b"\\n\\n"
 
 
@@ -43,9 +57,12 @@ class Messages:
         self._answer = None
         self.messages.append({"role": role, "content": content})
 
-    def add(self, raw: msgspec.Raw, field: str) -> None:
-        """An item of the input, which `field` names. Raises InvalidField."""
-        item = given(object_of(raw, field))
+    def add(self, item: Fields, field: str) -> None:
+        """An item of the input, which `field` names, without nulls. Raises InvalidField."""
+        read = _WRITTEN.get(bytes(item.get("type", b"")))
+        if read is not None:  # the usual item
+            read(self, item, field)
+            return
         kind = string_of(item, "type", field, _kind(item))
         read = _READERS.get(kind)
         if read is not None:
@@ -110,7 +127,7 @@ class Messages:
     def _reasoning(self, item: Fields, field: str) -> None:
         """What was thought: as text where it can be read, and as its provider wants it back where that was ours."""
         thoughts = [*_texts(item, "summary", field), *_texts(item, "content", field)]
-        kept = opened(string_of(item, "encrypted_content", field, ""))
+        kept = opened_raw(item.get("encrypted_content"))
         if not thoughts and not kept:
             return
         if "content_blocks" in kept:
@@ -144,8 +161,8 @@ class Messages:
         self.messages.append(message)
 
     def _function_call(self, item: Fields, field: str) -> None:
-        function = {"name": string_of(item, "name", field), "arguments": string_of(item, "arguments", field)}
-        self._call({"id": string_of(item, "call_id", field), "type": "function", "function": function})
+        function = {"name": raw_string(item, "name", field), "arguments": raw_string(item, "arguments", field)}
+        self._call({"id": raw_string(item, "call_id", field), "type": "function", "function": function})
 
     def _custom_call(self, item: Fields, field: str) -> None:
         arguments = wrapped(string_of(item, "input", field))
@@ -157,7 +174,7 @@ class Messages:
 
     def _result(self, item: Fields, field: str) -> None:
         self._answer = None
-        call_id = string_of(item, "call_id", field)
+        call_id = raw_string(item, "call_id", field)
         content = content_of(item.get("output"), f"{field}.output", self._reading)
         self.messages.append({"role": "tool", "tool_call_id": call_id, "content": content})
 
@@ -184,6 +201,9 @@ _READERS: Final[dict[str, Callable[[Messages, Fields, str], None]]] = {
 }
 
 
+_WRITTEN: Final = {f'"{kind}"'.encode(): read for kind, read in _READERS.items()}
+
+
 def read_items(fields: Fields, history: Iterable[msgspec.Raw], reading: Reading) -> list[dict[str, Any]]:
     """The messages of a request: its instructions, what was said before, its own input. Raises InvalidField."""
     messages = Messages(reading)
@@ -193,13 +213,13 @@ def read_items(fields: Fields, history: Iterable[msgspec.Raw], reading: Reading)
             raise InvalidField("`instructions` must be a string.", param="instructions")
         messages.say("system", instructions)
     for index, raw in enumerate(history):
-        messages.add(raw, f"history[{index}]")
+        messages.add(given(object_of(raw, f"history[{index}]")), f"history[{index}]")
     given_input = fields.get("input", ABSENT)
     if first(given_input) == b'"':
         messages.say("user", given_input)
     elif not is_null(given_input):
-        for index, raw in enumerate(items_of(given_input)):
-            messages.add(raw, f"input[{index}]")
+        for index, item in enumerate(objects_of(given_input, "input", "a string or a list of items")):
+            messages.add(item, f"input[{index}]")
     for message in messages.messages:
         if message["content"] is None and _NEED_NO_CONTENT.isdisjoint(message):
             message["content"] = ""  # thoughts alone
@@ -217,7 +237,7 @@ def items_of(given_input: msgspec.Raw) -> list[msgspec.Raw]:
 def _texts(item: Fields, name: str, field: str) -> list[bytes]:
     """The insides of the texts in a list of parts."""
     raw = item.get(name)
-    if raw is None:
+    if raw is None or len(memoryview(raw)) == _EMPTY:
         return []
     parts = parts_of(raw, f"{field}.{name}", Reading())
     return [bytes(part["text"])[1:-1] for part in parts if part["type"] == "text" and bytes(part["text"]) != b'""']

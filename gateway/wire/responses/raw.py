@@ -15,6 +15,9 @@ ABSENT: Final = msgspec.Raw(b"")
 NULL: Final = (b"", b"null")
 MALFORMED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
+_NULL: Final = b"null"
+_QUOTE: Final = ord('"')
+
 encode = msgspec.json.encode
 read_fields = msgspec.json.Decoder(Fields).decode
 read_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -55,6 +58,27 @@ def string_of(fields: Fields, name: str, field: str, default: str | None = None)
         return read_string(raw)
     except MALFORMED:
         raise InvalidField(f"`{field}.{name}` must be a string.", param=f"{field}.{name}") from None
+
+
+def raw_string(fields: Fields, name: str, field: str) -> msgspec.Raw:
+    """As `string_of`, but the string as it is written."""
+    raw = fields.get(name)
+    if raw is not None and memoryview(raw)[0] == _QUOTE:
+        return raw
+    return text(string_of(fields, name, field))  # raises
+
+
+def objects_of(raw: msgspec.Raw, field: str, shape: str) -> list[Fields]:
+    """The objects of a list, without nulls. Raises InvalidField, naming the one that is none, or `field`."""
+    try:
+        objects = read_objects(raw)
+    except MALFORMED:
+        try:
+            items = read_list(raw)
+        except MALFORMED:
+            raise InvalidField(f"`{field}` must be {shape}.", param=field) from None
+        objects = [object_of(item, f"{field}[{index}]") for index, item in enumerate(items)]
+    return [given(each) for each in objects] if _NULL in bytes(raw) else objects
 
 
 def object_of(raw: msgspec.Raw, field: str) -> Fields:
