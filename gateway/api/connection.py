@@ -116,7 +116,7 @@ class Connection(HttpToolsProtocol):
             return
         self.idle_since_s = None
         self._head_bytes += len(data)
-        if b"h2c" in data and (self.waiting_since_s is None or self.scope is None or not self.headers_done):
+        if self.waiting_since_s is None or self.scope is None or not self.headers_done:
             data = _without_h2c(data)
         super().data_received(data)
         if (
@@ -155,14 +155,13 @@ class Connection(HttpToolsProtocol):
         """
         if cycle.disconnected or cycle.response_started or self.flow.write_paused or cycle.scope["method"] == "HEAD":
             return False
-        lines = [STATUS_LINE[status]]
-        lines += [b"%b: %b\r\n" % header for header in (*cycle.default_headers, *headers)]
+        lines = [b": ".join(header) for header in (*cycle.default_headers, *headers)]
         if not cycle.keep_alive:
-            lines.append(b"connection: close\r\n")
-        head = b"".join(lines)
-        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
+            lines.append(b"connection: close")
+        text = b"".join(lines)
+        if b"\n" in text or b"\r" in text:
             return False  # a header with a line break in it, which is refused there
-        self.transport.write(b"%b\r\n%b" % (head, body))
+        self.transport.write(b"".join((STATUS_LINE[status], b"\r\n".join(lines), b"\r\n\r\n", body)))
         cycle.response_started = cycle.response_complete = True
         cycle.message_event.set()
         if not cycle.keep_alive:
@@ -240,6 +239,9 @@ def _without_h2c(data: bytes) -> bytes:
 
     Java's HttpClient makes that offer first of all. The name put in its place is as long, and goes no further.
     """
+    end = data.find(b"\r\n\r\n")  # a body is long, and is not searched
+    if data.find(b"h2c", 0, end if end >= 0 else len(data)) < 0:
+        return data
     head, blank_line, rest = data.partition(b"\r\n\r\n")
     return _H2C.sub(rb"\1trailer\2", head) + blank_line + rest
 
