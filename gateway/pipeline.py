@@ -23,6 +23,7 @@ from gateway.admission.labels import check_labels, in_run_of
 from gateway.admission.watch import Watch
 from gateway.config.snapshot import Snapshot
 from gateway.context import RequestContext
+from gateway.counting import count_here
 from gateway.deciding.deciding import Deciding
 from gateway.deciding.named import Named
 from gateway.errors import (
@@ -40,9 +41,9 @@ from gateway.identity.attribution import Headers, attribute
 from gateway.identity.keys import Principal
 from gateway.reply import ClientGone, IncomingCall, Reply
 from gateway.telemetry.events import KeyRefused, RequestStarted
-from gateway.wire.native import RESPONSES, TONGUES
-from gateway.wire.requests import ModelRequest, read_request
-from gateway.wire.tongues import read_tongue
+from gateway.wire.native import RESPONSES
+from gateway.wire.requests import ModelRequest
+from gateway.wire.tongues import read_any
 from routing.catalog import Model
 from routing.router import Route, route
 from routing.rules import CompiledPolicy
@@ -167,16 +168,14 @@ class Pipeline:
             await self._by_policy(context, reply, policy)
         else:
             context.route = _remembering_first(self._route(snapshot, principal, request), request)
-            await Exchange(context, reply, self._upstreams).run()
+            await self._exchange(context, reply)
 
     def _read(self, context: RequestContext, call: IncomingCall, reply: Reply) -> ModelRequest:
         """The request, whatever tongue it is in. Raises BadRequest errors."""
-        if context.api not in TONGUES:
-            return read_request(context.api, context.body)
-        request = context.request = read_tongue(context.api, context.body)
-        assert request.native is not None, "a tongue's request is kept as it came"  # noqa: S101 -- guards a programming error
-        request.native.query = call.query
-        reply.asked(context)
+        request = context.request = read_any(context.api, context.body)
+        if request.native is not None:
+            request.native.query = call.query
+            reply.asked(context)
         return request
 
     async def _by_policy(self, context: RequestContext, reply: Reply, policy: CompiledPolicy) -> None:
@@ -185,7 +184,7 @@ class Pipeline:
         if context.request is not None and context.route is not None:
             context.route = _remembering_first(context.route, context.request)
         try:
-            await Exchange(context, reply, self._upstreams).run()
+            await self._exchange(context, reply)
         except (BudgetExceeded, BudgetReserved) as error:
             decided = context.decided
             if decided is None or not decided.may_downgrade:
@@ -194,7 +193,12 @@ class Pipeline:
                 raise
         else:
             return
-        await Exchange(context, reply, self._upstreams).run()  # with cheaper candidates, or with time to wait
+        await self._exchange(context, reply)  # with cheaper candidates, or with time to wait
+
+    async def _exchange(self, context: RequestContext, reply: Reply) -> None:
+        if context.request is not None and context.request.is_free and await count_here(context, reply):
+            return
+        await Exchange(context, reply, self._upstreams).run()
 
     async def authenticate(self, snapshot: Snapshot, headers: Headers) -> Principal:
         """Who is calling. Raises InvalidKey."""

@@ -51,6 +51,7 @@ LEVELS = {
     "gateway.admission.permit": 3.4,
     "gateway.responses": 3.9,
     "gateway.exchange": 4,
+    "gateway.counting": 4,
     "gateway.pipeline": 4.5,
     "gateway.reports": 4.6,
     "gateway.runs": 4.62,

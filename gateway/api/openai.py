@@ -11,9 +11,10 @@ from gateway.api.responding import ResponsesReply
 from gateway.errors import MethodNotAllowed, NotFound
 from gateway.reply import ClientGone, Reply
 from gateway.services import Services
-from gateway.wire.native import MESSAGES, RESPONSES, TONGUES
+from gateway.wire.native import COUNT, RESPONSES, TONGUES
 
 _METRICS = "/metrics"
+_IN_TONGUES = (*TONGUES, COUNT)
 
 
 class OpenAIApi:
@@ -29,7 +30,7 @@ class OpenAIApi:
         """Serve one request. Nothing escapes."""
         api = routes.ASKING.get(scope["path"])
         out = AsgiReply(scope, send)
-        reply = self._in_tongue(api, out) if api in TONGUES else out
+        reply = self._in_tongue(api, out) if api in _IN_TONGUES else out
         try:
             if api is not None and scope["method"] == "POST":
                 services = self._services
@@ -53,7 +54,7 @@ class OpenAIApi:
             )  # they know each other: nothing of a request is to wait for the garbage collector
 
     def _in_tongue(self, api: str, out: AsgiReply) -> Reply:
-        return MessagesReply(out) if api == MESSAGES else ResponsesReply(out, self._services.responses.store)
+        return ResponsesReply(out, self._services.responses.store) if api == RESPONSES else MessagesReply(out)
 
     async def _other(self, scope: Scope, receive: Receive, reply: AsgiReply) -> None:
         method, path = scope["method"], scope["path"].rstrip("/") or "/"

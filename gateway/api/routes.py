@@ -13,7 +13,7 @@ from gateway.api import conversations, feedback, me, models, operations, respons
 from gateway.api.answers import answer_json
 from gateway.api.asgi import AsgiReply, Receive, Scope
 from gateway.services import Services
-from gateway.wire.native import MESSAGES, RESPONSES
+from gateway.wire.native import COUNT, MESSAGES, RESPONSES
 from gateway.wire.requests import CHAT, COMPLETIONS, EMBEDDINGS
 
 GET: Final = ("GET", "HEAD")
@@ -25,6 +25,7 @@ ASKING: Final[dict[str, str]] = {
     "/v1/completions": COMPLETIONS,
     "/v1/embeddings": EMBEDDINGS,
     "/v1/messages": MESSAGES,
+    "/v1/messages/count_tokens": COUNT,
     "/v1/responses": RESPONSES,
 }
 """The API behind a path that takes POST."""

@@ -22,7 +22,7 @@ from gateway.exchange.metered_stream import relay_metered
 from gateway.exchange.outbox import ClientTooSlow
 from gateway.exchange.settlement import Settlement
 from gateway.exchange.streamed import LATE_USAGE_S, relay_stream
-from gateway.exchange.whole import relay_refusal, relay_whole
+from gateway.exchange.whole import relay_free, relay_refusal, relay_whole
 from gateway.reply import Reply
 from gateway.upstream.attempt import client_error
 from gateway.upstream.load import Flight
@@ -93,6 +93,8 @@ class Relay:
         stream, metered = delivery.request.stream, delivery.settlement.meter is not None
         if not 200 <= response.status < 300:
             return relay_refusal
+        if delivery.request.is_free:
+            return relay_free
         if not (stream or metered) or not is_event_stream(response):
             return relay_whole
         if not metered:

@@ -236,6 +236,8 @@ class Settlement:
         """
         attempt, context = self.attempt, self._context
         assert not attempt.settled, "an attempt is settled once"  # noqa: S101 -- guards a programming error
+        if self._request.is_free:
+            usage = NOTHING
         attempt.settled = True
         attempt.went_well = outcome in WELL
         attempt.billed = usage is not NOTHING
@@ -249,7 +251,7 @@ class Settlement:
         permit = self.permit
         if permit is not None:
             permit.settle(charge)
-            if outcome in {"ok", "unverified"} and not estimated:
+            if outcome in {"ok", "unverified"} and not estimated and attempt.billed:
                 permit.learn(usage, cut=cut)
         self._recorder.record(charge)
         return bill

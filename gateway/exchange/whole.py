@@ -71,6 +71,16 @@ async def relay_whole(delivery: Delivery, response: Response) -> None:
     await delivery.whole(response, body, context.cost)
 
 
+async def relay_free(delivery: Delivery, response: Response) -> None:
+    """The answer to what nobody bills, as it comes."""
+    body = await response.read()
+    delivery.attempt.first_byte_s = delivery.context.first_byte_s = time.monotonic()
+    delivery.commit()
+    delivery.settlement.nothing("ok")
+    delivery.context.outcome = "ok"
+    await delivery.whole(response, body, delivery.context.cost)
+
+
 def _malformed(delivery: Delivery, response: Response, body_bytes: int) -> AttemptFailed:
     delivery.settlement.size("malformed", 1, body_bytes)
     error = UpstreamFailure(

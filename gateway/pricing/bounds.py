@@ -163,6 +163,7 @@ class _Extras(NamedTuple):
 
 
 _NO_EXTRAS: Final = _Extras()
+_FREE: Final = Bound(0, 0, 1, NanoUsd(0), None, 0, 0, 0, 0, 0, 0, NanoUsd(0))
 
 
 def bound(request: ModelRequest, deployment: Deployment, cap: int | None, now_s: float) -> Bound:
@@ -170,6 +171,8 @@ def bound(request: ModelRequest, deployment: Deployment, cap: int | None, now_s:
 
     `cap` is the longest answer that the agent may have. Raises CostUnbounded (400).
     """
+    if request.is_free:
+        return _FREE
     profile, body = request.profile, request.body
     extras = _NO_EXTRAS if _WATCHED.isdisjoint(request.fields) else _extras(request)
     native, fees, windows = request.native, 0, 1

@@ -16,11 +16,29 @@ from gateway.wire.writing import with_fields
 
 MESSAGES: Final = "messages"
 RESPONSES: Final = "responses"
+COUNT: Final = "count_tokens"
+"""How many tokens a message would have. Said in Anthropic's tongue."""
 TONGUES: Final = (MESSAGES, RESPONSES)
 
 _BOUNDS: Final = {MESSAGES: "max_tokens", RESPONSES: "max_output_tokens"}
 """The field that bounds the answer, where its client names none."""
+MIN_THINKING_TOKENS: Final = 1_024
+"""The least budget that Anthropic takes, which has to stay below the bound on the answer."""
 _encode = msgspec.json.encode
+
+
+def _thinking_within(raw: msgspec.Raw, max_tokens: int) -> dict[str, msgspec.Raw]:
+    """Anthropic's `thinking` where a lowered bound leaves no room for its budget; nothing where it does."""
+    try:
+        thinking = msgspec.json.decode(raw, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # its shape is for the provider to judge
+        return {}
+    budget = thinking.get("budget_tokens")
+    if not isinstance(budget, int) or budget < max_tokens:
+        return {}
+    room = max_tokens > MIN_THINKING_TOKENS
+    fitting = {**thinking, "budget_tokens": max_tokens - 1} if room else {"type": "disabled"}
+    return {"thinking": msgspec.Raw(_encode(fitting))}
 
 
 class Service(NamedTuple):
@@ -42,6 +60,7 @@ class Native:
         "before",
         "body",
         "bound_fields",
+        "counts",
         "elsewhere",
         "fields",
         "held_at",
@@ -80,6 +99,8 @@ class Native:
         self.unknown = unknown
         """A field that brings in input of unknown size: a file's id, a link, a document."""
         self.services = services
+        self.counts = False
+        """Whether it only asks how many tokens it has, which nobody bills."""
         self.before: object = None
         """What the memory knows of what it goes on from; its own affair."""
         self.held_at: str | None = None
@@ -104,4 +125,6 @@ class Native:
             for name, theirs in bounds.items():
                 if name not in self.fields or max_tokens < theirs:
                     changed[name] = msgspec.Raw(b"%d" % min(max_tokens, theirs))
+            if changed and "thinking" in self.fields:
+                changed.update(_thinking_within(self.fields["thinking"], max_tokens))
         return with_fields(self.body, self.fields, changed)

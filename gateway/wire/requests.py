@@ -166,6 +166,11 @@ class ModelRequest:
         return _UNSEEN.isdisjoint(fields) or all(bytes(fields[name]) == b"null" for name in _UNSEEN if name in fields)
 
     @property
+    def is_free(self) -> bool:
+        """Whether nobody bills it."""
+        return self.native is not None and self.native.counts
+
+    @property
     def parallel_tools(self) -> bool:
         """Whether the client insists on several tool calls in one answer."""
         return b"true" in bytes(self.fields.get("parallel_tool_calls", b""))

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from gateway.wire.native import TONGUES, Native
+from gateway.wire.native import COUNT, MESSAGES, TONGUES, Native
 from gateway.wire.requests import CHAT, ModelRequest, read_request
 
 _ASKS_USAGE: Final = b'"include_usage":true'
@@ -19,6 +19,8 @@ _ASKS_USAGE: Final = b'"include_usage":true'
 
 def read_any(api: str, body: bytes) -> ModelRequest:
     """Read the body of a request to any API that asks a model. Raises BadRequest errors that name the field."""
+    if api == COUNT:
+        return read_count(body)
     return read_tongue(api, body) if api in TONGUES else read_request(api, body)
 
 
@@ -29,6 +31,13 @@ def read_tongue(api: str, body: bytes) -> ModelRequest:
     """
     read: Callable[[bytes], tuple[bytes, Native]] = import_module(f"gateway.wire.{api}").read
     return meaning(*read(body))
+
+
+def read_count(body: bytes) -> ModelRequest:
+    """Read a request that asks how many tokens a message would have. Raises BadRequest errors that name the field."""
+    chat, native = import_module(f"gateway.wire.{MESSAGES}").read(body, bounded=False)
+    native.counts = True
+    return meaning(chat, native)
 
 
 def meaning(chat: bytes, native: Native) -> ModelRequest:

@@ -318,3 +318,28 @@ async def test_what_only_a_speaker_understands_goes_to_nobody_else(
         return
     assert answer.status_code == 400
     assert "tools" in answer.text
+
+
+@pytest.mark.parametrize("native", [True, False])
+async def test_tokens_are_counted_for_nothing(
+    native: bool,
+    simulator: SimulatorServer,
+    start_gateway: StartGateway,
+    client: httpx.AsyncClient,
+    bill: Callable[[], list[Record]],
+) -> None:
+    """By a provider that counts, else by our own estimate; a budget that is spent does not stand against it."""
+    speaker = Speaker("messages", native)
+    budgets = {"tiny": {"scope": "agent:tester", "limit_usd": "0.000000001", "window": "day"}}
+    gateway = await start(speaker, simulator, start_gateway, budgets=budgets)
+    asked = {"model": "sim-small", "messages": [{"role": "user", "content": QUESTION}]}
+    url = f"{gateway.url}/v1/messages/count_tokens"
+    answer = await client.post(url, params={"beta": "true"}, json=asked)
+    assert answer.status_code == 200, answer.text
+    assert 5 <= answer.json()["input_tokens"] <= 60
+    assert not [record for record in bill() if record.cost_nano_usd]
+    assert sum(charge["cost_nano_usd"] for charge in await gateway.rows("charges")) == 0
+    [request] = await gateway.rows("requests")
+    assert (request["endpoint"], request["outcome"], request["cost_nano_usd"]) == ("count_tokens", "ok", 0)
+    unknown = await client.post(url, json={**asked, "model": "sim-smal"})
+    assert (unknown.status_code, unknown.json()["type"]) == (404, "error")

@@ -30,10 +30,11 @@ def outgoing(request: ModelRequest, wish: Wish, endpoint: Endpoint) -> Outgoing:
     forwarded = wish.forwarded
     if native.api == MESSAGES and not _names_version(forwarded, endpoint):
         forwarded = [*forwarded, _VERSION]
-    path = _PATHS[native.api]
+    path = _PATHS[native.api] + (b"/count_tokens" if native.counts else b"")
     if _QUERY.fullmatch(native.query) is not None:
         path += b"?" + native.query
-    body = native.upstream_body(wish.upstream_model, max_tokens=wish.max_tokens, stream=wish.stream)
+    bound = None if native.counts else wish.max_tokens
+    body = native.upstream_body(wish.upstream_model, max_tokens=bound, stream=wish.stream)
     return Outgoing(path, head(wish.request_id, forwarded, endpoint.headers), body)
 
 

@@ -14,8 +14,10 @@ from gateway.wire.requests import ModelRequest
 
 _TAKE_ALL: Final = frozenset(("anthropic", "litellm"))
 """Dialects in which these words can be said."""
-_STRICT: Final = frozenset(("openai", "azure", "groq", "mistral"))
+_STRICT: Final = frozenset(("azure", "groq", "mistral"))
 """Those whose provider refuses fields that it does not know."""
+_OPENAIS_BOUND: Final = "max_completion_tokens"
+"""By which OpenAI itself is told from those who only speak its wire: some of these want their models' thoughts back."""
 _MARKS: Final = (b'"thinking_blocks"', b'"content_blocks"')
 """What earlier answers of Anthropic's models leave in a request of any tongue."""
 
@@ -27,4 +29,5 @@ def in_words_of(dialect: str, request: ModelRequest, wish: Wish) -> ModelRequest
         return request
     if native.api != MESSAGES and not any(mark in request.body for mark in _MARKS):
         return request
-    return plain(request, wish.upstream_model, wish.max_tokens_field, strict=dialect in _STRICT)
+    strict = dialect in _STRICT or (dialect == "openai" and wish.max_tokens_field == _OPENAIS_BOUND)
+    return plain(request, wish.upstream_model, wish.max_tokens_field, strict=strict)

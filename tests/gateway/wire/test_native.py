@@ -38,3 +38,24 @@ def test_an_answer_without_a_bound_is_bounded_in_its_apis_field(api: str, field:
 def test_a_repeated_field_is_said_once() -> None:
     twice = b'{"model":"cheap","model":"fable"}'
     assert native(twice).upstream_body("fable") == b'{"model":"fable"}'
+
+
+@pytest.mark.parametrize(
+    ("bound", "thinking"),
+    [
+        (9_000, {"type": "enabled", "budget_tokens": 8_000}),
+        (5_000, {"type": "enabled", "budget_tokens": 4_999}),
+        (1_024, {"type": "disabled"}),
+    ],
+)
+def test_a_lowered_bound_leaves_room_for_what_is_thought(bound: int, thinking: dict[str, object]) -> None:
+    said = b'{"model":"fable","max_tokens":10000,"thinking":{"type":"enabled","budget_tokens":8000}}'
+    body = native(said, max_tokens=10_000).upstream_body("fable", max_tokens=bound)
+    assert msgspec.json.decode(body) == {"model": "fable", "max_tokens": bound, "thinking": thinking}
+
+
+@pytest.mark.parametrize("thinking", [b"null", b"7", b'{"type":"adaptive"}', b'{"budget_tokens":"many"}'])
+def test_other_thinking_is_for_the_provider_to_judge(thinking: bytes) -> None:
+    said = b'{"model":"fable","max_tokens":100,"thinking":%s}' % thinking
+    body = native(said, max_tokens=100).upstream_body("fable", max_tokens=9)
+    assert thinking in body
