@@ -109,7 +109,7 @@ CASES: tuple[Case, ...] = (
             _chat(
                 "instructor",
                 explained={
-                    "usage": "create_partial hands out the partial objects alone: no chunk, no usage and no hook reaches "
+                    "usage": "`create_partial` hands out the partial objects alone: no chunk, usage or hook reaches "
                     "its user ({evidence}). `create_with_completion` shows it."
                 },
             ),
@@ -131,10 +131,11 @@ CASES: tuple[Case, ...] = (
             _chat(
                 "crewai",
                 explained={
-                    "402": "CrewAI's agent starts its task over after any error, twice (`max_retry_limit`): {evidence}. "
-                    "`Agent(max_retry_limit=0)` makes it one call."
+                    "402": "CrewAI starts an agent's task over after any error, twice (`max_retry_limit`): {evidence}. "
+                    "`Agent(max_retry_limit=0)` makes it one call: the row below."
                 },
             ),
+            Variant("chat, no retries", "chat", "crewai crewai-once"),
         ),
     ),
     Case(

@@ -35,7 +35,7 @@ class PythonEnvironment:
         """Install it unless it is there. Raises NotInstalled."""
         if (self._folder / ".made").exists():
             return
-        uv = _program("uv")
+        uv = program("uv")
         await _run(uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(self._folder))
         await _run(uv, "pip", "install", "--quiet", "--python", str(self._python), "--requirements", str(self._list))
         (self._folder / ".made").touch()
@@ -67,14 +67,14 @@ class NodeEnvironment:
         self._folder.mkdir(parents=True, exist_ok=True)
         for name in ("package.json", "package-lock.json"):
             shutil.copy(self._source / name, self._folder / name)
-        await _run(_program("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund", folder=self._folder)
+        await _run(program("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund", folder=self._folder)
         (self._folder / ".made").touch()
 
     def command(self, script: Path) -> list[str]:
         """How a script is run: a copy of it, since modules are looked for in the folders above a file."""
         for source in script.parent.glob("*.mjs"):
             shutil.copy(source, self._folder / source.name)
-        return [_program("node"), str(self._folder / script.name)]
+        return [program("node"), str(self._folder / script.name)]
 
     async def versions(self, packages: tuple[str, ...]) -> dict[str, str]:
         """The installed versions."""
@@ -128,7 +128,8 @@ async def _run(*command: str, folder: Path | None = None) -> str:
     return out.decode()
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
+    """Where a program is. Raises NotInstalled."""
     beside = Path(sys.executable).parent / name
     found = str(beside) if beside.exists() else shutil.which(name)
     if found is None:

@@ -179,6 +179,8 @@ def _busy(_: Variant, scenes: Mapping[str, Scene]) -> str:
     if wrong := _unfinished(scene):
         return f"{wrong}; the gateway answered {statuses}"
     refused = statuses.index(429)
+    if refused == len(rows) - 1:
+        return f"it finished without asking again; the gateway answered {statuses}"
     waited_s = (rows[refused + 1]["at_us"] - rows[refused]["at_us"]) / 1_000_000
     return f"told to wait 1 s, it came back after {waited_s:.1f} s" if waited_s < _LEAST_WAIT_S else ""
 

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tests.conformance.cases import COLUMNS
-from tests.conformance.judge import COLUMN_TITLES, EXPLAINED, NO, YES, Cell
+from tests.conformance.judge import COLUMN_TITLES, EXPLAINED, NO, YES, Cell, Scene
 from tests.conformance.run import TableRow
 
 PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
@@ -143,10 +143,37 @@ def page(rows: Sequence[TableRow], date: str) -> str:
     if notes.texts:
         lines += ["", "## Footnotes", ""]
         lines += [f"{number}. {text}" for number, text in enumerate(notes.texts, 1)]
+    lines += ["", *_errors(rows)]
     lines += ["", "## Versions", "", "| SDK | packages |", "|---|---|"]
     seen = {row.case.title: row.versions for row in rows if row.versions}
     lines += [f"| {title} | {', '.join(f'{n} {v}' for n, v in found.items())} |" for title, found in seen.items()]
     return "\n".join(lines) + "\n"
+
+
+def _errors(rows: Sequence[TableRow]) -> list[str]:
+    lines = [
+        "## What the user of an SDK sees",
+        "",
+        "The type of the error, whether its message is the gateway's, and the calls that reached the gateway, the first",
+        "included.",
+        "",
+        "| SDK | by | budget spent | told why | calls | stream cut | told why | calls |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        if row.scenes:
+            cells = [part for name in ("broke", "cut") for part in _error(row.scenes[name], _REASONS[name])]
+            lines.append(f"| {row.case.title} | {row.variant.name} | " + " | ".join(cells) + " |")
+    return lines
+
+
+_REASONS = {"broke": "has no room for this request", "cut": "broke before its answer was whole"}
+"""Words of the gateway's messages."""
+
+
+def _error(scene: Scene, reason: str) -> tuple[str, str, str]:
+    error = (scene.said and scene.said["error"]) or {"type": "none", "message": ""}
+    return f"`{error['type']}`", YES if reason in error["message"] else "no", str(len(scene.books.requests))
 
 
 def _cell(row: TableRow, cell: Cell, notes: Notes) -> str:

@@ -18,8 +18,8 @@ from tests.conformance.world import World
 CORE: Mapping[str, tuple[str, ...]] = {
     "openai": ("chat", "responses", "responses, native"),
     "openai-agents": ("responses", "responses, native"),
-    "pydantic-ai": ("chat", "messages"),
-    "langgraph": ("chat", "responses"),
+    "pydantic-ai": ("chat", "responses"),
+    "langgraph": ("chat", "responses, native"),
     "anthropic": ("messages", "messages, native"),
 }
 """By name of the SDK, the ways that are run here, each once somewhere; `make conformance` runs all of them."""

@@ -8,7 +8,8 @@ WEATHER = tool("weather")(saying.weather)
 
 
 def _crew(here, *, stream):
-    agent = Agent(role="Forecaster", goal="Tell the weather", backstory="Brief.", llm=here.llm, tools=[WEATHER])
+    told = {"role": "Forecaster", "goal": "Tell the weather", "backstory": "Brief.", "tools": [WEATHER]}
+    agent = Agent(**told, **(getattr(here, "agent_options", None) or {"llm": here.llm}))
     task = Task(description=saying.QUESTION, expected_output="A sentence.", agent=agent)
     return Crew(agents=[agent], tasks=[task], stream=stream, tracing=False)
 

@@ -23,12 +23,15 @@ async function chat(here, ask) {
   }
 }
 
+class ResponseFailed extends Error {}
+
 async function responses(here, ask) {
   let input = QUESTION;
   let previous;
   const spent = { inputTokens: 0, outputTokens: 0, chunks: 0 };
   for (;;) {
     const response = await ask({ model: here.model, input, tools: RESPONSES_TOOLS, previous_response_id: previous }, spent);
+    if (response.status === "failed") throw new ResponseFailed(response.error.message);
     spent.inputTokens += response.usage.input_tokens;
     spent.outputTokens += response.usage.output_tokens;
     const calls = response.output.filter((item) => item.type === "function_call");

@@ -35,7 +35,7 @@ async function one(scenario, number, run) {
     seen = await run({ ...(await pointed(scenario, number)), api: scenario.api });
   } catch (caught) {
     console.error(caught);
-    error = { type: caught?.constructor?.name ?? typeof caught, message: String(caught?.message ?? caught).slice(0, 400) };
+    error = { type: caught?.constructor?.name ?? typeof caught, message: String(caught?.message ?? caught).slice(0, 1000) };
   }
   return {
     answer: seen.answer ?? "",

@@ -24,7 +24,7 @@ MARK = "::farebox:: "
 QUESTION = "What is the weather in Paris? Ask the tool, then say it in a sentence."
 DOCUMENTED_URL = "http://127.0.0.1:4000"
 DOCUMENTED_MODEL = "sim-small"
-_SHOWN_CHARS = 400
+_SHOWN_CHARS = 1000
 
 _tool_calls = 0
 

@@ -25,6 +25,8 @@ def streamed(here):
         elif isinstance(event, ActionStep):
             if event.error:
                 raise event.error
+            if event.token_usage is None:
+                continue  # a step that failed; its error comes next
             spent = [spent[0] + event.token_usage.input_tokens, spent[1] + event.token_usage.output_tokens]
         else:
             chunks += 1
