@@ -17,7 +17,7 @@ import logging
 import re
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, cast
 
 from gateway.admission.labels import check_labels, in_run_of
 from gateway.admission.watch import Watch
@@ -39,9 +39,11 @@ from gateway.errors import (
 from gateway.exchange import CLIENT_CLOSED_REQUEST, Exchange, Upstreams
 from gateway.identity.attribution import Headers, attribute
 from gateway.identity.keys import Principal
-from gateway.reply import ClientGone, IncomingCall, Reply
+from gateway.reply import ClientGone, IncomingCall, Reply, UploadingCall
 from gateway.telemetry.events import KeyRefused, RequestStarted
+from gateway.uploads import read_upload
 from gateway.wire.native import RESPONSES
+from gateway.wire.others import OTHERS, UPLOADS, read_other
 from gateway.wire.requests import ModelRequest
 from gateway.wire.tongues import read_any
 from routing.catalog import Model
@@ -151,8 +153,11 @@ class Pipeline:
             raise refusal
         principal = context.principal = await self.authenticate(snapshot, call.headers)
         self._recorder.record(RequestStarted(context.request_id, principal.org, principal.team, principal.agent))
-        context.body = await call.body(snapshot.server.max_body_bytes)
-        request = context.request = self._read(context, call, reply)
+        if context.api in UPLOADS:
+            request = context.request = await read_upload(cast("UploadingCall", call), snapshot.server.max_upload_bytes)
+        else:
+            context.body = await call.body(snapshot.server.max_body_bytes)
+            request = context.request = self._read(context, call, reply)
         if context.api == RESPONSES and self._memory is not None:
             request = context.request = await self._memory.recall(principal, request)
         agent = snapshot.agents[principal.agent]
@@ -172,6 +177,8 @@ class Pipeline:
 
     def _read(self, context: RequestContext, call: IncomingCall, reply: Reply) -> ModelRequest:
         """The request, whatever tongue it is in. Raises BadRequest errors."""
+        if context.api in OTHERS:
+            return read_other(context.api, context.body)
         request = context.request = read_any(context.api, context.body)
         if request.native is not None:
             request.native.query = call.query

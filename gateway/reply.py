@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from gateway.context import RequestContext
@@ -76,6 +76,14 @@ class IncomingCall(Protocol):
 
     async def body(self, max_bytes: int) -> bytes:
         """The whole body. Raises BodyTooLarge, or ClientGone when the client left while sending it."""
+        ...
+
+
+class UploadingCall(IncomingCall, Protocol):
+    """One whose body may be too large to be kept."""
+
+    def chunks(self, max_bytes: int) -> AsyncIterator[bytes]:
+        """The body as it comes, in place of `body`. Raises BodyTooLarge, or ClientGone."""
         ...
 
 

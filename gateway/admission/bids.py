@@ -83,7 +83,7 @@ class Asked(NamedTuple):
 
 def is_meterable(request: ModelRequest, agent: Agent, deployment: Deployment) -> bool:
     """Whether the answer can be counted while it is generated: as a stream, the client's or our own."""
-    if deployment.metering is None or request.api == EMBEDDINGS or not request.countable:
+    if deployment.metering is None or request.api == EMBEDDINGS or not request.countable or request.extent is not None:
         return False
     return request.stream or (agent.assemble_whole_answers and assemblable(request))
 
@@ -107,13 +107,13 @@ def offer(asked: Asked, deployment: Deployment, coverage: Coverage, origin: Orig
         tokens_per_byte = expected.tokens_per_byte
     least = opening = strict
     shortest = agent.clamp_min_output_tokens
-    if shortest is not None and limits.answers and (metered or not asked.whole):
+    if shortest is not None and limits.answers and (metered or not asked.whole) and request.extent is None:
         least = opening = _least(limits, shortest, tokens_per_byte, coverage)
         if margin:
             opening = _least(limits, shortest + margin, tokens_per_byte, coverage)
     rate_tokens = request.profile.input_tokens + limits.answers * min(limits.output_tokens, expected.output_tokens)
     bid = Bid(coverage.claims, coverage.rates, strict, calibrated, least, rate_tokens, origin, coverage.recurs)
-    learns = metered or agent.reserve == "calibrated"
+    learns = (metered or agent.reserve == "calibrated") and request.extent is None
     return Offer(deployment, bid, limits, metered, opening, learns, tokens_per_byte)
 
 
@@ -133,5 +133,5 @@ def _unbounded(asked: Asked, deployment: Deployment, coverage: Coverage, origin:
     point = price.at(usage.input_tokens, asked.now_s, profile.service_tier)
     amounts = Amounts(cost(usage, point), usage.input_tokens + output)
     bid = Bid(coverage.claims, coverage.rates, amounts, amounts, amounts, amounts.tokens, origin, coverage.recurs)
-    cap = None if asked.request.api == EMBEDDINGS else asked.agent.max_output_tokens
+    cap = None if asked.request.api == EMBEDDINGS or asked.request.extent is not None else asked.agent.max_output_tokens
     return Offer(deployment, bid, None, False, amounts, False, cap=cap)

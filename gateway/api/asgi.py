@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
 from gateway.api.connection import CYCLE_KEY, SCOPE_KEY, Connection
@@ -56,6 +57,24 @@ class AsgiCall:
             return body
         return await self._rest(bytearray(body), max_bytes)
 
+    async def chunks(self, max_bytes: int) -> AsyncIterator[bytes]:
+        """The body as it comes; nothing of it is read ahead. Raises BodyTooLarge or ClientGone."""
+        connection: Connection = self._scope[SCOPE_KEY]
+        left, more = max_bytes, True
+        while more:
+            connection.expects()
+            message = await self._receive()
+            connection.rests()
+            if message["type"] != "http.request":
+                raise ClientGone
+            chunk: bytes = message.get("body", b"")
+            more = message.get("more_body", False)
+            left -= len(chunk)
+            if left < 0:
+                raise _too_large(max_bytes)
+            if chunk:
+                yield chunk
+
     async def _rest(self, body: bytearray, max_bytes: int) -> bytes:
         more = True
         while more:
@@ -78,7 +97,7 @@ def _too_large(max_bytes: int) -> BodyTooLarge:
 class AsgiReply:
     """The client's side of one ASGI request, with errors in OpenAI's shape."""
 
-    __slots__ = ("_connection", "_scope", "_send", "ended", "started")
+    __slots__ = ("_connection", "_scope", "_send", "_told", "ended", "started")
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._scope = scope
@@ -86,6 +105,8 @@ class AsgiReply:
         self._connection: Connection = scope[SCOPE_KEY]
         self.started = False
         self.ended = False
+        self._told = True
+        """Whether errors can be told in a stream that has begun."""
 
     @property
     def blocked(self) -> bool:
@@ -120,8 +141,9 @@ class AsgiReply:
             corked.uncork()
 
     async def start(self, status: int, headers: Headers) -> None:
-        """Send the head of a stream."""
+        """Send the head of a stream. Into one that is no events, an error cannot be told: it breaks off."""
         self.started = True
+        self._told = all(name != b"content-type" or value.startswith(b"text/event-stream") for name, value in headers)
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def send(self, chunk: bytes) -> None:
@@ -138,6 +160,11 @@ class AsgiReply:
         if self.ended:
             return
         body = error_body(error, request_id)
+        if self.started and not self._told:
+            self.ended = True
+            self._connection.transport.abort()
+            await asyncio.sleep(0)  # uvicorn hears of it
+            return
         if self.started:
             await self.send(data_event(body))
             await self.finish()

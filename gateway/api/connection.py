@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -168,6 +169,16 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
         cycle.on_response()
         return True
+
+    def expects(self) -> None:
+        """More of a body that is passed on as it comes is asked for: its client has a header's time for each piece."""
+        if self.waiting_since_s is not None:
+            self.waiting_since_s = self.loop.time()
+
+    def rests(self) -> None:
+        """Nothing more of it is asked for now: the upstream is slower than its client."""
+        if self.waiting_since_s is not None:
+            self.waiting_since_s = math.inf
 
     def on_message_complete(self) -> None:
         self.waiting_since_s = None

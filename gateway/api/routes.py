@@ -13,6 +13,7 @@ from gateway.api import conversations, feedback, me, models, operations, respons
 from gateway.api.answers import answer_json
 from gateway.api.asgi import AsgiReply, Receive, Scope
 from gateway.services import Services
+from gateway.wire import others
 from gateway.wire.native import COUNT, MESSAGES, RESPONSES
 from gateway.wire.requests import CHAT, COMPLETIONS, EMBEDDINGS
 
@@ -27,6 +28,15 @@ ASKING: Final[dict[str, str]] = {
     "/v1/messages": MESSAGES,
     "/v1/messages/count_tokens": COUNT,
     "/v1/responses": RESPONSES,
+    "/v1/moderations": others.MODERATIONS,
+    "/v1/images/generations": others.IMAGES,
+    "/v1/images/edits": others.IMAGE_EDITS,
+    "/v1/images/variations": others.IMAGE_VARIATIONS,
+    "/v1/audio/speech": others.SPEECH,
+    "/v1/audio/transcriptions": others.TRANSCRIPTIONS,
+    "/v1/audio/translations": others.TRANSLATIONS,
+    "/v1/rerank": others.RERANK,
+    "/v2/rerank": others.RERANK,
 }
 """The API behind a path that takes POST."""
 

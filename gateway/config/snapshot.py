@@ -176,6 +176,8 @@ class ServerSettings:
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks whose X-Forwarded-For is believed."""
     max_body_bytes: int = 33_554_432
+    max_upload_bytes: int = 268_435_456
+    """Of a form with files, which is passed on as it comes."""
     max_header_bytes: int = 65_536
     max_connections: int = 10_000
     header_timeout_s: float = 30.0

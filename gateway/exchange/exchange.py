@@ -169,6 +169,10 @@ class Exchange:
 
     def _decide(self, *, waited: bool = False, hedge_at_s: float | None = None) -> Step:
         context, health, candidates = self._context, self._upstreams.health, self._route.candidates
+        if self._number and context.request is not None:
+            upload = context.request.upload
+            if upload is not None and upload.is_gone:  # it was passed on as it came: there is nothing to send again
+                return GiveUp("exhausted")
         if not self._number and health.is_quiet and context.attribution.timeout_s is None:
             return _first(len(candidates))
         now_s = time.monotonic()

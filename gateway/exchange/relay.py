@@ -19,14 +19,16 @@ from gateway.exchange.delivery import Delivery
 from gateway.exchange.failures import AttemptFailed, Superseded
 from gateway.exchange.head import is_event_stream
 from gateway.exchange.metered_stream import relay_metered
+from gateway.exchange.other import relay_other
 from gateway.exchange.outbox import ClientTooSlow
 from gateway.exchange.settlement import Settlement
 from gateway.exchange.streamed import LATE_USAGE_S, relay_stream
 from gateway.exchange.whole import relay_free, relay_refusal, relay_whole
 from gateway.reply import Reply
+from gateway.uploads import upload_failure
 from gateway.upstream.attempt import client_error
 from gateway.upstream.load import Flight
-from gateway.upstream.transport import Response, TransportError
+from gateway.upstream.transport import BodyBroken, Response, TransportError
 from gateway.upstream.verdict import failure_of_error
 from routing.failures import Failure
 
@@ -95,6 +97,8 @@ class Relay:
             return relay_refusal
         if delivery.request.is_free:
             return relay_free
+        if delivery.request.extent is not None:
+            return relay_other
         if not (stream or metered) or not is_event_stream(response):
             return relay_whole
         if not metered:
@@ -111,6 +115,9 @@ class Relay:
             self.interrupt("cancelled")
             return
         delivery.settlement.broken(error)
+        if isinstance(error, BodyBroken):
+            self.interrupted = True
+            raise upload_failure(delivery.request) from None
         attempt.failure = failure = failure_of_error(error, attempt.target.timeouts)
         told = client_error(attempt.deployment.provider, error)
         if delivery.reply.started:

@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from gateway.admission.permit import Permit
 from gateway.context import RequestContext
 from gateway.ledger.meter import Meter
+from gateway.pricing.extents import Billed, billed, unseen
 from gateway.telemetry.events import WELL, ChargePosted
 from gateway.telemetry.recorder import Recorder
 from gateway.upstream.attempt import NOTHING, Attempt, Bill, Kind, outcome_of
 from gateway.upstream.refusals import may_be_billed
 from gateway.upstream.transport import TransportError
+from gateway.wire.extent import Extent
+from gateway.wire.other_answers import OtherObserver
 from gateway.wire.requests import ModelRequest
 from gateway.wire.wires import Observer
 from routing.money import NanoUsd, Usage
@@ -117,11 +120,15 @@ class Settlement:
 
     def unseen(self, outcome: str) -> Bill:
         """It may have been billed, though nothing of its answer was seen."""
+        if self._request.extent is not None:
+            return self._beside_chat(outcome, self._request.extent)
         usage = self._most() or self.attempt.estimate_unseen(self._request.profile)
         return self.settle(outcome, usage, estimated=True)
 
     def size(self, outcome: str, content_events: int, text_bytes: int, *, service_tier: str | None = None) -> Bill:
         """An answer that said nothing of its usage: estimated from its size, where no budget asks for the most."""
+        if self._request.extent is not None:
+            return self._beside_chat(outcome, self._request.extent)
         usage = self._most() or self.attempt.estimate(self._request.profile, content_events, text_bytes)
         return self.settle(outcome, usage, estimated=True, service_tier=service_tier)
 
@@ -139,6 +146,8 @@ class Settlement:
     def observed(self, outcome: str) -> Bill:
         """Settle with the provider's usage where it came, else with an estimate of what was seen, or may have been."""
         observer, attempt = self.observer, self.attempt
+        if self._request.extent is not None:
+            return self._beside_chat(outcome, self._request.extent)
         usage, tier, most = observer.usage, observer.service_tier, None
         if not observer.complete or usage is None:
             most = self._most()
@@ -151,6 +160,26 @@ class Settlement:
             if usage is not None:  # what was reported before the last content, at least
                 most = Usage(*map(max, most, usage))
         return self.settle(outcome, most, estimated=True, service_tier=tier)
+
+    def told(self, outcome: str, usage: Usage | None, counted: Mapping[str, int] | None) -> Bill:
+        """A whole answer of an API beside chat: what it told of its tokens, and of its units."""
+        extent = self._request.extent
+        assert extent is not None, "it is beside chat"  # noqa: S101 -- guards a programming error
+        return self._as_billed(
+            outcome, billed(extent, usage, counted, self.attempt.deployment, self._context.arrived_at_s)
+        )
+
+    def _beside_chat(self, outcome: str, extent: Extent) -> Bill:
+        """An answer beside chat as far as it was seen."""
+        observer, permit = self._observer, self.permit
+        if isinstance(observer, OtherObserver) and (observer.complete or observer.done):
+            return self.told(outcome, observer.usage, observer.counted())
+        most = permit is not None and permit.offer.bound is not None and permit.offer.is_budgeted
+        return self._as_billed(outcome, unseen(extent, self.attempt.deployment, self._context.arrived_at_s, most=most))
+
+    def _as_billed(self, outcome: str, found: Billed) -> Bill:
+        self.services = found.services or {}
+        return self.settle(outcome, found.usage, estimated=found.estimated)
 
     def broken(self, error: TransportError) -> None:
         """The connection to the provider broke. A settled attempt stays as it is."""

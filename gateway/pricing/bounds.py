@@ -21,7 +21,9 @@ from gateway.errors import CostUnbounded
 from gateway.ledger.meter import Terms
 from gateway.ledger.operations import Amounts
 from gateway.pricing.dearest import Rates, dearest
+from gateway.pricing.extents import limit
 from gateway.pricing.modalities import family_image_tokens
+from gateway.wire.extent import Extent
 from gateway.wire.native import Native, Service
 from gateway.wire.requests import CHAT, EMBEDDINGS, ModelRequest, Tool
 from routing.catalog import Deployment
@@ -173,6 +175,8 @@ def bound(request: ModelRequest, deployment: Deployment, cap: int | None, now_s:
     """
     if request.is_free:
         return _FREE
+    if request.extent is not None:
+        return _of_extent(request, request.extent, deployment, now_s)
     profile, body = request.profile, request.body
     extras = _NO_EXTRAS if _WATCHED.isdisjoint(request.fields) else _extras(request)
     native, fees, windows = request.native, 0, 1
@@ -224,6 +228,19 @@ def bound(request: ModelRequest, deployment: Deployment, cap: int | None, now_s:
         media_pico,
         output_rate,
         NanoUsd(fees),
+    )
+
+
+def _of_extent(request: ModelRequest, extent: Extent, deployment: Deployment, now_s: float) -> Bound:
+    """The bound on a request beside chat, none of which can be shortened."""
+    usage, input_pico, output_rate, fees = limit(extent, deployment, request.profile.service_tier, now_s)
+    money = -(-(input_pico + usage.output_tokens * output_rate) // PICO_PER_NANO) + fees
+    if money > MAX_MONEY:
+        raise CostUnbounded(f"`{extent.field}` asks for answers worth millions.", param=extent.field)
+    size = request.profile.input_bytes
+    return Bound(
+        *(usage.input_tokens, usage.output_tokens, 1, NanoUsd(money), None, 0, size, 0, 0),
+        *(input_pico, output_rate, fees),
     )
 
 

@@ -15,6 +15,7 @@ from gateway.simulator.faults import HEADER, Faults, Schedule, UnknownFault, par
 from gateway.simulator.fields import Body
 from gateway.simulator.generation import Caller, Generation, StreamWire, Wire
 from gateway.simulator.models import MODELS, SimModel
+from gateway.simulator.others.made import BytesDelivery, BytesWire
 from gateway.simulator.plain import PlainDelivery
 from gateway.simulator.routes import Route
 from gateway.simulator.stream import StreamDelivery
@@ -96,6 +97,8 @@ async def _deliver(conversation: Conversation, generation: Generation, wire: Wir
             await TypedDelivery(conversation, generation, wire, headers).run()
         elif generation.options.stream and isinstance(wire, StreamWire):
             await StreamDelivery(conversation, generation, wire, headers).run()
+        elif isinstance(wire, BytesWire):
+            await BytesDelivery(conversation, generation, headers).run_of(wire)
         else:
             await PlainDelivery(conversation, generation, wire, headers).run()
     except asyncio.CancelledError:

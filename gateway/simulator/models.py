@@ -60,6 +60,31 @@ class SimModel:
     """USD per unit of what is billed beside tokens (`web_search`, `image`, `second` ...), as decimal strings."""
 
 
+def _beside_chat(
+    name: str, kind: str, rates: Rates = Rates("0", "0", "0"), fees: Mapping[str, str] | None = None
+) -> SimModel:
+    """A model of the APIs beside chat; without rates it is billed by its fees alone, or free."""
+    return SimModel(
+        id=name,
+        kind=kind,
+        context_window=32_000,
+        max_output_tokens=8_000,
+        rates=(rates,),
+        pace=Pace(first_token_s=0.2, first_token_sigma=0.2, tokens_per_s=5_000, jitter=0.0),
+        fees=fees or {},
+    )
+
+
+IMAGE_FEES: Mapping[str, str] = MappingProxyType(
+    {
+        "image": "0.04",
+        "image:1024x1024:hd": "0.08",
+        "image:1792x1024": "0.08",
+        "image:1792x1024:hd": "0.12",
+    }
+)
+"""What an image costs, in USD."""
+
 MODELS: dict[str, SimModel] = {
     model.id: model
     for model in (
@@ -121,6 +146,15 @@ MODELS: dict[str, SimModel] = {
             rates=(Rates("0.15", "0.075", "0.60"),),
             pace=Pace(first_token_s=0.0, first_token_sigma=0.0, tokens_per_s=0.0, jitter=0.0),
         ),
+        _beside_chat("sim-image", "image", Rates("5", "1.25", "40")),
+        _beside_chat("sim-painter", "image", fees=IMAGE_FEES),
+        _beside_chat("sim-voice", "speech", fees={"character": "0.000015"}),
+        _beside_chat("sim-voice-mini", "speech", Rates("0.60", "0.60", "12")),
+        _beside_chat("sim-whisper", "hearing", fees={"second": "0.0001"}),
+        _beside_chat("sim-transcribe", "hearing", Rates("2.50", "2.50", "10")),
+        _beside_chat("sim-rerank", "rerank", fees={"search_unit": "0.002"}),
+        _beside_chat("sim-rerank-mini", "rerank", Rates("0.02", "0.02", "0")),
+        _beside_chat("sim-moderation", "moderation"),
     )
 }
 

@@ -14,6 +14,8 @@ from gateway.simulator.generation import Generation, Wire
 from gateway.simulator.messages.begin import begin as begin_message
 from gateway.simulator.messages.begin import count
 from gateway.simulator.messages.tongue import ANTHROPIC
+from gateway.simulator.others import audio, images, texts
+from gateway.simulator.others.forms import read_form
 from gateway.simulator.responses.begin import begin as begin_response
 from gateway.simulator.tongues import OPENAI, Tongue
 
@@ -50,4 +52,12 @@ ROUTES: dict[str, Route] = {
     "/v1/responses": Route("responses", ("chat",), begin_response),
     "/v1/messages": Route("messages", ("chat",), begin_message, tongue=ANTHROPIC),
     "/v1/messages/count_tokens": Route("messages", ("chat",), count, tongue=ANTHROPIC),
+    "/v1/moderations": Route("moderations", ("moderation",), texts.moderate),
+    "/v1/rerank": Route("rerank", ("rerank",), texts.rerank),
+    "/v1/images/generations": Route("images", ("image",), images.generate),
+    "/v1/images/edits": Route("image_edits", ("image",), images.edit, read_form),
+    "/v1/images/variations": Route("image_variations", ("image",), images.vary, read_form),
+    "/v1/audio/speech": Route("speech", ("speech",), audio.speak),
+    "/v1/audio/transcriptions": Route("transcriptions", ("hearing",), audio.transcribe, read_form),
+    "/v1/audio/translations": Route("translations", ("hearing",), audio.translate, read_form),
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gateway.config.snapshot import Endpoint, Timeouts
 from gateway.upstream.awaited import AwaitedCall
 from gateway.upstream.response import HttpResponse
-from gateway.upstream.transport import Aborted, TimedOut, TransportError, Unreachable
+from gateway.upstream.transport import Aborted, Body, TimedOut, TransportError, Unreachable
 
 if TYPE_CHECKING:
     from gateway.upstream.connection import Connection
@@ -40,7 +40,7 @@ class HttpCall(AwaitedCall[HttpResponse]):
         loop: asyncio.AbstractEventLoop,
         endpoint: Endpoint,
         head: bytes,
-        body: bytes,
+        body: bytes | Body,
         timeouts: Timeouts | None = None,
     ) -> None:
         super().__init__(loop)
@@ -58,7 +58,7 @@ class HttpCall(AwaitedCall[HttpResponse]):
         """Nothing more can happen to it: answered in full, failed or aborted."""
         self.connection_reused = False
         self.sent = False
-        """Whether a connection took the request: from then on it may be billed."""
+        """Whether a connection took the request, all of it: from then on it may be billed."""
         self.unread = 0
         self.total_at = loop.time() + timeouts.total_s
         """When the total time-out runs out, in the loop's time."""
@@ -83,6 +83,8 @@ class HttpCall(AwaitedCall[HttpResponse]):
     def fail(self, failure: TransportError) -> None:
         """It ends without an answer, or with a broken one. Called by whoever holds it: the queue or the connection."""
         self.finished = True
+        if not self.sent:
+            failure.sent = False  # a part of its body, at most
         self._failure = failure
         self._connection = None
         if self.host is not None:
@@ -122,7 +124,7 @@ class HttpCall(AwaitedCall[HttpResponse]):
     def sent_on(self, connection: Connection, *, reused: bool) -> None:
         """The connection took the request."""
         self._connection = connection
-        self.sent = True
+        self.sent = isinstance(self.body, bytes)
         self.connection_reused = reused
         self.body = b""  # the transport holds what it still has to write
         if self._connect_timer is not None:

@@ -3,6 +3,7 @@
 Phases of a request, each with its deadline, none beyond the call's total:
 
     sending     the request does not fit the socket's buffer; ends after `idle_s` without progress
+    uploading   the rest of its body is still with the client, whose pace is the client's affair
     first_byte  from the request's last byte to the answer's head
     idle        between two reads of the body; stands still while reading is paused for a slow reader
     keepalive   between requests; running out closes the connection
@@ -24,6 +25,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from gateway.config.snapshot import Timeouts
 from gateway.upstream.deadline import NEVER, Deadline
+from gateway.upstream.feeding import Feeder
 from gateway.upstream.framing import ends_with_connection, keepalive_hint_s
 from gateway.upstream.response import LOW_WATER_BYTES, HttpResponse
 from gateway.upstream.transport import ConnectionBroken, TimedOut, TransportError
@@ -76,6 +78,8 @@ class Connection(asyncio.Protocol):
         self._reading_paused = False
         self._writing_paused = False
         self._unsent = 0
+        self._feeder: Feeder | None = None
+        """What passes on a body that is still coming."""
         self._start_message()
 
     def _start_message(self) -> None:
@@ -119,16 +123,48 @@ class Connection(asyncio.Protocol):
         head, body = call.head, call.body
         call.sent_on(self, reused=self._used)
         self._used = True
+        if not isinstance(body, bytes):
+            self._transport.write(head)
+            self._enter("uploading", NEVER)
+            self._feeder = Feeder(self, call, body)
+            return
         if len(body) <= _JOIN_BYTES:
             self._transport.write(head + body)
         else:
             self._transport.write(head)
             self._transport.write(body)
+        self._sent_all(timeouts)
+
+    def _sent_all(self, timeouts: Timeouts) -> None:
+        """The request was handed to the transport; some of it may still be there."""
         if self._writing_paused:
             self._unsent = self._transport.get_write_buffer_size()
             self._enter("sending", timeouts.idle_s)
         else:
             self._enter("first_byte", timeouts.first_byte_s)
+
+    # --- the feeder's side ---
+
+    def write(self, data: bytes) -> bool:
+        """Send more of a body. False when the upstream has to take it first: `room` tells."""
+        self._transport.write(data)
+        if self._writing_paused and self._response is None:
+            self._unsent = self._transport.get_write_buffer_size()
+            self._enter("sending", self._timeouts.idle_s)
+        return not self._writing_paused
+
+    def fed(self) -> None:
+        """The body is whole."""
+        self._feeder = None
+        if self._call is not None:
+            self._call.sent = True
+        if self._response is None:
+            self._sent_all(self._timeouts)
+
+    def _stop_feeding(self) -> None:
+        feeder, self._feeder = self._feeder, None
+        if feeder is not None:
+            feeder.stop()
 
     def park(self, keepalive_s: float) -> None:
         """Become idle."""
@@ -159,6 +195,7 @@ class Connection(asyncio.Protocol):
         call = self._call
         if call is not None:
             call.unread = call.arrived()
+        self._stop_feeding()
         self._call = self._response = None
         self.close()
         if call is not None:
@@ -192,7 +229,11 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The request's last byte went to the socket."""
         self._writing_paused = False
-        if self._phase == "sending" and self._call is not None:
+        if self._feeder is not None:
+            if self._response is None:
+                self._enter("uploading", NEVER)
+            self._feeder.room()
+        elif self._phase == "sending" and self._call is not None:
             self._enter("first_byte", self._timeouts.first_byte_s)
 
     def data_received(self, data: bytes) -> None:
@@ -210,7 +251,8 @@ class Connection(asyncio.Protocol):
         except HttpParserUpgrade:
             failure = self._refusal or "the upstream switched protocols unasked"
         if self._complete:
-            self._finish(reusable=self._keep_alive and not failure and not self._surplus)
+            half = self._feeder is not None  # an answer before the request is whole: nobody waits for the rest of it
+            self._finish(reusable=self._keep_alive and not failure and not self._surplus and not half)
         elif failure:
             self.fail(ConnectionBroken(failure, sent=True))
         elif self._response is None:
@@ -323,6 +365,7 @@ class Connection(asyncio.Protocol):
         call, response = self._call, self._response
         if call is None or response is None:
             return
+        self._stop_feeding()
         self._call = self._response = None
         call.complete()
         response.finish()

@@ -19,7 +19,7 @@ from gateway.upstream.call import HttpCall
 from gateway.upstream.host import HostPool
 from gateway.upstream.target import Destination, Target
 from gateway.upstream.tls import TlsContexts
-from gateway.upstream.transport import Unreachable
+from gateway.upstream.transport import Body, Unreachable
 
 _MAX_TARGETS = 1024
 
@@ -52,7 +52,7 @@ class Pool:
         method: bytes,
         path: bytes,
         headers: bytes,
-        body: bytes,
+        body: bytes | Body,
         *,
         timeouts: Timeouts | None = None,
     ) -> HttpCall:
@@ -67,7 +67,10 @@ class Pool:
                 return call
         target, host = known
         prefix = target.prefixes.get((method, path)) or target.prefix(method, path)
-        if body or method not in (b"GET", b"HEAD"):
+        if not isinstance(body, bytes):
+            framing = b"Transfer-Encoding: chunked" if body.length is None else b"Content-Length: %d" % body.length
+            head = b"%b%b%b\r\n\r\n" % (prefix, headers, framing)
+        elif body or method not in (b"GET", b"HEAD"):
             head = b"%b%bContent-Length: %d\r\n\r\n" % (prefix, headers, len(body))
         else:
             head = b"%b%b\r\n" % (prefix, headers)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gateway.config.snapshot import Endpoint, Timeouts
 from gateway.upstream.pool import Pool, PoolStats
-from gateway.upstream.transport import Call
+from gateway.upstream.transport import Body, Call
 
 if TYPE_CHECKING:
     from gateway.upstream.dialects.litellm_bridge.bridge import Bridge
@@ -41,13 +41,14 @@ class Switch:
         method: bytes,
         path: bytes,
         headers: bytes,
-        body: bytes,
+        body: bytes | Body,
         *,
         timeouts: Timeouts | None = None,
     ) -> Call:
         """Begin a request; returns at once. See `Transport.start`."""
         if endpoint.dialect != _THROUGH_THE_SDK:
             return self._pool.start(endpoint, method, path, headers, body, timeouts=timeouts)
+        assert isinstance(body, bytes), "its dialect knows no uploads"  # noqa: S101 -- guards a programming error
         return self._ready().start(endpoint, method, path, headers, body, timeouts=timeouts)
 
     def _ready(self) -> Bridge:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Protocol
 
 from gateway.config.snapshot import Endpoint, Timeouts
@@ -43,6 +44,37 @@ class ResponseTooLarge(TransportError):
     """The body exceeds the endpoint's `max_response_bytes`."""
 
 
+class BodyBroken(TransportError):
+    """The request's own body did not come whole from its client, who was sending it while it was passed on."""
+
+
+class Rest(Protocol):
+    """A part of a request's body that is still to come."""
+
+    def next_chunk(self) -> Awaitable[bytes]:
+        """The next bytes; `b""` at the end. Raises BodyBroken."""
+        ...
+
+
+class Body(Protocol):
+    """A request's body whose beginning is here and whose rest is still to come."""
+
+    @property
+    def head(self) -> bytes:
+        """What is sent first."""
+        ...
+
+    @property
+    def rest(self) -> Rest:
+        """What is sent as it comes, and as the upstream takes it."""
+        ...
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of both together; None sends them in chunks."""
+        ...
+
+
 class Response(Protocol):
     """An answer whose head has arrived."""
 
@@ -72,7 +104,10 @@ class Call(Protocol):
 
     @property
     def sent(self) -> bool:
-        """Whether any byte of the request was handed to the operating system: from then on it may be billed."""
+        """Whether any byte of the request was handed to the operating system: from then on it may be billed.
+
+        Of a body that is passed on as it comes: whether all of it was. Nobody bills half a request.
+        """
         ...
 
     @property
@@ -102,7 +137,7 @@ class Transport(Protocol):
         method: bytes,
         path: bytes,
         headers: bytes,
-        body: bytes,
+        body: bytes | Body,
         *,
         timeouts: Timeouts | None = None,
     ) -> Call:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
 from gateway.errors import FareboxError, InvalidField, InvalidJson, MissingField
 from gateway.pricing.estimate import estimate_input_tokens
+from gateway.wire.extent import Extent
 from gateway.wire.media import ABSENT, Media, read_media
 from gateway.wire.native import Native
+from gateway.wire.upload import Upload
 from gateway.wire.writing import with_fields
 from routing.profile import RequestProfile
 
@@ -30,7 +32,8 @@ Fields = dict[str, msgspec.Raw]
 
 _Answers = Annotated[int, msgspec.Meta(le=65_536)]
 """More answers than any provider gives; what they may cost still fits the journal's 64 bits."""
-_Tokens = Annotated[int, msgspec.Meta(le=2**31 - 1)]
+Tokens = Annotated[int, msgspec.Meta(le=2**31 - 1)]
+"""A bound on an answer, as clients write it."""
 
 _fields_decoder = msgspec.json.Decoder(Fields)
 _encode = msgspec.json.encode
@@ -58,30 +61,30 @@ class _ResponseFormat(msgspec.Struct):
     type: str | None = None
 
 
-class _Common(msgspec.Struct):
+class Common(msgspec.Struct):
     """What every endpoint may carry. Explicit nulls are as good as absent: some SDKs send them all."""
 
     model: str
     stream: bool | None = None
     stream_options: Fields | None = None
     n: _Answers | None = None
-    max_tokens: _Tokens | None = None
+    max_tokens: Tokens | None = None
     best_of: _Answers | None = None
     service_tier: str | None = None
 
 
-class _Chat(_Common):
+class _Chat(Common):
     messages: list[Message] = msgspec.field(default_factory=list)
-    max_completion_tokens: _Tokens | None = None
+    max_completion_tokens: Tokens | None = None
     tools: list[Tool] | None = None
     response_format: _ResponseFormat | None = None
 
 
-class _Completions(_Common):
+class _Completions(Common):
     prompt: msgspec.Raw = msgspec.Raw(b"")
 
 
-class _Embeddings(_Common):
+class _Embeddings(Common):
     input: msgspec.Raw = msgspec.Raw(b"")
 
 
@@ -106,6 +109,9 @@ _GOVERNED = frozenset(
 _UNSEEN = frozenset(("audio", "best_of", "modalities", "prediction"))
 
 
+AnyCommon = TypeVar("AnyCommon", bound=Common)
+
+
 class ModelRequest:
     """A request to a model: its fields as they came, and what the gateway needs to know of them."""
 
@@ -113,6 +119,7 @@ class ModelRequest:
         "_options",
         "api",
         "body",
+        "extent",
         "fields",
         "include_usage",
         "max_completion_tokens",
@@ -125,10 +132,11 @@ class ModelRequest:
         "running_usage",
         "stream",
         "tools",
+        "upload",
     )
 
     def __init__(
-        self, body: bytes, fields: Fields, common: _Common, profile: RequestProfile, media: list[Media]
+        self, body: bytes, fields: Fields, common: Common, profile: RequestProfile, media: list[Media]
     ) -> None:
         self.api = profile.api
         self.body = body
@@ -150,6 +158,10 @@ class ModelRequest:
         """A chat's."""
         self.media = media
         """What the messages hold besides text."""
+        self.extent: Extent | None = None
+        """How large it may come out, for an API other than chat, completions and embeddings; None for these."""
+        self.upload: Upload | None = None
+        """Its body, where that is a form with files."""
         self.native: Native | None = None
         """As it came, where its client speaks another API than OpenAI's: this is then what it means in chat."""
         if isinstance(common, _Chat):
@@ -216,17 +228,7 @@ class ModelRequest:
 
 def read_request(api: str, body: bytes) -> ModelRequest:
     """Read the body of a request to `api`. Raises BadRequest errors that name the field."""
-    try:
-        fields = _fields_decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _unreadable(body, error) from None
-    try:
-        common = _decoders[api].decode(body)
-    except msgspec.ValidationError as error:
-        raise _wrong_field(fields, error) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidJson(f"The request body is not valid JSON: {error}") from None
-    _check_model(common.model, fields)
+    fields, common = read_common(body, _decoders[api])
     required = _required[api]
     if required not in fields:
         raise MissingField(f"Missing required parameter: `{required}`.", param=required)
@@ -234,7 +236,24 @@ def read_request(api: str, body: bytes) -> ModelRequest:
     return ModelRequest(body, fields, common, _profile(api, body, common, media), media)
 
 
-def _check_model(model: str, fields: Fields) -> None:
+def read_common(body: bytes, decoder: msgspec.json.Decoder[AnyCommon]) -> tuple[Fields, AnyCommon]:
+    """A body's top level, and what `decoder` reads of it. Raises BadRequest errors that name the field."""
+    try:
+        fields = _fields_decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _unreadable(body, error) from None
+    try:
+        common = decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _wrong_field(fields, error) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidJson(f"The request body is not valid JSON: {error}") from None
+    check_model(common.model, fields)
+    return fields, common
+
+
+def check_model(model: str, fields: Fields) -> None:
+    """Refuse a model that no name can be, and fields that some servers take for governed ones."""
     if not model:
         raise InvalidField("`model` is empty. Name one of the models that GET /v1/models lists.", param="model")
     if len(model) > MAX_MODEL_CHARS or not model.isprintable():  # it goes into headers, tables and caches
@@ -249,7 +268,7 @@ def _check_model(model: str, fields: Fields) -> None:
             raise InvalidField(f"`{name}` must be written `{plain}`.", param=name)
 
 
-def _profile(api: str, body: bytes, common: _Common, media: list[Media]) -> RequestProfile:
+def _profile(api: str, body: bytes, common: Common, media: list[Media]) -> RequestProfile:
     messages = tools = images = 0
     json_schema = False
     max_output = common.max_tokens

@@ -14,6 +14,7 @@ from gateway.wire.answers import StreamObserver, WholeAnswer, read_answer
 from gateway.wire.assemble import Assembler as ChatAssembler
 from gateway.wire.ending import Stream, length_ending
 from gateway.wire.native import TONGUES
+from gateway.wire.others import OTHERS
 from routing.money import NanoUsd, Usage
 
 
@@ -147,6 +148,9 @@ class OpenAIWire:
 @cache
 def wire_of(api: str) -> Wire:
     """The wire of an API: `chat`, `messages` and so on. Tongues are loaded when they are first asked for."""
+    if api in OTHERS:
+        other: Wire = import_module("gateway.wire.other_answers").OtherWire(api)
+        return other
     if api in TONGUES:
         wire: Wire = import_module(f"gateway.wire.{api}").WIRE
         return wire

@@ -10,7 +10,7 @@ from typing import Any
 from openai import AsyncOpenAI
 
 from gateway.app import App
-from gateway.simulator.models import price_table
+from gateway.simulator.models import fee_table, price_table
 
 AGENT_KEYS = {"TESTER_KEY": "fb-testerkey-0123456789abcdef", "OTHER_KEY": "fb-otherkey-0123456789abcdef"}
 ENVIRONMENT = {
@@ -34,7 +34,11 @@ def configuration(base_url: str, folder: Path, **changes: Any) -> dict[str, Any]
 
     `faulty-NAME` is `sim-small` with the simulator's fault NAME.
     """
-    models = {name: {"provider": "sim", "price": _price(rates)} for name, rates in price_table().items()}
+    fees = fee_table()
+    models: dict[str, dict[str, Any]] = {
+        name: {"provider": "sim", "price": _price(rates), "tariff": fees.get(name, {})}
+        for name, rates in price_table().items()
+    }
     models |= {
         f"faulty-{fault}": {"provider": "sim", "model": f"sim-small+{fault}", "price": models["sim-small"]["price"]}
         for fault in changes.pop("faults", ())

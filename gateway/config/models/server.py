@@ -26,6 +26,9 @@ class Server(Written):
         [], description="Addresses or networks (`10.0.0.0/8`) of reverse proxies whose X-Forwarded-For is believed."
     )
     max_body_bytes: Count = Field(33_554_432, description="A larger request body is refused with 413.")
+    max_upload_bytes: Count = Field(
+        268_435_456, description="A larger form with files is refused with 413. Files are passed on as they come."
+    )
     max_header_bytes: Count = Field(65_536, description="Longer request headers are refused.")
     max_connections: Count = Field(10_000, description="Client connections at a time; the next one gets 503.")
     header_timeout_s: Seconds = Field(

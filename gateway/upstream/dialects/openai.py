@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import msgspec
+
 from gateway.config.dialects import BEARER
 from gateway.config.snapshot import Endpoint
 from gateway.errors import InvalidField
 from gateway.upstream.dialects.complaints import Words
 from gateway.upstream.dialects.protocol import Complaint, Outgoing, Translation, Wish
+from gateway.wire.others import OTHER_PATHS, OTHERS
 from gateway.wire.requests import CHAT, COMPLETIONS, EMBEDDINGS, ModelRequest
+from gateway.wire.upload import Beginning
+from gateway.wire.writing import with_fields
 
-_PATHS = {CHAT: b"/chat/completions", COMPLETIONS: b"/completions", EMBEDDINGS: b"/embeddings"}
+_PATHS = {CHAT: b"/chat/completions", COMPLETIONS: b"/completions", EMBEDDINGS: b"/embeddings", **OTHER_PATHS}
 _USER_AGENT = b"user-agent: farebox\r\n"
 
 
@@ -28,7 +33,12 @@ def path(api: str) -> bytes:
     return _PATHS[api]
 
 
-def head(request_id: str, forwarded: list[tuple[bytes, bytes]], configured: tuple[tuple[str, str], ...]) -> bytes:
+def head(
+    request_id: str,
+    forwarded: list[tuple[bytes, bytes]],
+    configured: tuple[tuple[str, str], ...],
+    content_type: bytes = b"application/json",
+) -> bytes:
     """Header lines for the provider: the client's own that are not ours to keep, and the request's id.
 
     `configured` are the endpoint's own headers, which the transport adds: a client's of the same name are dropped.
@@ -36,7 +46,7 @@ def head(request_id: str, forwarded: list[tuple[bytes, bytes]], configured: tupl
     if configured and forwarded:
         ours = _names(configured)
         forwarded = [header for header in forwarded if header[0] not in ours]
-    lines = [b"content-type: application/json\r\nx-request-id: ", request_id.encode(), b"\r\n", _USER_AGENT]
+    lines = [b"content-type: ", content_type, b"\r\nx-request-id: ", request_id.encode(), b"\r\n", _USER_AGENT]
     for name, value in forwarded:
         lines += (name, b": ", value, b"\r\n")
     return b"".join(lines)
@@ -75,7 +85,7 @@ class OpenAI:
     """The `Dialect` of OpenAI itself, and of all who speak its wire without a difference that matters."""
 
     name = "openai"
-    apis = frozenset((CHAT, COMPLETIONS, EMBEDDINGS))
+    apis = frozenset((CHAT, COMPLETIONS, EMBEDDINGS)) | OTHERS
     credentials = BEARER
     words = Words()
     """What its errors say."""
@@ -84,11 +94,26 @@ class OpenAI:
         """The request as it came, but for the model's name, its bound, and the usage option."""
         if request.api not in self.apis:
             raise not_spoken(request.api)
+        if request.extent is not None:
+            return self._other(request, wish, endpoint)
         return Outgoing(
             self.path(request.api, wish, endpoint),
             head(wish.request_id, wish.forwarded, endpoint.headers),
             self.body(request, wish),
         )
+
+    def _other(self, request: ModelRequest, wish: Wish, endpoint: Endpoint) -> Outgoing:
+        """A request beside chat: only the model's name changes."""
+        upload, kind = request.upload, b"application/json"
+        body: bytes | Beginning
+        if upload is not None:
+            body, kind = upload.body(wish.upstream_model), upload.content_type.encode("latin-1")
+        else:
+            same = wish.upstream_model == request.model
+            changed = {} if same else {"model": msgspec.Raw(msgspec.json.encode(wish.upstream_model))}
+            body = with_fields(request.body, request.fields, changed)
+        lines = head(wish.request_id, wish.forwarded, endpoint.headers, kind)
+        return Outgoing(self.path(request.api, wish, endpoint), lines, body)
 
     def path(self, api: str, wish: Wish, endpoint: Endpoint) -> bytes:
         """The path below the base URL."""

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from gateway.config.snapshot import Endpoint
 from gateway.wire.requests import ModelRequest
+from gateway.wire.upload import Beginning
 
 Complaint = Literal["rate_limited", "context_too_long", "content_filter", "account", "refused", "failed"]
 """Why a provider answered with an error: too many requests; an input that is too long for the model; a filter of
@@ -43,7 +44,8 @@ class Outgoing(NamedTuple):
     """Below the provider's base URL, with its query."""
     headers: bytes
     """Complete header lines, besides those that the transport adds: Host, Content-Length, the endpoint's own."""
-    body: bytes
+    body: bytes | Beginning
+    """Or its beginning, where the rest is still with the client."""
 
 
 class Translation(Protocol):

@@ -1,0 +1,1 @@
+"""The APIs beside chat: moderation, images, audio, reranking."""
