@@ -154,6 +154,8 @@ class HostedCall:
             self.item |= {"code": "", "container_id": f"cntr_{item_id.partition('_')[2]}", "outputs": None}
         elif name == "file_search":
             self.item |= {"queries": [], "results": None}
+        else:
+            self.item["action"] = {"type": "search", "query": query}
 
     def open(self) -> Iterator[Said]:
         """Its states, one after the other."""

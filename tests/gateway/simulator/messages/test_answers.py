@@ -8,6 +8,7 @@ from typing import Any
 
 import anthropic
 import pytest
+from pydantic import TypeAdapter
 
 from gateway.simulator.bill import Counts, cost_nano_usd
 from gateway.simulator.models import MODELS
@@ -15,6 +16,7 @@ from gateway.simulator.server import SimulatorServer
 from tests.gateway.simulator.messages.helpers import SEARCH, THINKING, USER, WEATHER, ask, only, send
 
 NONCES = range(8)
+EVENT: TypeAdapter[Any] = TypeAdapter(anthropic.types.RawMessageStreamEvent)
 
 
 @pytest.fixture
@@ -44,7 +46,11 @@ async def test_a_stream_builds_up_what_is_answered_plainly(
     plain = (await send(sim, body, x_sim_nonce=str(nonce))).json()
     answer = await send(sim, {**body, "stream": True}, path="/v1/messages?beta=true", x_sim_nonce=str(nonce))
     streamed = answer.named()
-    assert all(name == data["type"] for name, data in streamed)
+    for name, data in streamed:
+        assert name == data["type"]
+        if name != "ping":
+            EVENT.validate_python(data)
+    anthropic.types.Message.model_validate(plain)
     built = built_up(streamed)
     assert alike(built["content"]) == alike(plain["content"])
     assert (built["stop_reason"], built["stop_sequence"]) == (plain["stop_reason"], plain["stop_sequence"])

@@ -7,7 +7,8 @@ from typing import Any
 
 import openai
 import pytest
-from openai.types.responses import Response
+from openai.types.responses import Response, ResponseStreamEvent
+from pydantic import TypeAdapter
 
 from gateway.simulator.bill import Record
 from gateway.simulator.server import SimulatorServer
@@ -27,6 +28,7 @@ HOSTED: list[Any] = [
     {"type": "code_interpreter", "container": {"type": "auto"}},
 ]
 NONCES = range(8)
+EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 
 
 def ask(**fields: Any) -> dict[str, Any]:
@@ -66,7 +68,9 @@ async def test_a_stream_builds_up_what_is_answered_plainly(sim: SimulatorServer,
     final = streamed[-1][1]["response"]
     assert [alike(item) for item in final["output"]] == [alike(item) for item in plain["output"]]
     assert final["usage"] == plain["usage"]
-    Response.model_validate(final, strict=False)
+    for _, data in streamed:
+        EVENT.validate_python(data)
+    Response.model_validate(plain)
     assert_built_up(streamed, final)
     first, second = sim.bill.records
     assert first.cost_nano_usd == second.cost_nano_usd
