@@ -9,11 +9,11 @@ import msgspec
 
 from gateway.wire.ending import Stream
 from gateway.wire.responses.answers import CUT
-from gateway.wire.responses.events import FAILED, INCOMPLETE, payload
+from gateway.wire.responses.events import ERROR, FAILED, INCOMPLETE, payload
 from gateway.wire.responses.ids import response_id
 from gateway.wire.responses.output import Events
 from gateway.wire.responses.record import Growing, Record, RecordedItem
-from gateway.wire.responses.settings import error_of, response_object
+from gateway.wire.responses.settings import error_event, error_of, response_object
 from gateway.wire.responses.usage import of_usage
 from gateway.wire.sse import EventSplitter
 from routing.money import NanoUsd, Usage, format_usd
@@ -53,7 +53,7 @@ def incomplete_ending(stream: Stream, record: Record, usage: Usage, cost: NanoUs
 
 
 def failed(first: bytes, number: int, error_object: Mapping[str, Any]) -> bytes:
-    """The event that ends a provider's stream which broke off: `response.failed`.
+    """The events that end a provider's stream which broke off: `error`, and `response.failed`.
 
     `first` are the events that it began with, `number` how many of it the client has seen, `error_object` is OpenAI's.
     """
@@ -65,7 +65,7 @@ def failed(first: bytes, number: int, error_object: Mapping[str, Any]) -> bytes:
     events.number = max(number, record.next_number)
     response: dict[str, Any] = dict(record.response or response_object({}, "resp_unknown", "", 0))
     response |= {"status": "failed", "error": error_of(error_object)}
-    return events.say(FAILED, response=response)
+    return events.say(ERROR, **error_event(error_object)) + events.say(FAILED, response=response)
 
 
 def _closed(events: Events, item: RecordedItem, index: int) -> list[bytes]:

@@ -91,3 +91,16 @@ def error_of(error_object: Any) -> dict[str, Any]:
     code = str(said.get("code") or said.get("type") or "")
     known = "rate_limit_exceeded" if "rate_limit" in code else "server_error"
     return {"code": known, "message": str(said.get("message") or "The provider failed."), "type": code or None}
+
+
+def error_event(error_object: Any) -> dict[str, Any]:
+    """The fields of the event `error`, which comes before `response.failed`.
+
+    OpenAI documents them flat and sends them inside of `error`: SDKs look in one place or the other, and several go by
+    this event alone (docs/conformance.md).
+    """
+    said = error_object if isinstance(error_object, Mapping) else {}
+    error = error_of(error_object)
+    code = str(said.get("code") or error["code"])
+    told = {"code": code, "message": error["message"], "param": None}
+    return {**told, "error": {"type": str(said.get("type") or error["code"]), **told}}

@@ -7,7 +7,7 @@ tool_calls             an item for each call; several may grow at a time
 annotations            sources of the text
 finish_reason, usage   kept for the end
 [DONE]                 the items are closed; response.completed, or response.incomplete
-error                  response.failed; nothing after it
+error                  error, response.failed; nothing after it
 
 A whole answer is put together from the same items, so that it is what its stream amounts to.
 """
@@ -22,10 +22,11 @@ from gateway.wire.native import Native
 from gateway.wire.responses import deltas
 from gateway.wire.responses.deltas import Delta, ToolCall
 from gateway.wire.responses.envelope import sealed
+from gateway.wire.responses.events import ERROR
 from gateway.wire.responses.ids import item_id, response_id
 from gateway.wire.responses.output import Call, CustomCall, Events, Item, Message, Reasoning
 from gateway.wire.responses.raw import ABSENT, MALFORMED, encode, is_null, read_any, read_string, text
-from gateway.wire.responses.settings import error_of, response_object
+from gateway.wire.responses.settings import error_event, error_of, response_object
 from gateway.wire.responses.tools import custom_names
 from gateway.wire.responses.usage import from_chat
 from gateway.wire.sse import event_data
@@ -110,14 +111,15 @@ class AnswerTranslator:
         return b"" if self._ended else self._begin() + self._complete()
 
     def failure(self, error_object: dict[str, Any]) -> bytes:
-        """The end of a stream that failed: `response.failed` with the error, in OpenAI's shape."""
+        """The end of a stream that failed: `error`, and `response.failed` with the error, in OpenAI's shape."""
         if self._ended:
             return b""
         begun = self._begin()
         for item in self._output:
             if item.open:
                 item.status = "incomplete"
-        return begun + self._last("response.failed", {"status": "failed", "error": error_of(error_object)})
+        told = self._events.say(ERROR, **error_event(error_object))
+        return begun + told + self._last("response.failed", {"status": "failed", "error": error_of(error_object)})
 
     # --- one event ---
 

@@ -17,7 +17,7 @@ from gateway.wire.responses.observer import StreamObserver, UsageEvent
 from gateway.wire.sse import event_data
 from gateway.wire.wires import Wire, wire_of
 from routing.money import NanoUsd, Usage
-from tests.gateway.wire.responses.wording import check_event, response_of, said, split
+from tests.gateway.wire.responses.wording import check_event, response_of, split
 
 USAGE = {
     "input_tokens": 20,
@@ -356,13 +356,15 @@ def test_whatever_came_it_can_be_ended(events: list[bytes]) -> None:
 
 
 def test_a_stream_that_broke_off_is_told_to_have_failed() -> None:
-    events = said(
-        failed(BEGUN, 0, {"message": "Cut.", "code": "upstream_error"}).replace(
-            b'"sequence_number":1', b'"sequence_number":0'
-        )
-    )
-    assert events[0]["response"]["id"] == "resp_1"
-    assert (events[0]["type"], events[0]["response"]["status"]) == ("response.failed", "failed")
+    told = split(failed(BEGUN, 0, {"message": "Cut.", "code": "upstream_error", "type": "upstream_error"}))
+    error, last_one = (json.loads(event_data(each)) for each in told)
+    for each in (error, last_one):
+        check_event(each)
+    assert (error["type"], error["sequence_number"]) == ("error", 1)
+    assert (error["code"], error["message"]) == ("upstream_error", "Cut.")
+    assert error["error"]["message"] == "Cut."
+    assert (last_one["type"], last_one["sequence_number"]) == ("response.failed", 2)
+    assert (last_one["response"]["id"], last_one["response"]["status"]) == ("resp_1", "failed")
     assert b'"sequence_number":7' in failed(BEGUN, 7, {})
     assert b"response.failed" in failed(b"", 0, {"message": "x"})
 

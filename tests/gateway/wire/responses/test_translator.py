@@ -204,6 +204,9 @@ def test_an_error_in_the_stream() -> None:
     events = stream(chunk(content="a"), error, chunk(content="b"), DONE)
     response = events[-1]["response"]
     assert events[-1]["type"] == "response.failed"
+    told = {"code": "rate_limit_exceeded", "message": "It broke.", "param": None}
+    assert events[-2].items() >= {"type": "error", **told}.items()
+    assert events[-2]["error"] == {"type": "rate_limit_exceeded", **told}
     assert response["error"]["message"] == "It broke."
     assert response["error"]["code"] == "rate_limit_exceeded"
     assert response["output"][0]["content"][0]["text"] == "a"
@@ -212,13 +215,15 @@ def test_an_error_in_the_stream() -> None:
 def test_a_failure_from_outside() -> None:
     answer = translator()
     events = said(answer.events([chunk(content="a")]) + answer.failure({"message": "Cut.", "code": "upstream_error"}))
+    assert [event["type"] for event in events[-2:]] == ["error", "response.failed"]
+    assert (events[-2]["code"], events[-2]["message"]) == ("upstream_error", "Cut.")
     assert events[-1]["response"]["error"] == {"code": "server_error", "message": "Cut.", "type": "upstream_error"}
     assert answer.failure({"message": "again"}) == b""
     assert response_of(answer.final)["status"] == "failed"
 
 
 def test_a_failure_before_anything_begins_the_stream_first() -> None:
-    assert types(said(translator().failure({"message": "No."}))) == ["created", "in_progress", "failed"]
+    assert types(said(translator().failure({"message": "No."}))) == ["created", "in_progress", "error", "failed"]
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"choices":[]}', b'{"error":{"message":"No."}}', b'{"error":5}'])
