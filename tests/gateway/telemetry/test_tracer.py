@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -85,9 +85,9 @@ class Threads(InMemorySpanExporter):
 def test_content_is_masked_by_the_thread_that_sends(monkeypatch: pytest.MonkeyPatch) -> None:
     masking = set()
 
-    def redact(text: str) -> str:
+    def redact(text: str, pause: Callable[[], object]) -> str:
         masking.add(threading.current_thread().name)
-        return redact_long(text)
+        return redact_long(text, pause)
 
     monkeypatch.setattr(tracer_module, "redact_long", redact)
     exporter = Threads()
