@@ -82,12 +82,11 @@ class FormReader:
     def _skip(self) -> bool:
         """Before the first part, and inside of a file."""
         at = self._rest.find(self._delimiter)
+        taken = self._drop(at if at >= 0 else max(0, len(self._rest) - len(self._delimiter) + 1))
         if self._name and self.files == 1 and len(self.file_head) < _FILE_HEAD:
-            self.file_head = (self.file_head + self._rest[: at if at >= 0 else None])[:_FILE_HEAD]
+            self.file_head = (self.file_head + taken)[:_FILE_HEAD]
         if at < 0:
-            self._drop(max(0, len(self._rest) - len(self._delimiter) + 1))
             return False
-        self._drop(at)
         self._state = self._separate
         return True
 
