@@ -154,8 +154,8 @@ def _errors(rows: Sequence[TableRow]) -> list[str]:
     lines = [
         "## What the user of an SDK sees",
         "",
-        "The type of the error, whether its message is the gateway's, and the calls that reached the gateway, the first",
-        "included.",
+        "The type of the error, whether its message is the gateway's, and the calls that reached the gateway, the",
+        "first included.",
         "",
         "| SDK | by | budget spent | told why | calls | stream cut | told why | calls |",
         "|---|---|---|---|---|---|---|---|",
