@@ -3,6 +3,7 @@
     FareboxError
     ├── BadRequest                  400 invalid_request_error, `param` names the field
     │   ├── InvalidJson             400 invalid_json
+    │   ├── InvalidForm             400 invalid_form
     │   ├── InvalidHeader           400 invalid_header
     │   ├── InvalidField            400 invalid_value
     │   ├── MissingField            400 missing_required_parameter
@@ -71,6 +72,12 @@ class InvalidJson(BadRequest):
     """The body is no JSON object."""
 
     code = "invalid_json"
+
+
+class InvalidForm(BadRequest):
+    """The body is no form (`multipart/form-data`), or one that can be read in more than one way."""
+
+    code = "invalid_form"
 
 
 class InvalidHeader(BadRequest):

@@ -11,10 +11,10 @@ import re
 from collections.abc import AsyncIterator
 from typing import Final
 
-from gateway.errors import FareboxError, InvalidField
+from gateway.errors import FareboxError, InvalidField, InvalidForm
 from gateway.reply import ClientGone, UploadingCall
 from gateway.upstream.transport import BodyBroken
-from gateway.wire.multipart import FormError, FormReader, boundary_of
+from gateway.wire.multipart import FormReader, boundary_of
 from gateway.wire.others import read_form
 from gateway.wire.requests import ModelRequest
 from gateway.wire.upload import Upload
@@ -55,7 +55,7 @@ async def read_upload(call: UploadingCall, max_bytes: int) -> ModelRequest:
     content_type = _header(call, b"content-type")
     boundary = boundary_of(content_type)
     if boundary is None:
-        raise FormError("Send the file as a form: `Content-Type: multipart/form-data`, as the SDKs do.")
+        raise InvalidForm("Send the file as a form: `Content-Type: multipart/form-data`, as the SDKs do.")
     reader = FormReader(boundary)
     chunks = call.chunks(max_bytes)
     held = bytearray()
@@ -94,7 +94,7 @@ def upload_failure(request: ModelRequest) -> Exception:
 
 def _check_end(reader: FormReader) -> None:
     if not reader.done:
-        raise FormError("The form ends before its last boundary.")
+        raise InvalidForm("The form ends before its last boundary.")
 
 
 def _header(call: UploadingCall, name: bytes) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from gateway.errors import BadRequest, InvalidField
+from gateway.errors import InvalidField, InvalidForm
 from gateway.wire.others import GOVERNED, check_name
 
 MAX_HEADERS: Final = 16_384
@@ -23,19 +23,13 @@ _PARAMETER: Final = re.compile(rb';[ \t]*([A-Za-z0-9*_-]+)[ \t]*=[ \t]*("(?:[^"\
 _PLAIN: Final = (b"binary", b"8bit", b"7bit")
 
 
-class FormError(BadRequest):
-    """The form cannot be read, or not in one way only."""
-
-    code = "invalid_form"
-
-
 def boundary_of(content_type: str) -> bytes | None:
     """What separates the parts of a form; None where the body is no form."""
     if content_type.split(";", 1)[0].strip().lower() != "multipart/form-data":
         return None
     found = _BOUNDARY.search(content_type)
     if found is None:
-        raise FormError("The Content-Type `multipart/form-data` has no `boundary`.")
+        raise InvalidForm("The Content-Type `multipart/form-data` has no `boundary`.")
     return (found[1] or found[2]).encode("latin-1")
 
 
@@ -66,7 +60,7 @@ class FormReader:
         """The form's end was seen."""
 
     def feed(self, data: bytes) -> None:
-        """Read on. Raises FormError, or InvalidField for a governed field that comes twice or too late."""
+        """Read on. Raises InvalidForm, or InvalidField for a governed field that comes twice or too late."""
         if self.done:
             return
         self._rest = self._rest + data if self._rest else data
@@ -98,10 +92,10 @@ class FormReader:
             return False
         if end < 0:
             if len(self._rest) > len(self._delimiter) + MAX_HEADERS:
-                raise FormError("The form cannot be read: a line of its own runs on behind its boundary.")
+                raise InvalidForm("The form cannot be read: a line of its own runs on behind its boundary.")
             return False
         if self._rest[len(self._delimiter) : end].strip(b" \t"):
-            raise FormError("The form cannot be read: its boundary is a part of something longer.")
+            raise InvalidForm("The form cannot be read: its boundary is a part of something longer.")
         self._drop(end)  # the line's end stays: it may be the first half of the blank line
         self._state = self._head
         return True
@@ -110,7 +104,7 @@ class FormReader:
         """The headers of a part."""
         end = self._rest.find(b"\r\n\r\n")
         if end > MAX_HEADERS or (end < 0 and len(self._rest) > MAX_HEADERS):
-            raise FormError("A part of the form has headers that are too long.")
+            raise InvalidForm("A part of the form has headers that are too long.")
         if end < 0:
             return False
         self._begin_part(self._drop(end + 4)[2:-4])
@@ -157,37 +151,37 @@ class FormReader:
 
 
 def _parameters(headers: bytes) -> dict[str, str]:
-    """The parameters of a part's Content-Disposition. Raises FormError."""
+    """The parameters of a part's Content-Disposition. Raises InvalidForm."""
     found: dict[str, str] | None = None
     for line in headers.split(b"\r\n"):
         name, _, value = line.partition(b":")
         name = name.strip().lower()
         if name == b"content-disposition":
             if found is not None:
-                raise FormError("A part of the form has two Content-Disposition headers.")
+                raise InvalidForm("A part of the form has two Content-Disposition headers.")
             found = _disposition(line)
         elif name == b"content-transfer-encoding" and value.strip().lower() not in _PLAIN:
-            raise FormError("A part of the form has a Content-Transfer-Encoding, which RFC 7578 does away with.")
+            raise InvalidForm("A part of the form has a Content-Transfer-Encoding, which RFC 7578 does away with.")
         elif b"\n" in line or b"\r" in line or b"\0" in line or line[:1] in (b" ", b"\t"):
-            raise FormError("A part of the form has headers that cannot be read.")
+            raise InvalidForm("A part of the form has headers that cannot be read.")
     if found is None or "name" not in found:
-        raise FormError("A part of the form has no `name`.")
+        raise InvalidForm("A part of the form has no `name`.")
     return found
 
 
 def _disposition(line: bytes) -> dict[str, str]:
     match = _DISPOSITION.fullmatch(line)
     if match is None:
-        raise FormError("A part of the form is no `form-data`.")
+        raise InvalidForm("A part of the form is no `form-data`.")
     parameters: dict[str, str] = {}
     rest = match[1]
     while rest.strip(b" \t;"):
         found = _PARAMETER.match(rest)
         if found is None:
-            raise FormError("A part of the form has a Content-Disposition that cannot be read.")
+            raise InvalidForm("A part of the form has a Content-Disposition that cannot be read.")
         name, value = found[1].decode("latin-1").lower(), found[2]
         if name in parameters or name == "name*":
-            raise FormError(f"A part of the form says its `{name.rstrip('*')}` in more than one way.")
+            raise InvalidForm(f"A part of the form says its `{name.rstrip('*')}` in more than one way.")
         parameters[name.rstrip("*")] = _unquoted(value)
         rest = rest[found.end() :]
     return parameters

@@ -26,6 +26,7 @@ CONTRACT: dict[type[FareboxError], tuple[int, str, str, str]] = {
     FareboxError: (500, "api_error", "internal_error", "api_error"),
     errors.BadRequest: (400, INVALID, "invalid_request", INVALID),
     errors.InvalidJson: (400, INVALID, "invalid_json", INVALID),
+    errors.InvalidForm: (400, INVALID, "invalid_form", INVALID),
     errors.InvalidHeader: (400, INVALID, "invalid_header", INVALID),
     errors.InvalidField: (400, INVALID, "invalid_value", INVALID),
     errors.MissingField: (400, INVALID, "missing_required_parameter", INVALID),

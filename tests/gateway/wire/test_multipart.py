@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import BadRequest
+from gateway.errors import BadRequest, InvalidForm
 from gateway.simulator.others.forms import read_form
-from gateway.wire.multipart import MAX_FIELD, FormError, FormReader, boundary_of
+from gateway.wire.multipart import MAX_FIELD, FormReader, boundary_of
 
 CONTENT_TYPE = "multipart/form-data; boundary=xyz"
 
@@ -86,7 +86,7 @@ def test_the_boundary(content_type: str, boundary: bytes | None) -> None:
 
 
 def test_a_form_without_boundary_is_refused() -> None:
-    with pytest.raises(FormError):
+    with pytest.raises(InvalidForm):
         boundary_of("multipart/form-data")
 
 
