@@ -112,6 +112,8 @@ def offer(asked: Asked, deployment: Deployment, coverage: Coverage, origin: Orig
         if margin:
             opening = _least(limits, shortest + margin, tokens_per_byte, coverage)
     rate_tokens = request.profile.input_tokens + limits.answers * min(limits.output_tokens, expected.output_tokens)
+    if request.extent is not None:
+        rate_tokens = sum(request.extent.estimate[:2])
     bid = Bid(coverage.claims, coverage.rates, strict, calibrated, least, rate_tokens, origin, coverage.recurs)
     learns = (metered or agent.reserve == "calibrated") and request.extent is None
     return Offer(deployment, bid, limits, metered, opening, learns, tokens_per_byte)
@@ -129,9 +131,10 @@ def _unbounded(asked: Asked, deployment: Deployment, coverage: Coverage, origin:
     assert isinstance(price, Price), "a deployment without a price is never called"  # noqa: S101 -- the pipeline refuses it
     bounds = [most for most in (profile.max_output_tokens, asked.agent.max_output_tokens) if most is not None]
     output = min(bounds, default=UNBOUNDED_OUTPUT_TOKENS) * profile.answers
-    usage = Usage(profile.input_tokens, output)
+    extent = asked.request.extent
+    usage = Usage(profile.input_tokens, output) if extent is None else extent.estimate
     point = price.at(usage.input_tokens, asked.now_s, profile.service_tier)
-    amounts = Amounts(cost(usage, point), usage.input_tokens + output)
+    amounts = Amounts(cost(usage, point), usage.input_tokens + usage.output_tokens)
     bid = Bid(coverage.claims, coverage.rates, amounts, amounts, amounts, amounts.tokens, origin, coverage.recurs)
     cap = None if asked.request.api == EMBEDDINGS or asked.request.extent is not None else asked.agent.max_output_tokens
     return Offer(deployment, bid, None, False, amounts, False, cap=cap)

@@ -129,10 +129,9 @@ def _request(api: str, body: bytes, fields: Fields, said: tuple[Other, int, int 
     common, size, seconds = said
     extent = _extent(api, common, size, seconds)
     stream = common.stream is True or common.stream_format == "sse"
-    estimate = extent.estimate
-    profile = RequestProfile(
-        api, common.model, size, estimate.input_tokens, estimate.output_tokens, 1, 0, 0, 0, stream, False, "default"
-    )
+    # A file may count for anything, so no model's window is too short for it before its provider says so.
+    known = 0 if api in UPLOADS else extent.estimate.input_tokens
+    profile = RequestProfile(api, common.model, size, known, None, 1, 0, 0, 0, stream, False, "default")
     request = ModelRequest(body, fields, common, profile, [])
     request.extent = extent
     return request

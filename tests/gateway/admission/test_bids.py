@@ -16,6 +16,7 @@ from gateway.learned.expectations import Expectation
 from gateway.ledger.meter import opening_tokens
 from gateway.ledger.operations import Claim, Origin, Unit
 from gateway.pricing.bounds import bound
+from gateway.wire.others import read_other
 from gateway.wire.requests import CHAT, ModelRequest, read_request
 from routing.catalog import Deployment
 from routing.money import NanoUsd
@@ -149,3 +150,25 @@ def test_what_can_be_counted_while_it_is_generated(
 ) -> None:
     request = ask(100, stream=stream)
     assert is_meterable(request, replace(AGENT, assemble_whole_answers=assemble), at) is meterable
+
+
+def test_what_is_beside_chat_is_neither_metered_nor_clamped_nor_learned_from() -> None:
+    request = read_other("images", b'{"model":"m","prompt":"a boat","n":2}')
+    agent = replace(AGENT, clamp_min_output_tokens=16, reserve="calibrated")
+    at = replace(ONE, max_output_tokens=6_240)
+    assert not is_meterable(request, agent, at)
+    found = made(MONEY, request=request, agent=agent, at=at)
+    assert found.bid.least == found.bid.strict == found.opening
+    assert not found.learns
+    assert request.extent is not None
+    assert found.bid.rate_tokens == sum(request.extent.estimate[:2])
+
+
+def test_what_nothing_bounds_beside_chat_is_counted_as_estimated_where_nobody_enforces() -> None:
+    request = read_other("images", b'{"model":"m","prompt":"a boat"}')
+    at = replace(ONE, max_output_tokens=None)
+    with pytest.raises(CostUnbounded):
+        made(MONEY, request=request, at=at)
+    found = made(MONEY._replace(enforced=False), request=request, at=at)
+    assert request.extent is not None
+    assert (found.bound, found.bid.strict.tokens) == (None, sum(request.extent.estimate[:2]))

@@ -100,3 +100,9 @@ def test_streams_are_asked_for_in_two_ways() -> None:
     assert read_other(SPEECH, b'{"model":"m","input":"a","stream_format":"sse"}').stream
     assert read_form(TRANSCRIPTIONS, {"model": "m", "stream": "true"}, 5).stream
     assert not read_other(SPEECH, b'{"model":"m","input":"a","stream_format":"audio"}').stream
+
+
+def test_no_window_is_too_short_for_what_is_not_known() -> None:
+    profile = read_form(TRANSCRIPTIONS, {"model": "m"}, 25_000_000).profile
+    assert (profile.input_bytes, profile.input_tokens, profile.max_output_tokens) == (25_000_000, 0, None)
+    assert read_other(IMAGES, b'{"model":"m","prompt":"a boat","n":10}').profile.max_output_tokens is None
