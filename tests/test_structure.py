@@ -98,6 +98,7 @@ MAX_FUNCTION_LINES = 70
 MAX_PARAMETERS = 6
 
 TESTS_WITHOUT_SOURCE = {
+    "tests/conformance": "the real SDKs, in environments of their own",
     "tests/integration": "real servers, SDKs and processes from end to end",
     "tests/simulation": "the whole path on virtual time, between simulated providers and clients",
     "tests/gateway/guard/corpus": "histories of agents that the guard is measured by",
