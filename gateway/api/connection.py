@@ -160,7 +160,7 @@ class Connection(HttpToolsProtocol):
         if not cycle.keep_alive:
             lines.append(b"connection: close")
         text = b"".join(lines)
-        if b"\n" in text or b"\r" in text:
+        if text.find(b"\n") >= 0 or text.find(b"\r") >= 0:
             return False  # a header with a line break in it, which is refused there
         self.transport.write(b"".join((STATUS_LINE[status], b"\r\n".join(lines), b"\r\n\r\n", body)))
         cycle.response_started = cycle.response_complete = True

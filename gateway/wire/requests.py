@@ -341,6 +341,6 @@ def _wrong_field(fields: Fields, error: msgspec.ValidationError) -> FareboxError
 
 def _inline_bytes(body: bytes) -> int:
     """Bytes of files inside the body, which are no text: images as data URLs."""
-    if b";" not in body or b";base64," not in body:  # the first takes a hundredth of the time
+    if body.find(b";") < 0 or body.find(b";base64,") < 0:  # the first takes a hundredth of the time
         return 0
     return sum(found.end() - found.start() for found in _DATA_URL.finditer(body))

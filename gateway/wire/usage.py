@@ -90,17 +90,18 @@ def normalise(wire: WireUsage | None) -> Usage | None:
     outputs = wire.completion_tokens_details or _NO_COMPLETION_DETAILS
     written = inputs.cache_write_tokens or inputs.cache_creation_tokens or 0
     written_1h = inputs.cache_write_1h_tokens or 0
-    usage = Usage(
-        input_tokens=prompt,
-        output_tokens=completion,
-        cache_read_tokens=inputs.cached_tokens or wire.prompt_cache_hit_tokens or 0,
-        cache_write_tokens=max(0, written - written_1h),
-        cache_write_1h_tokens=written_1h,
-        input_audio_tokens=inputs.audio_tokens or 0,
-        input_image_tokens=inputs.image_tokens or 0,
-        output_audio_tokens=outputs.audio_tokens or 0,
-        output_image_tokens=outputs.image_tokens or 0,
-        reasoning_tokens=outputs.reasoning_tokens or 0,
+    usage = Usage(  # by position: by name it takes twice as long
+        prompt,
+        completion,
+        inputs.cached_tokens or wire.prompt_cache_hit_tokens or 0,
+        max(0, written - written_1h),
+        written_1h,
+        inputs.audio_tokens or 0,
+        0,  # who caches audio does not say so
+        inputs.image_tokens or 0,
+        outputs.audio_tokens or 0,
+        outputs.image_tokens or 0,
+        outputs.reasoning_tokens or 0,
     )
     possible = min(usage) >= 0 and 0 < max(usage) <= MAX_COUNT
     return usage if possible else None
