@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 
-from gateway.api.answers import answer
 from gateway.api.asgi import AsgiCall, AsgiReply, Receive, Scope
 from gateway.api.detached import DetachedCall
 from gateway.api.responding import ResponsesReply
@@ -20,7 +19,7 @@ from gateway.identity.attribution import attribute
 from gateway.identity.keys import Principal
 from gateway.reply import Reply
 from gateway.responses.background import Asked, follow
-from gateway.responses.job import Job, Refused
+from gateway.responses.job import Refused
 from gateway.responses.store import Keeper
 from gateway.services import Services
 from gateway.wire.native import RESPONSES, Native
@@ -84,24 +83,24 @@ async def _begin(
 ) -> None:
     body, native, principal = request
 
+    answering: list[ResponsesReply] = []
+
     async def serve(inner: Reply, keeper: Keeper) -> None:
         call = DetachedCall(AsgiCall(RESPONSES, scope, receive), body)
-        await services.pipeline.serve(services.snapshot, call, ResponsesReply(inner, keeper))
+        answering.append(ResponsesReply(inner, keeper))
+        await services.pipeline.serve(services.snapshot, call, answering[0])
 
-    asked = Asked(principal, user_of(services, scope, principal, native.fields), native)
+    user = user_of(services, scope, principal, native.fields)
+    asked = Asked(principal, user, native, lambda: answering[0].request_id)
     job = await services.responses.background.begin(asked, serve, reply.on_disconnect)
     reply.as_it_is()
     if job.refused is not None:
         await _refuse(reply, job.refused)
     elif native.stream:
-        await send_events(reply, follow(job, -1))
-    else:
-        await answer(reply, 200, "application/json", _as_taken(job))
-
-
-def _as_taken(job: Job) -> bytes:
-    """It may have gone on by now; its client is told of the beginning, as it expects."""
-    return job.row.body
+        await send_events(reply, follow(job, -1), job.row.request_id)
+    else:  # it may have gone on by now; its client is told of the beginning, as it expects
+        headers = [(b"content-type", b"application/json"), (b"x-request-id", job.row.request_id.encode())]
+        await reply.whole(200, headers, job.row.body)
 
 
 async def _refuse(reply: AsgiReply, refused: Refused) -> None:
@@ -121,7 +120,7 @@ def user_of(services: Services, scope: Scope, principal: Principal, fields: Fiel
         return None
 
 
-async def send_events(reply: AsgiReply, events: AsyncIterator[bytes]) -> None:
+async def send_events(reply: AsgiReply, events: AsyncIterator[bytes], request_id: str = "") -> None:
     """Send events as they come, until there are no more or the client leaves."""
     lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     reply.on_disconnect(lambda: None if lost.done() else lost.set_result(None))
@@ -129,7 +128,7 @@ async def send_events(reply: AsgiReply, events: AsyncIterator[bytes]) -> None:
         (b"content-type", b"text/event-stream; charset=utf-8"),
         (b"cache-control", b"no-cache"),
         (b"x-accel-buffering", b"no"),
-        (b"x-request-id", new_request_id(time.time()).encode()),
+        (b"x-request-id", (request_id or new_request_id(time.time())).encode()),
     ]
     async with aclosing(_until(events, lost)) as coming:
         first = await anext(coming, None)  # what is wrong is told as an error, not in the stream

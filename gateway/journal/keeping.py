@@ -24,6 +24,15 @@ BATCH: Final = 64
 FIRST_RETRY_S: Final = 0.1
 LAST_RETRY_S: Final = 5.0
 CLOSE_TIMEOUT_S: Final = 5.0
+_END_S: Final = 10.0
+
+
+async def end(task: asyncio.Task[None]) -> None:
+    """Wait for a task that was told to end; in the end without patience."""
+    await asyncio.wait((task,), timeout=_END_S)
+    if not task.done():
+        task.cancel()
+        await asyncio.wait((task,))
 
 
 class KeepingWriter:
@@ -39,6 +48,7 @@ class KeepingWriter:
         self.written_bytes = 0
         """Since somebody set it to 0."""
         self._due = asyncio.Event()
+        self._stopping = asyncio.Event()
         self._connection: AsyncConnection | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -75,8 +85,10 @@ class KeepingWriter:
             return
         if self._waiting:
             await asyncio.wait([written for _, written in self._waiting], timeout=CLOSE_TIMEOUT_S)
-        task.cancel()
-        await asyncio.wait((task,))
+        self._stopping.set()
+        self._due.set()
+        # Not cancelled while it asks the database: the driver would leave a connection behind that never ends.
+        await end(task)
         if self._waiting:
             _log.error("%d responses could not be written and are lost", len(self._waiting))
         for _, written in self._waiting:
@@ -85,17 +97,20 @@ class KeepingWriter:
 
     async def _run(self) -> None:
         retry_s = FIRST_RETRY_S
-        while True:
+        while not self._stopping.is_set():
             if not self._waiting:
                 self._due.clear()
                 await self._due.wait()
+                continue
             batch = [keep for keep, _ in self._waiting[:BATCH]]
             try:
                 await self._commit(batch)
             except Exception as error:  # noqa: BLE001  whatever a driver raises: the task must live on
                 _log.warning("responses cannot be written, they are tried again: %s", error)
                 await self._disconnect()
-                await asyncio.sleep(retry_s)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(retry_s):
+                        await self._stopping.wait()
                 retry_s = min(retry_s * 2, LAST_RETRY_S)
                 continue
             retry_s = FIRST_RETRY_S

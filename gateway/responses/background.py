@@ -10,11 +10,13 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from gateway.errors import BodyTooLarge, FareboxError, InvalidField, LimitReached
 from gateway.identity.keys import Principal
 from gateway.journal.database import JournalError
+from gateway.journal.keeping import end
 from gateway.journal.kept import Keep, ResponseRow
 from gateway.reply import ClientGone, Reply
 from gateway.responses.items import array_of, new_id, text_of
@@ -47,6 +49,8 @@ class Asked(NamedTuple):
     user: str | None
     native: Native
     """As the client wrote it."""
+    request_id: Callable[[], str] = str
+    """The request's id, once it is being served."""
 
 
 class _JobKeeper:
@@ -94,6 +98,7 @@ class Background:
         """Those that run, and for a while those that have ended."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._beating: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
 
     @property
     def running(self) -> int:
@@ -128,7 +133,12 @@ class Background:
                 f"The request takes more than the {settings.max_response_bytes} bytes that are kept of a response "
                 "(responses.max_response_bytes): ask without `background`."
             )
-        job = Job(row, _EVENTS_TIMES * settings.max_response_bytes, lambda: self._store.writer.put(Keep(row)))
+
+        def accepted() -> None:
+            job.row = job.row._replace(request_id=asked.request_id())
+            self._store.writer.put(Keep(job.row))
+
+        job = Job(row, _EVENTS_TIMES * settings.max_response_bytes, accepted)
         name = row.id
         self._jobs[name] = job
         task = self._tasks[name] = asyncio.create_task(self._run(job, serve), name=name)
@@ -200,7 +210,7 @@ class Background:
             ended = job.row._replace(status=job.status, body=job.body, input_tokens=spent[0], output_tokens=spent[1])
             await self._store.write(Keep(ended, ended=True))
         self._tasks.pop(name, None)
-        if job.abandoned or not job.accepted.is_set():
+        if job.abandoned or not job.accepted.is_set() or len(job.events) < 2:  # nothing to be read again
             self._jobs.pop(name, None)
         else:
             asyncio.get_running_loop().call_later(REPLAY_S, self._jobs.pop, name, None)
@@ -292,8 +302,10 @@ class Background:
     # --- living on ---
 
     async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(BEAT_S)
+        while not self._closing.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(BEAT_S):
+                    await self._closing.wait()
             written = [name for name in self._tasks if self._is_written(name)]
             if not written:
                 continue
@@ -324,9 +336,9 @@ class Background:
             for task in running:
                 task.cancel()
             await done
+        self._closing.set()
         if self._beating is not None:
-            self._beating.cancel()
-            await asyncio.wait((self._beating,))
+            await end(self._beating)
 
 
 async def follow(job: Job, after: int) -> AsyncIterator[bytes]:

@@ -21,7 +21,7 @@ from gateway.identity.keys import Principal
 from gateway.journal.conversations import ConversationLog, ConversationRow
 from gateway.journal.database import JournalError
 from gateway.journal.engine import AsyncEngine
-from gateway.journal.keeping import KeepingWriter
+from gateway.journal.keeping import KeepingWriter, end
 from gateway.journal.kept import Append, Keep, ResponseRow
 from gateway.journal.making_room import make_room
 from gateway.journal.responses import Link, ResponseLog
@@ -357,10 +357,8 @@ class ResponseStore:
 
     async def close(self) -> None:
         """Write what waits. Idempotent."""
-        tidying = self._tidying
-        if tidying is not None:
-            tidying.cancel()
-            await asyncio.wait((tidying,))
+        if self._tidying is not None:
+            await end(self._tidying)
         await self.writer.close()
 
 

@@ -120,7 +120,8 @@ async def test_its_conversation_goes_on(openai: AsyncOpenAI) -> None:
 
 
 async def test_a_failure_is_told(openai: AsyncOpenAI, gateway: GatewayUnderTest) -> None:
-    asked = await openai.responses.create(**ASKED, extra_headers={"x-sim-fault": "500"})
+    raw = await openai.responses.with_raw_response.create(**ASKED, extra_headers={"x-sim-fault": "500"})
+    asked = raw.parse()
     failed = await ended(openai, asked.id)
     assert failed.status == "failed"
     assert failed.error is not None
@@ -128,6 +129,8 @@ async def test_a_failure_is_told(openai: AsyncOpenAI, gateway: GatewayUnderTest)
     assert failed.error.message
     [request] = await gateway.eventually("requests", 1)
     assert request["outcome"] == "upstream_error"
+    [row] = await gateway.rows("responses")
+    assert request["request_id"] == row["request_id"] == raw.headers["x-request-id"]
 
 
 _REFUSED: list[tuple[dict[str, Any], int, str]] = [

@@ -438,6 +438,14 @@ async def numbers(gateway: Gateway, job: Job, after: int = -1) -> list[tuple[int
 ALL = [(0, "response.created"), (1, "response.output_text.delta"), (2, "response.completed")]
 
 
+async def test_of_one_without_a_stream_nothing_is_held_once_it_has_ended(single: Gateway) -> None:
+    job, served = await single.begin(when_told)
+    served.go.set()
+    await single.over()
+    assert not single.background._jobs
+    assert await numbers(single, job) == [(0, "response.completed")]
+
+
 async def test_events_are_followed_from_wherever(single: Gateway) -> None:
     job, served = await single.begin(streamed, stream=True)
     following = [asyncio.ensure_future(numbers(single, job, after)) for after in (-1, 0, 1, 7)]
