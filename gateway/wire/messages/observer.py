@@ -40,6 +40,7 @@ class _Said(msgspec.Struct):
 
 class _Block(msgspec.Struct):
     type: str = ""
+    name: str = ""
     text: msgspec.Raw = _ABSENT
     thinking: msgspec.Raw = _ABSENT
     data: msgspec.Raw = _ABSENT
@@ -188,6 +189,8 @@ class MessagesObserver:
             size = len(memoryview(raw))
             self._opening_bytes += size
             self.called_tools = self.called_tools or block.type == "tool_use"
+            if block.type == "server_tool_use":  # until the usage tells
+                self.services = {**self.services, block.name: self.services.get(block.name, 0) + 1}
         else:
             size = sum(max(0, len(memoryview(text)) - 2) for text in (block.text, block.thinking, block.data))
         if size:
@@ -202,7 +205,9 @@ class MessagesObserver:
         usage = money_usage(known)
         if usage is None:
             return
-        self.usage, self.services = usage, services_of(known)
+        self.usage = usage
+        if bytes(known.server_tool_use) != b"null" and (self.stopped or not self.services):
+            self.services = services_of(known)
         if known.service_tier is not None:
             self.service_tier = service_tier_of(known)
         self._events_reported = self.content_events

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +19,7 @@ _SHOWN: Final = b"..."
 class _Block(msgspec.Struct):
     type: str = ""
     text: msgspec.Raw = ABSENT
+    name: str = ""
 
 
 class _Message(msgspec.Struct):
@@ -74,8 +76,13 @@ def read_message(body: bytes) -> WholeAnswer:
         len(memoryview(message.content)),
         failed,
         _choices(blocks, message.stop_reason),
-        services=services_of(usage),
+        services=_called(blocks) if usage is None else services_of(usage),
     )
+
+
+def _called(blocks: list[_Block]) -> dict[str, int]:
+    """What Anthropic ran for a message that does not tell its usage, by its blocks."""
+    return Counter(block.name for block in blocks if block.type == "server_tool_use")
 
 
 def _choices(blocks: list[_Block], stop_reason: str | None) -> msgspec.Raw:

@@ -125,7 +125,7 @@ def test_what_was_searched_is_told() -> None:
         + event("content_block_start", index=1, content_block=found)
         + event("message_delta", delta={"stop_reason": "end_turn"}, usage=used)
     )
-    assert seen.services == {"web_search": 2}
+    assert seen.services == {"web_search": 2}, "as it is told, not as it was seen"
     assert not seen.called_tools, "it is none of the client's"
     assert seen.content_events == 1, "what was found is input"
 
@@ -187,3 +187,15 @@ def test_no_usage_is_none() -> None:
 def test_it_is_the_wires() -> None:
     assert isinstance(WIRE.observer(1, remember=True), MessagesObserver)
     assert WIRE.name == "messages"
+
+
+def test_searches_are_counted_until_they_are_told() -> None:
+    """A stream that breaks off has not told them yet."""
+    call = {"type": "server_tool_use", "id": "x", "name": "web_search"}
+    begun = {**USAGE, "server_tool_use": {"web_search_requests": 0}}
+    stream = event("message_start", message={"usage": begun, "content": []})
+    for index in range(2):
+        stream += event("content_block_start", index=index, content_block=call)
+    assert observed(stream).services == {"web_search": 2}
+    told = {"output_tokens": 9, "server_tool_use": {"web_search_requests": 0}}
+    assert observed(stream + event("message_delta", delta={"stop_reason": "end_turn"}, usage=told)).services == {}

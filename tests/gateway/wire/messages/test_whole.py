@@ -71,3 +71,9 @@ def test_what_is_none(body: bytes) -> None:
         WIRE.read_answer(body)
     with pytest.raises(MalformedAnswer):
         WIRE.as_chat(body)
+
+
+def test_searches_of_a_message_without_usage_are_counted() -> None:
+    search = {"type": "server_tool_use", "id": "x", "name": "web_search", "input": {}}
+    assert read(content=[search, search]).services == {"web_search": 2}
+    assert read(content=[search], usage={"input_tokens": 1, "output_tokens": 1}).services == {}
