@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import msgspec
+
 from gateway.context import RequestContext
+from gateway.errors import NotFound
 from gateway.identity.keys import Principal
 from gateway.responses.store import NOTHING_BEFORE, Keeping, Recalled, ResponseStore
 from gateway.wire import responses
@@ -21,15 +26,28 @@ class Memory:
     async def recall(self, principal: Principal, request: ModelRequest) -> ModelRequest:
         """The request with all that it goes on from. Raises NotFound, BadRequest, JournalError."""
         native = request.native
-        if not isinstance(native, ResponsesNative) or not (native.previous_response_id or native.conversation):
+        if not isinstance(native, ResponsesNative):
             return request
-        recalled = await self._store.recall(principal, native.previous_response_id, native.conversation)
-        query = native.query
-        if native.references:
-            native = responses.resolved(native, responses.ids_of(recalled.items))
-        said = with_history(native, recalled.items, _holder(recalled))
-        native.before, native.query = recalled, query
-        return said
+        if native.previous_response_id or native.conversation:
+            recalled = await self._store.recall(principal, native.previous_response_id, native.conversation)
+            told = responses.resolved(native, responses.ids_of(recalled.items))
+            native.before = recalled
+            return with_history(native, told, recalled.items, _holder(recalled))
+        if not native.references:
+            return request
+        told = responses.resolved(native, await self._items_of(principal, native.references))
+        return request if told is native or told.references else with_history(native, told, [], None)
+
+    async def _items_of(self, principal: Principal, references: Iterable[str]) -> dict[str, msgspec.Raw]:
+        """Items of answers that we made, by their ids: those that are still kept."""
+        found: dict[str, msgspec.Raw] = {}
+        for name in responses.response_ids_of(references):
+            try:
+                row = await self._store.find(principal, name)
+            except NotFound:
+                continue
+            found |= responses.ids_of(responses.output_items(row.body))
+        return found
 
 
 def _holder(recalled: Recalled) -> str | None:

@@ -52,11 +52,12 @@ def meaning(chat: bytes, native: Native) -> ModelRequest:
     return request
 
 
-def with_history(native: Native, history: Sequence[msgspec.Raw], provider: str | None) -> ModelRequest:
+def with_history(native: Native, told: Native, history: Sequence[msgspec.Raw], provider: str | None) -> ModelRequest:
     """The request after `history`: the items of what it goes on from, oldest first.
 
-    `provider` is the one that remembers them itself, if any does: it is asked as the client asked, all others are told.
+    `provider` is the one that remembers them itself, if any does: it is asked as the client asked. All others are told:
+    `told` is the request with the items that it only refers to.
     """
     tongue = import_module(f"gateway.wire.{native.api}")
-    native.held_at, native.elsewhere = provider, tongue.rebuilt(native, history)
-    return meaning(tongue.chat_body(native, history), native)
+    native.held_at, native.elsewhere, native.refused = provider, tongue.rebuilt(told, history), told.refused
+    return meaning(tongue.chat_body(told, history), native)

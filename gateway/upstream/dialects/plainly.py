@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.upstream.dialects.protocol import Wish
-from gateway.wire.messages import plain
+from gateway.wire import messages, responses
 from gateway.wire.native import MESSAGES
 from gateway.wire.requests import ModelRequest
 
@@ -18,8 +18,6 @@ _STRICT: Final = frozenset(("azure", "groq", "mistral"))
 """Those whose provider refuses fields that it does not know."""
 _OPENAIS_BOUND: Final = "max_completion_tokens"
 """By which OpenAI itself is told from those who only speak its wire: some of these want their models' thoughts back."""
-_MARKS: Final = (b'"thinking_blocks"', b'"content_blocks"')
-"""What earlier answers of Anthropic's models leave in a request of any tongue."""
 
 
 def in_words_of(dialect: str, request: ModelRequest, wish: Wish) -> ModelRequest:
@@ -27,7 +25,6 @@ def in_words_of(dialect: str, request: ModelRequest, wish: Wish) -> ModelRequest
     native = request.native
     if native is None or dialect in _TAKE_ALL:
         return request
-    if native.api != MESSAGES and not any(mark in request.body for mark in _MARKS):
-        return request
     strict = dialect in _STRICT or (dialect == "openai" and wish.max_tokens_field == _OPENAIS_BOUND)
+    plain = messages.plain if native.api == MESSAGES else responses.plain
     return plain(request, wish.upstream_model, wish.max_tokens_field, strict=strict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from gateway.config.snapshot import Endpoint
@@ -9,6 +10,7 @@ from gateway.context import RequestContext
 from gateway.errors import NotFound
 from gateway.responses.memory import Memory, keeping_of
 from gateway.responses.store import Recalled
+from gateway.wire import responses
 from gateway.wire.native import RESPONSES
 from gateway.wire.tongues import read_any, read_tongue
 from routing.catalog import Deployment
@@ -49,6 +51,24 @@ async def test_items_that_a_request_refers_to_are_put_in(world: World) -> None:
     )
     request = await Memory(world.store).recall(ALICE, asked)
     assert [message.role for message in request.messages] == ["user", "assistant", "assistant"]
+
+
+async def test_items_of_our_own_are_found_by_their_ids_alone(world: World) -> None:
+    """AI SDK sends no more than that for what it has been answered."""
+    name = responses.response_id("req_0123456789ab0123456789abcd")
+    item = f"msg_{name.removeprefix('resp_')}000"
+    said = {"id": item, "type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hi."}]}
+    await world.keep(name, answer={"output": [said]})
+    body = {"model": "gpt", "input": [{"type": "item_reference", "id": item}, {"role": "user", "content": "And?"}]}
+    asked = read_tongue(RESPONSES, msgspec.json.encode(body))
+    assert asked.native is not None
+    assert asked.native.refused is not None
+    request = await Memory(world.store).recall(ALICE, asked)
+    assert [message.role for message in request.messages] == ["assistant", "user"]
+    assert request.native is not None
+    assert request.native.refused is None
+    again = read_tongue(RESPONSES, msgspec.json.encode(body))
+    assert await Memory(world.store).recall(EVE, again) is again, "it is nobody else's"
 
 
 @pytest.mark.parametrize("native", [True, False])

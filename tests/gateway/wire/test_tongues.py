@@ -51,7 +51,7 @@ def test_a_history_is_told_to_whoever_does_not_remember_it() -> None:
         {"type": "message", "role": "user", "content": "Once upon a time"},
         {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "there was"}]},
     ]
-    request = with_history(native, [msgspec.Raw(msgspec.json.encode(item)) for item in said], "openai")
+    request = with_history(native, native, [msgspec.Raw(msgspec.json.encode(item)) for item in said], "openai")
 
     assert [message.role for message in request.messages] == ["user", "assistant", "user"]
     assert request.native is native

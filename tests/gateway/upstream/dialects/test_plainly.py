@@ -47,5 +47,9 @@ def test_nobody_else_does(dialect: str) -> None:
 def test_other_requests_stay_as_they_are() -> None:
     chat = read_any("chat", b'{"model":"m","messages":[{"role":"user","content":"\\"thinking_blocks\\""}]}')
     assert in_words_of("openai", chat, WISH) is chat
-    response = read_any("responses", b'{"model":"m","input":"Hi"}')
-    assert in_words_of("openai", response, WISH) is response
+
+
+def test_what_labels_a_response_is_the_gateways() -> None:
+    response = said("openai", "responses", b'{"model":"m","input":"Hi","metadata":{"a":"b"}}')
+    assert "metadata" not in response.fields
+    assert response.native is not None
