@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     """0 when every cell is green or explained."""
     parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
     parser.add_argument("--only", action="append", metavar="NAME", default=[], help="only this SDK; can be repeated")
-    parser.add_argument("--api", metavar="NAME", help="only its ways of this name, such as chat")
+    parser.add_argument("--api", choices=("chat", "responses", "messages", "beta"), help="only by this API")
     parser.add_argument("--list", action="store_true", help="list the SDKs' names and end")
     parser.add_argument("--json", action="store_true", help="print everything that was seen as JSON")
     parser.add_argument("--no-page", action="store_true", help="leave docs/conformance.md as it is")
@@ -32,11 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.list:
         print("\n".join(case.name for case in CASES))
         return 0
-    chosen = [case for case in CASES if not asked.only or case.name in asked.only]
-    if asked.api:
-        chosen = [replace(case, variants=tuple(v for v in case.variants if v.api == asked.api)) for case in chosen]
-    if not any(case.variants for case in chosen):
-        parser.error(f"no SDK is called {', '.join(asked.only)}; --list shows their names")
+    if unknown := set(asked.only) - {case.name for case in CASES}:
+        parser.error(f"no SDK is called {', '.join(sorted(unknown))}; --list shows their names")
+    chosen = [_narrowed(case, asked.api) for case in CASES if not asked.only or case.name in asked.only]
+    chosen = [case for case in chosen if case.variants]
     if asked.keep:
         asked.keep = asked.keep.resolve()
         asked.keep.mkdir(parents=True)
@@ -50,6 +49,10 @@ def main(arguments: list[str] | None = None) -> int:
         report.PAGE.write_text(report.page(rows, today), "utf-8")
     counts = report.tally(rows)
     return 1 if counts[NO] or counts["absent"] else 0
+
+
+def _narrowed(case: Case, api: str | None) -> Case:
+    return case if api is None else replace(case, variants=tuple(each for each in case.variants if each.api == api))
 
 
 async def _with_progress(chosen: list[Case], keep: Path | None, *, quiet: bool) -> list[TableRow]:

@@ -28,15 +28,15 @@ agent, one tool and then a final answer, plainly and streamed, set up with nothi
 
 | column | what is compared |
 |---|---|
-| run completed | both runs end with an answer |
+| run completed | both runs end with an answer, and the provider was asked by the API that it speaks |
 | tool called | the SDK ran the tool that the model asked for, in both |
 | streamed | the user got the streamed run in pieces, and the gateway was asked for streams |
 | usage seen | the tokens that the SDK shows its user are those that were charged, in both |
 | cost exact | what is charged is what the provider billed, request by request, to the nano-dollar; no estimates |
 | run, session | run, session and value of the block are on every request |
-| 402 stops | a spent budget ends the run after one call, and the user sees an error |
-| 429 waits | refused with `Retry-After`, the SDK waits and finishes |
-| cut reported | the provider's stream breaks off: the user sees an error, not half an answer |
+| 402 stops | the budget has no room: the run ends after one call, and the user sees an error |
+| 429 waits | the key's only place is taken: refused with `Retry-After: 1`, the SDK waits so long and finishes |
+| cut reported | the provider's connection breaks off after twelve tokens: the user sees an error, not half an answer |
 
 "native" is a deployment that speaks the SDK's own API; the others only speak chat completions, and the gateway
 translates.
