@@ -188,6 +188,8 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """As uvicorn's, but without a timer to end the connection while it is idle: the sweep does."""
         self.server_state.total_requests += 1
+        if self.waiting_since_s is not None:  # answered before its request was whole: the rest has its time, no more
+            self.waiting_since_s = self.loop.time()
         if self.transport.is_closing():
             return
         self.flow.resume_reading()

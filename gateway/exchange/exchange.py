@@ -171,8 +171,8 @@ class Exchange:
         context, health, candidates = self._context, self._upstreams.health, self._route.candidates
         if self._number and context.request is not None:
             upload = context.request.upload
-            if upload is not None and upload.is_gone:  # it was passed on as it came: there is nothing to send again
-                return GiveUp("exhausted")
+            if upload is not None and (upload.is_gone or (upload.rest is not None and hedge_at_s is not None)):
+                return GiveUp("exhausted")  # what is passed on as it comes is sent once
         if not self._number and health.is_quiet and context.attribution.timeout_s is None:
             return _first(len(candidates))
         now_s = time.monotonic()

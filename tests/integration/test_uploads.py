@@ -228,6 +228,22 @@ async def test_a_provider_that_breaks_off_is_not_asked_again(start_gateway: Star
     assert charge["cost_nano_usd"] == 0
 
 
+async def test_who_is_refused_and_goes_on_sending_is_hung_up_on(start_gateway: StartGateway) -> None:
+    async with provider() as (_, url):
+        gateway = await start_gateway(url, server={"header_timeout_s": 1, "max_upload_bytes": MIB})
+        host, port = gateway.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        head = f"POST /v1/audio/transcriptions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TESTER_KEY}\r\n"
+        head += "content-type: multipart/form-data; boundary=xyz\r\ntransfer-encoding: chunked\r\n\r\n"
+        writer.write(head.encode())
+        for piece in (field("model", "sim-whisper") + FILE, bytes(2 * MIB), bytes(100)):
+            writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        await writer.drain()
+        assert b" 413 " in await reader.readline()
+        await reader.read()  # to the end of the connection, which is not the client's doing
+        writer.close()
+
+
 async def test_a_form_beyond_the_bound_is_refused(start_gateway: StartGateway) -> None:
     async with provider() as (_, url), httpx.AsyncClient() as client:
         gateway = await start_gateway(url, server={"max_upload_bytes": MIB})
