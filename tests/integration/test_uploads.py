@@ -102,6 +102,9 @@ async def test_a_large_file_is_never_kept(start_gateway: StartGateway) -> None:
                 tracemalloc.stop()
             assert answer.json()["text"] == "heard"
             assert peak < 6 * MIB
+            names = [line.partition(b":")[0].lower() for line in sink.heads[-1].split(b"\r\n")[1:-2]]
+            assert len(names) == len(set(names)), "no header is sent twice"
+            assert b"authorization" not in names
             assert (b"Content-Length: %d\r\n" % length in sink.heads[-1]) == told
             assert (b"Transfer-Encoding: chunked\r\n" in sink.heads[-1]) != told
     assert sink.bytes > 2 * length
