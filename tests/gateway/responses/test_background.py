@@ -197,11 +197,13 @@ async def test_a_client_that_leaves_before_it_is_taken(single: Gateway) -> None:
             if callback is not None:
                 callback()
         reply.on_disconnect(left.set)
-        assert left.is_set()
+        told.append(left.is_set())
 
+    told: list[bool] = []
     job = await single.background.begin(Asked(ALICE, None, request()), slow, leave.append)
     assert leave[1] is None
     await single.over()
+    assert told == [True]
     assert json.loads(job.body)["status"] == "failed"
 
     async def gone(reply: Reply, keeper: Keeper) -> None:
