@@ -5,11 +5,11 @@ Chat forms keep such words (`thinking`, `cache_control`, `thinking_blocks`) besi
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib import import_module
 from typing import Final
 
 from gateway.upstream.dialects.protocol import Wish
-from gateway.wire import messages, responses
-from gateway.wire.native import MESSAGES
 from gateway.wire.requests import ModelRequest
 
 _TAKE_ALL: Final = frozenset(("anthropic", "litellm"))
@@ -26,5 +26,7 @@ def in_words_of(dialect: str, request: ModelRequest, wish: Wish) -> ModelRequest
     if native is None or dialect in _TAKE_ALL:
         return request
     strict = dialect in _STRICT or (dialect == "openai" and wish.max_tokens_field == _OPENAIS_BOUND)
-    plain = messages.plain if native.api == MESSAGES else responses.plain
+    plain: Callable[..., ModelRequest] = import_module(
+        f"gateway.wire.{native.api}.plain"
+    ).plain  # its tongue is loaded by now
     return plain(request, wish.upstream_model, wish.max_tokens_field, strict=strict)

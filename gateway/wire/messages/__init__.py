@@ -1,5 +1,7 @@
 """Anthropic's Messages API, for its clients: what they send, and what they are answered.
 
+Each name is imported when it is first asked for: a gateway whose clients all speak chat needs none.
+
 `read` gives the chat request that a request means, and the request as it came. `AnswerTranslator` says a chat answer as
 a message, and `error_body` an error. `WIRE` is for answers that are messages already, from deployments that speak the
 API themselves: those are watched, and never changed.
@@ -11,10 +13,33 @@ For every other dialect `plain` takes them out of the chat request: OpenAI refus
 
 from __future__ import annotations
 
-from gateway.wire.messages.errors import error_body
-from gateway.wire.messages.plain import plain
-from gateway.wire.messages.request import read
-from gateway.wire.messages.translator import AnswerTranslator
-from gateway.wire.messages.wire import WIRE
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["WIRE", "AnswerTranslator", "error_body", "plain", "read"]
+if TYPE_CHECKING:
+    from gateway.wire.messages.errors import error_body
+    from gateway.wire.messages.request import read
+    from gateway.wire.messages.translator import AnswerTranslator
+    from gateway.wire.messages.wire import WIRE
+
+_FILES = {
+    "AnswerTranslator": "translator",
+    "WIRE": "wire",
+    "error_body": "errors",
+    "read": "request",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FILES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"{__name__}.{_FILES[name]}"), name)
+    return found
+
+
+__all__ = [
+    "WIRE",
+    "AnswerTranslator",
+    "error_body",
+    "read",
+]

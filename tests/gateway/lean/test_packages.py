@@ -16,7 +16,8 @@ from pathlib import Path
 from gateway.lean.uvicorn import Config, Server
 config = Config(lambda: None, lifespan="off", log_config=None, http=gateway.api.connection.Connection, ws="none")
 config.load()
-for name in ("click", "multiprocessing", "anyio", "watchfiles.main", "uvicorn.main"):
+TONGUES = [f"gateway.wire.{tongue}.{part}" for tongue in ("messages", "responses") for part in ("translator", "wire")]
+for name in ("click", "multiprocessing", "anyio", "watchfiles.main", "uvicorn.main", *TONGUES):
     assert name not in sys.modules, f"{name} was imported"
 import uvicorn
 from watchfiles import awatch

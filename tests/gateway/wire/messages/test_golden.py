@@ -30,7 +30,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from gateway.wire.messages import WIRE, AnswerTranslator, plain, read
+from gateway.wire.messages import WIRE, AnswerTranslator, read
+from gateway.wire.messages.plain import plain
 from gateway.wire.requests import CHAT, read_request
 from gateway.wire.sse import EventSplitter, event_data
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from openai.types.chat.completion_create_params import CompletionCreateParams
 from pydantic import TypeAdapter
 
-from gateway.wire.messages import plain, read
+from gateway.wire.messages import read
+from gateway.wire.messages.plain import plain
 from gateway.wire.requests import CHAT, read_request
 from tests.gateway.wire.messages.test_round_trips import requests, tools
 

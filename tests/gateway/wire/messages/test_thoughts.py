@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.wire.messages import AnswerTranslator, plain, read
+from gateway.wire.messages import AnswerTranslator, read
+from gateway.wire.messages.plain import plain
 from gateway.wire.requests import CHAT, read_request
 
 

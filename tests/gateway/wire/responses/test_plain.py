@@ -9,8 +9,8 @@ import pytest
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import TypeAdapter
 
-from gateway.wire.responses import plain
 from gateway.wire.responses.envelope import sealed
+from gateway.wire.responses.plain import plain
 from gateway.wire.tongues import read_tongue
 from tests.gateway.wire.responses.test_history import raws
 from tests.gateway.wire.responses.wording import body_of
