@@ -40,7 +40,7 @@ from gateway.learned.expectations import Expectations
 from gateway.learned.keeper import Keeper
 from gateway.learned.quality import LearnedQuality
 from gateway.ledger.report import BudgetLine
-from gateway.pipeline import Pipeline
+from gateway.pipeline import Pipeline, Stages
 from gateway.reports.alerts import BudgetAlerts
 from gateway.reports.budgets import Books
 from gateway.reports.rates import price_points
@@ -183,15 +183,16 @@ class App:
         if isinstance(store, MemoryStore):
             intents = Intents(store)
             recorder.add(intents)
-        pipeline = Pipeline(
-            self._keysync,
-            models,
+        stages = Stages(
             self._door,
-            watch=Watch(timed, admission.runs, recorder),
-            upstreams=Upstreams(admission, intents, self._health, self._transport, recorder, self._loads),
-            deciding=Deciding(Knowledge(store, self._health, self._loads, self._expectations.expect, self._quality)),
-            memory=self._responses.memory,
+            self._keysync,
+            self._responses.memory,
+            Watch(timed, admission.runs, recorder),
+            models,
+            Deciding(Knowledge(store, self._health, self._loads, self._expectations.expect, self._quality)),
+            Upstreams(admission, intents, self._health, self._transport, recorder, self._loads),
         )
+        pipeline = Pipeline(stages)
         books = Books(timed, lambda: journal.database, recorder.record, self.flush)
         self._standing = Standing(books, lambda: self._snapshots.current)
         runs = RunService(

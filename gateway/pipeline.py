@@ -17,7 +17,7 @@ import logging
 import re
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 from gateway.admission.labels import check_labels, in_run_of
 from gateway.admission.watch import Watch
@@ -92,30 +92,33 @@ class Memory(Protocol):
         ...
 
 
+class Stages(NamedTuple):
+    """Whom the stages ask, in the request's order."""
+
+    admittance: Admittance
+    authenticator: Authenticator
+    memory: Memory | None
+    """None where nothing is remembered."""
+    watch: Watch
+    models: Models
+    deciding: Deciding
+    upstreams: Upstreams
+
+
 class Pipeline:
     """Serves model requests. One per process; each request keeps the snapshot that it started with."""
 
-    def __init__(
-        self,
-        authenticator: Authenticator,
-        models: Models,
-        admittance: Admittance,
-        *,
-        watch: Watch,
-        upstreams: Upstreams,
-        deciding: Deciding,
-        memory: Memory | None = None,
-    ) -> None:
-        self._authenticator = authenticator
-        self._models = models
-        self._admittance = admittance
-        self._watch = watch
-        self._upstreams = upstreams
-        self.deciding = deciding
+    def __init__(self, stages: Stages) -> None:
+        self._authenticator = stages.authenticator
+        self._models = stages.models
+        self._admittance = stages.admittance
+        self._watch = stages.watch
+        self._upstreams = stages.upstreams
+        self.deciding = stages.deciding
         """Decides for requests that a policy routes."""
-        self._memory = memory
+        self._memory = stages.memory
         self._named = Named()
-        self._recorder = upstreams.recorder
+        self._recorder = stages.upstreams.recorder
 
     async def serve(self, snapshot: Snapshot, call: IncomingCall, reply: Reply) -> None:
         """Serve one request to its end. Never raises for anything that a client or a provider did."""

@@ -52,6 +52,21 @@ class Service(NamedTuple):
     """The most calls that the request allows; None when it sets no bound."""
 
 
+class Gist(NamedTuple):
+    """What was read of a request."""
+
+    model: str
+    stream: bool = False
+    bound_fields: Mapping[str, int] = {}
+    """The fields that bound the answer, as its client wrote them."""
+    refused: InvalidField | None = None
+    """The first thing in it that the chat wire cannot say: no deployment is asked that speaks nothing else."""
+    unknown: str | None = None
+    """A field that brings in input of unknown size: a file's id, a link, a document."""
+    services: tuple[Service, ...] = ()
+    """What the provider runs for it."""
+
+
 class Native:
     """A request as it came."""
 
@@ -72,33 +87,18 @@ class Native:
         "unknown",
     )
 
-    def __init__(
-        self,
-        api: str,
-        body: bytes,
-        fields: dict[str, msgspec.Raw],
-        model: str,
-        *,
-        stream: bool = False,
-        bound_fields: Mapping[str, int] | None = None,
-        refused: InvalidField | None = None,
-        unknown: str | None = None,
-        services: tuple[Service, ...] = (),
-    ) -> None:
+    def __init__(self, api: str, body: bytes, fields: dict[str, msgspec.Raw], gist: Gist) -> None:
         self.api = api
         """One of `TONGUES`."""
         self.body = body
         self.fields = fields
         """Its top level, in order."""
-        self.model = model
-        self.stream = stream
-        self.bound_fields = dict(bound_fields or {})
-        """The fields that bound the answer, as its client wrote them."""
-        self.refused = refused
-        """The first thing in it that the chat wire cannot say: no deployment is asked that speaks nothing else."""
-        self.unknown = unknown
-        """A field that brings in input of unknown size: a file's id, a link, a document."""
-        self.services = services
+        self.model = gist.model
+        self.stream = gist.stream
+        self.bound_fields = dict(gist.bound_fields)
+        self.refused = gist.refused
+        self.unknown = gist.unknown
+        self.services = gist.services
         self.counts = False
         """Whether it only asks how many tokens it has, which nobody bills."""
         self.before: object = None

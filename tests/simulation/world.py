@@ -24,7 +24,7 @@ from gateway.identity.keys import Principal
 from gateway.learned.expectations import Expectations
 from gateway.learned.quality import LearnedQuality
 from gateway.ledger.operations import CounterState
-from gateway.pipeline import Pipeline
+from gateway.pipeline import Pipeline, Stages
 from gateway.services import CatalogModels
 from gateway.store.clock import StoreClock
 from gateway.store.force import Force
@@ -163,14 +163,16 @@ class World:
         recorder.add(intents)
         health = UpstreamHealth(scenario.snapshot.resilience, self._turned)
         health._draw = Random(f"jitter {scenario.seed}").random
-        return Pipeline(
-            _Keys(KeyRing(scenario.snapshot)),
-            CatalogModels(),
+        stages = Stages(
             _Open(),
-            watch=Watch(store, admission.runs, recorder),
-            upstreams=Upstreams(admission, intents, health, self._providers, recorder, self._loads),
-            deciding=Deciding(Knowledge(store, health, self._loads, expectations.expect, quality)),
+            _Keys(KeyRing(scenario.snapshot)),
+            None,
+            Watch(store, admission.runs, recorder),
+            CatalogModels(),
+            Deciding(Knowledge(store, health, self._loads, expectations.expect, quality)),
+            Upstreams(admission, intents, health, self._providers, recorder, self._loads),
         )
+        return Pipeline(stages)
 
     def _turned(self, event: Event) -> None:
         if isinstance(event, BreakerChanged):

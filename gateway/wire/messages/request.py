@@ -31,7 +31,7 @@ from gateway.wire.messages.output import read_output
 from gateway.wire.messages.thoughts import without_ours
 from gateway.wire.messages.tools import read_tools
 from gateway.wire.messages.turns import read_turns, system_messages
-from gateway.wire.native import MESSAGES, Native
+from gateway.wire.native import MESSAGES, Gist, Native
 
 _encode = msgspec.json.encode
 Fields = dict[str, msgspec.Raw]
@@ -117,18 +117,15 @@ def read(body: bytes, *, bounded: bool = True) -> tuple[bytes, Native]:
     if notes.signed_here:
         fields["messages"] = without_ours(fields["messages"])
         body = _encode(fields)
-    native = Native(
-        MESSAGES,
-        body,
-        fields,
+    gist = Gist(
         bounds.model,
-        stream=bounds.stream is True,
-        bound_fields={} if bounds.max_tokens is None else {"max_tokens": bounds.max_tokens},
-        refused=notes.refused,
-        unknown=notes.unknown,
-        services=tuple(notes.services),
+        bounds.stream is True,
+        {} if bounds.max_tokens is None else {"max_tokens": bounds.max_tokens},
+        notes.refused,
+        notes.unknown,
+        tuple(notes.services),
     )
-    return _encode(chat), native
+    return _encode(chat), Native(MESSAGES, body, fields, gist)
 
 
 def _read_fields(body: bytes) -> Fields:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from gateway.errors import FareboxError, InvalidField, InvalidJson, MissingField
-from gateway.wire.native import RESPONSES, Native
+from gateway.wire.native import RESPONSES, Gist, Native
 from gateway.wire.responses.ids import REASONING
 from gateway.wire.responses.items import items_of, read_items
 from gateway.wire.responses.raw import (
@@ -112,9 +112,7 @@ class ResponsesNative(Native):
         if REASONING.encode() not in self.body:
             return super().upstream_body(upstream_model, max_tokens=max_tokens, stream=stream)
         fields = {**self.fields, "input": _without_ours(self.fields.get("input", msgspec.Raw(b"null")))}
-        native = Native(
-            self.api, encode(fields), fields, self.model, stream=self.stream, bound_fields=self.bound_fields
-        )
+        native = Native(self.api, encode(fields), fields, Gist(self.model, self.stream, self.bound_fields))
         return native.upstream_body(upstream_model, max_tokens=max_tokens, stream=stream)
 
 
@@ -148,17 +146,15 @@ def _read(body: bytes, fields: Fields) -> tuple[bytes, ResponsesNative]:
         raise MissingField("Missing required parameter: `input`.", param="input")
     reading = Reading()
     chat = _chat_body(fields, (), reading)
-    native = ResponsesNative(
-        RESPONSES,
-        body,
-        fields,
+    gist = Gist(
         settings.model,
-        stream=settings.stream is True,
-        bound_fields=None if settings.max_output_tokens is None else {"max_output_tokens": settings.max_output_tokens},
-        refused=reading.refused,
-        unknown=reading.unknown,
-        services=tuple(reading.services),
+        settings.stream is True,
+        {} if settings.max_output_tokens is None else {"max_output_tokens": settings.max_output_tokens},
+        reading.refused,
+        reading.unknown,
+        tuple(reading.services),
     )
+    native = ResponsesNative(RESPONSES, body, fields, gist)
     native.store = settings.store is not False
     native.background = settings.background is True
     native.previous_response_id = settings.previous_response_id or None

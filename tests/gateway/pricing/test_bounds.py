@@ -13,7 +13,7 @@ from gateway.errors import CostUnbounded
 from gateway.ledger.operations import Amounts
 from gateway.pricing.bounds import Bound, bound
 from gateway.pricing.override import compile_override
-from gateway.wire.native import RESPONSES, Native, Service
+from gateway.wire.native import RESPONSES, Gist, Native, Service
 from gateway.wire.requests import CHAT, COMPLETIONS, EMBEDDINGS, ModelRequest, read_request
 from routing.catalog import Deployment
 from routing.money import Usage, cost
@@ -369,7 +369,7 @@ def test_any_usage_within_the_bound_costs_no_more(
 
 def natively(*services: Service, unknown: str | None = None, body: bytes = b"{}") -> ModelRequest:
     request = ask(max_tokens=100)
-    request.native = Native(RESPONSES, body, {}, "m", services=services, unknown=unknown)
+    request.native = Native(RESPONSES, body, {}, Gist("m", services=services, unknown=unknown))
     return request
 
 

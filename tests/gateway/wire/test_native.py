@@ -5,14 +5,14 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from gateway.wire.native import MESSAGES, RESPONSES, Native
+from gateway.wire.native import MESSAGES, RESPONSES, Gist, Native
 
 BODY = b'{"model": "fable",  "unheard_of": {"b": [1, 2.50]}, "max_tokens": 100}'
 
 
 def native(body: bytes = BODY, *, api: str = MESSAGES, stream: bool = False, **bounds: int) -> Native:
     fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    return Native(api, body, fields, "fable", stream=stream, bound_fields=bounds)
+    return Native(api, body, fields, Gist("fable", stream, bounds))
 
 
 def test_bytes_stay_as_they_are_when_nothing_changes() -> None:

@@ -10,7 +10,7 @@ import pytest
 from gateway.config.snapshot import Endpoint
 from gateway.upstream.dialects.native import outgoing
 from gateway.upstream.dialects.protocol import Wish
-from gateway.wire.native import MESSAGES, RESPONSES, Native
+from gateway.wire.native import MESSAGES, RESPONSES, Gist, Native
 from gateway.wire.requests import ModelRequest, read_request
 
 ENDPOINT = Endpoint("acme", "https://llm.example/v1", (("x-api-key", "sk-1"),))
@@ -24,7 +24,7 @@ def request(api: str = MESSAGES, **fields: Any) -> ModelRequest:
 
 def native(api: str, **fields: Any) -> Native:
     body = msgspec.json.encode({"model": "m", **fields})
-    return Native(api, body, msgspec.json.decode(body, type=dict[str, msgspec.Raw]), "m")
+    return Native(api, body, msgspec.json.decode(body, type=dict[str, msgspec.Raw]), Gist("m"))
 
 
 def wish(*forwarded: tuple[bytes, bytes], max_tokens: int | None = None, stream: bool = False) -> Wish:
