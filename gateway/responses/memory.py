@@ -7,7 +7,6 @@ from collections.abc import Iterable
 import msgspec
 
 from gateway.context import RequestContext
-from gateway.errors import NotFound
 from gateway.identity.keys import Principal
 from gateway.responses.store import NOTHING_BEFORE, Keeping, Recalled, ResponseStore
 from gateway.wire import responses
@@ -24,7 +23,7 @@ class Memory:
         self._store = store
 
     async def recall(self, principal: Principal, request: ModelRequest) -> ModelRequest:
-        """The request with all that it goes on from. Raises NotFound, BadRequest, JournalError."""
+        """The request with all that it goes on from. Raises NotFound, BadRequest, ServiceUnavailable."""
         native = request.native
         if not isinstance(native, ResponsesNative):
             return request
@@ -42,11 +41,9 @@ class Memory:
         """Items of answers that we made, by their ids: those that are still kept."""
         found: dict[str, msgspec.Raw] = {}
         for name in responses.response_ids_of(references):
-            try:
-                row = await self._store.find(principal, name)
-            except NotFound:
-                continue
-            found |= responses.ids_of(responses.output_items(row.body))
+            body = await self._store.answer(principal, name)
+            if body is not None:
+                found |= responses.ids_of(responses.output_items(body))
         return found
 
 

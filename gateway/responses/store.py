@@ -89,6 +89,13 @@ class Keeper(Protocol):
         ...
 
 
+def _unreadable(error: JournalError) -> ServiceUnavailable:
+    log.warning("what a request follows up on cannot be read: %s", error)
+    return ServiceUnavailable(
+        "What was said before cannot be read now, the gateway's journal does not answer; try again.", reason="journal"
+    )
+
+
 class ResponseStore:
     """Keeps responses, and recalls them."""
 
@@ -117,11 +124,16 @@ class ResponseStore:
         try:
             return await self._recall(principal, previous_response_id, conversation)
         except JournalError as error:
-            log.warning("what a request follows up on cannot be read: %s", error)
-            raise ServiceUnavailable(
-                "What was said before cannot be read now, the gateway's journal does not answer; try again.",
-                reason="journal",
-            ) from error
+            raise _unreadable(error) from error
+
+    async def answer(self, principal: Principal, name: str) -> bytes | None:
+        """A response object of the caller's org; None when it is not kept. Raises ServiceUnavailable."""
+        try:
+            return (await self.find(principal, name)).body
+        except NotFound:
+            return None
+        except JournalError as error:
+            raise _unreadable(error) from error
 
     async def _recall(
         self, principal: Principal, previous_response_id: str | None, conversation: str | None

@@ -7,7 +7,8 @@ import pytest
 
 from gateway.config.snapshot import Endpoint
 from gateway.context import RequestContext
-from gateway.errors import NotFound
+from gateway.errors import NotFound, ServiceUnavailable
+from gateway.journal.database import Database
 from gateway.responses.memory import Memory, keeping_of
 from gateway.responses.store import Recalled
 from gateway.wire import responses
@@ -90,3 +91,16 @@ def test_what_its_client_does_not_want_kept_is_not() -> None:
     assert keeping_of(context) is None
     context.request = read_any("chat", b'{"model":"gpt","messages":[]}')
     assert keeping_of(context) is None
+
+
+async def test_a_journal_that_does_not_answer_is_no_unknown_item(database: Database) -> None:
+    world = World(database.engine)
+    await world.store.close()
+    async with database.engine.connect() as connection:
+        await connection.exec_driver_sql("DROP TABLE responses")
+        await connection.commit()
+    item = f"msg_{responses.response_id('req_0123456789ab0123456789abcd').removeprefix('resp_')}000"
+    body = {"model": "gpt", "input": [{"type": "item_reference", "id": item}]}
+    asked = read_tongue(RESPONSES, msgspec.json.encode(body))
+    with pytest.raises(ServiceUnavailable):
+        await Memory(world.store).recall(ALICE, asked)
