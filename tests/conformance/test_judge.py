@@ -25,7 +25,7 @@ def said(**changes: Any) -> dict[str, Any]:
 def request(number: int, **changes: Any) -> dict[str, Any]:
     return {
         "request_id": f"r{number}", "status": 200, "run": RUN, "session": SESSION, "value_nano_usd": VALUE_NANO_USD,
-        "streamed": 1, "at_us": number * 1_000_000, **changes,
+        "streamed": 1, "at_us": number * 1_000_000, "error_code": "", **changes,
     }  # fmt: skip
 
 
@@ -130,6 +130,14 @@ def test_what_the_provider_refused_needs_no_bill() -> None:
         scenes
     )
     assert judge(VARIANT, scenes)["cost"].state == YES
+
+
+def test_what_could_not_be_read_counts_for_nothing() -> None:
+    scenes = green()
+    unread = request(0, status=400, run=None, streamed=0, error_code="invalid_value")
+    for name in ("plain", "stream", "broke"):
+        book(name, requests=[unread, *scenes[name].books.requests])(scenes)
+    assert {cell.state for cell in judge(VARIANT, scenes).values()} == {YES}
 
 
 def test_a_native_deployment_is_asked_natively() -> None:

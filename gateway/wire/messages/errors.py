@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
+from gateway.errors import InvalidField
+
 _encode = msgspec.json.encode
 _MALFORMED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -67,12 +69,15 @@ _OF_TYPES: Final = {
     "service_unavailable_error": "overloaded_error",
 }
 """For errors inside of a stream, which have no status."""
+_THREADLESS: Final = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+"""By these SDKs know that a conversation is not kept here: they go on with the whole of it in each request."""
 
 
 class _Error(msgspec.Struct):
     message: msgspec.Raw = msgspec.Raw(b"")
     type: Any = None
     code: Any = None
+    param: Any = None
 
 
 class _Envelope(msgspec.Struct):
@@ -93,7 +98,8 @@ def error_body(status: int, openai_body: bytes, request_id: str) -> bytes:
     if envelope.type == "error":  # it says so already
         return openai_body
     error = envelope.error
-    return _body(_of_code(error.code) or _of_status(status), _message(error.message), request_id)
+    details = _THREADLESS if error.param == "thread" and error.code == InvalidField.code else None
+    return _body(_of_code(error.code) or _of_status(status), _message(error.message), request_id, details)
 
 
 def error_event(error: Mapping[str, Any], request_id: str) -> bytes:
@@ -102,8 +108,9 @@ def error_event(error: Mapping[str, Any], request_id: str) -> bytes:
     return b"event: error\ndata: " + _body(kind, str(error.get("message") or ""), request_id) + b"\n\n"
 
 
-def _body(kind: str, message: str | msgspec.Raw, request_id: str) -> bytes:
-    return _encode({"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id})
+def _body(kind: str, message: str | msgspec.Raw, request_id: str, details: Mapping[str, Any] | None = None) -> bytes:
+    error = {"type": kind, "message": message} | ({"details": details} if details else {})
+    return _encode({"type": "error", "error": error, "request_id": request_id})
 
 
 def _message(raw: msgspec.Raw) -> str | msgspec.Raw:

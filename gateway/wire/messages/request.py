@@ -13,6 +13,7 @@ What becomes of the fields:
     context_management           left out where it only clears; else as it is, for what it costs cannot be bounded
     mcp_servers, container       as they are, and refused: only Anthropic runs them
     fallbacks                    refused: the gateway decides which model answers
+    thread                       refused, in words that SDKs heed: they send the whole conversation then
     diagnostics and the like     left out
     others                       as they are, unless they mean something else in chat
 
@@ -45,6 +46,8 @@ _ONLY_NATIVE: Final = {
 """What no other provider does, and the answer would be another without it."""
 _OTHER_MODELS: Final = "fallbacks"
 """Lets the provider answer with another model than the one that was admitted."""
+_KEPT_THERE: Final = "thread"
+"""Keeps the conversation at one provider, in an account that orgs share; the next turn may be answered by another."""
 _SILENT: Final = ("diagnostics", "user_profile_id", "workspace_id")
 """Of meaning at Anthropic only, and of no consequence for what the request costs."""
 _READ: Final = frozenset(
@@ -54,6 +57,7 @@ _READ: Final = frozenset(
         *_SAME,
         *_SILENT,
         _OTHER_MODELS,
+        _KEPT_THERE,
     )
 )
 _CHATS_OWN: Final = frozenset(
@@ -179,6 +183,12 @@ def _put_rest(chat: dict[str, Any], said: Fields, notes: Notes) -> None:
             f"`{_OTHER_MODELS}` would let the provider answer with another model, at another price, than the one that "
             "this request was admitted for. Leave it out.",
             param=_OTHER_MODELS,
+        )
+    if _KEPT_THERE in said:
+        raise InvalidField(
+            f"`{_KEPT_THERE}` keeps the conversation at one provider, and any may answer the next turn. Send the whole "
+            "conversation without it.",
+            param=_KEPT_THERE,
         )
     for name, why in _ONLY_NATIVE.items():
         if name in said and bytes(said[name]) not in (b"[]", b"{}", b'""'):

@@ -1,6 +1,7 @@
-"""The Anthropic SDK: the loop that every agent is made of, over messages."""
+"""The Anthropic SDK: the loop that every agent is made of, over messages, and the SDK's own loop, which is beta."""
 
 import saying
+from anthropic import beta_tool
 
 TOOLS = [
     {
@@ -40,22 +41,45 @@ class _Loop:
 
 
 def plain(here):
+    if here.api == "beta":
+        return _sum(_runner(here), lambda message: (message, 0))
     loop = _Loop(here)
-    messages = here.client.beta.messages if here.api == "beta" else here.client.messages
     while True:
-        if seen := loop.took(messages.create(**loop.asked)):
+        if seen := loop.took(here.client.messages.create(**loop.asked)):
             return seen
 
 
 def streamed(here):
+    if here.api == "beta":
+        return _sum(
+            _runner(here, stream=True), lambda stream: (sum(1 for _ in stream), stream.get_final_message())[::-1]
+        )
     loop = _Loop(here)
-    messages = here.client.beta.messages if here.api == "beta" else here.client.messages
     while True:
-        with messages.stream(**loop.asked) as stream:
+        with here.client.messages.stream(**loop.asked) as stream:
             for _ in stream:
                 loop.chunks += 1
             if seen := loop.took(stream.get_final_message()):
                 return seen
+
+
+def _runner(here, **options):
+    messages = [{"role": "user", "content": saying.QUESTION}]
+    return here.client.beta.messages.tool_runner(
+        model=here.MODEL, max_tokens=1024, messages=messages, tools=[beta_tool(saying.weather)], **options
+    )
+
+
+def _sum(turns, read):
+    spent, chunks, text = [0, 0], 0, ""
+    for turn in turns:
+        message, events = read(turn)
+        usage = message.usage
+        cached = (usage.cache_read_input_tokens or 0) + (usage.cache_creation_input_tokens or 0)
+        spent = [spent[0] + usage.input_tokens + cached, spent[1] + usage.output_tokens]
+        chunks += events
+        text = "".join(block.text for block in message.content if block.type == "text")
+    return saying.Seen(text, *spent, chunks)
 
 
 saying.play(plain, streamed)

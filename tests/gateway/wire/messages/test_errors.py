@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.api.errors import error_body as openai_body
-from gateway.errors import FareboxError
-from gateway.wire.messages import AnswerTranslator, error_body
+from gateway.errors import FareboxError, InvalidField
+from gateway.wire.messages import AnswerTranslator, error_body, read
 from gateway.wire.messages.errors import TYPES
 from gateway.wire.sse import event_data
 
@@ -34,6 +34,15 @@ def test_our_own_errors(kind: type[FareboxError]) -> None:
         "error": {"type": kind.anthropic_type, "message": "What happened."},
         "request_id": "req-1",
     }
+
+
+def test_a_thread_is_refused_in_the_words_that_sdks_know() -> None:
+    """They send the whole conversation then (anthropic 2.12, its threads and tool runners)."""
+    with pytest.raises(InvalidField) as caught:
+        read(b'{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"hi"}],"thread":{"type":"create"}}')
+    error = json.loads(error_body(400, openai_body(caught.value, "r"), "r"))["error"]
+    assert error["type"] == "invalid_request_error"
+    assert error["details"] == {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
 
 
 @pytest.mark.parametrize("status", [402, 422, 429])

@@ -106,6 +106,8 @@ def read_both(**fields: Any) -> tuple[ModelRequest, Native]:
         ({"context_management": {"edits": [{}]}}, "context_management.edits.0.type"),
         ({"fallbacks": [{"model": "other"}]}, "fallbacks"),
         ({"fallbacks": "default"}, "fallbacks"),
+        ({"thread": {"type": "create"}}, "thread"),
+        ({"thread": {"type": "continue", "previous_message_id": "msg_1"}}, "thread"),
         ({"Max_Tokens": 1}, "Max_Tokens"),
         ({"MESSAGES": []}, "MESSAGES"),
     ],
