@@ -100,7 +100,9 @@ def _by_purpose() -> model.Panel:
 
 
 def _per_step() -> model.Panel:
-    cost = rate("farebox_cost_usd_total", "model", ONE_AGENT)
+    charged = rate("farebox_cost_usd_total", "model", ONE_AGENT)
+    returned = rate("farebox_cost_returned_usd_total", "model", ONE_AGENT)
+    cost = f"({charged} - ({returned} or {charged} * 0))"
     calls = rate("farebox_requests_total", "model", f'{ONE_AGENT},outcome=~"ok|shortened"')
     return lines(
         About("Cost per step", "What a request cost, by model: all its attempts together, per answer.", USD, least=0),
