@@ -26,7 +26,7 @@ from gateway.wire.native import RESPONSES, Native
 from gateway.wire.requests import Fields
 from gateway.wire.tongues import read_tongue
 
-_FIELD = b'"background"'
+_FIELD, _ESCAPED = b'"background"', b"\\u00"
 _fields = msgspec.json.Decoder(Fields)
 
 
@@ -54,7 +54,7 @@ async def heard(services: Services, scope: Scope, receive: Receive, reply: AsgiR
 
 def _without_background(body: bytes) -> bytes | None:
     """The same request without the wish, where it has it; None for all others."""
-    if _FIELD not in body:
+    if _FIELD not in body and _ESCAPED not in body:  # a field's name may be written with escapes
         return None
     try:
         fields = _fields.decode(body)

@@ -182,7 +182,7 @@ def bound(request: ModelRequest, deployment: Deployment, cap: int | None, now_s:
     native, fees, windows = request.native, 0, 1
     if native is not None:
         fees, windows = _services(native.services, deployment)
-        extras = _natively(native, extras)
+        extras = _natively(native, extras, deployment.provider)
         body = max(body, native.body, key=len)
     text_bytes = len(body)
     text = text_bytes + FRAMING_TOKENS + extras.text_tokens
@@ -193,6 +193,8 @@ def bound(request: ModelRequest, deployment: Deployment, cap: int | None, now_s:
         media, inline_bytes = _media(request, deployment, extras.window)
         text -= inline_bytes
         text_bytes -= inline_bytes
+    if native is not None and native.held_at == deployment.provider:
+        media += max(0, native.held_tokens + len(native.body) + FRAMING_TOKENS + extras.text_tokens - text)
     window = deployment.context_tokens
     if windows > 1 and window is not None:
         media, text = windows * window, 0
@@ -269,11 +271,14 @@ def _services(services: tuple[Service, ...], deployment: Deployment) -> tuple[in
     return fees, windows
 
 
-def _natively(native: Native, extras: _Extras) -> _Extras:
+def _natively(native: Native, extras: _Extras, provider: str) -> _Extras:
     """What a request in another tongue adds to its chat form: a field of unknown size, the room for tools' marks."""
     if native.services:
         extras = extras._replace(window=native.services[0].field, clamped=False)
-    return extras if native.unknown is None else extras._replace(window=native.unknown)
+    unknown = native.unknown
+    if native.elsewhere is not None and native.held_at != provider:  # it is told all that it goes on from
+        unknown = native.elsewhere.unknown
+    return extras if unknown is None else extras._replace(window=unknown)
 
 
 def _output(request: ModelRequest, deployment: Deployment, cap: int | None) -> tuple[int, int | None]:
@@ -387,5 +392,5 @@ def _writes_cache(request: ModelRequest, deployment: Deployment) -> bool:
     family = deployment.upstream_model.lower()
     if not any(name in family for name in _EXPLICIT_CACHES):
         return True
-    body = request.body if request.native is None else request.native.body
-    return b"cache_control" in body or b"\\u00" in body
+    bodies = (request.body,) if request.native is None else (request.body, request.native.body)
+    return any(b"cache_control" in body or b"\\u00" in body for body in bodies)

@@ -30,7 +30,7 @@ class Memory:
         if native.previous_response_id or native.conversation:
             recalled = await self._store.recall(principal, native.previous_response_id, native.conversation)
             told = responses.resolved(native, responses.ids_of(recalled.items))
-            native.before = recalled
+            native.before, native.held_tokens = recalled, recalled.input_tokens
             return with_history(native, told, recalled.items, _holder(recalled))
         if not native.references:
             return request

@@ -79,6 +79,7 @@ class Native:
         "elsewhere",
         "fields",
         "held_at",
+        "held_tokens",
         "model",
         "query",
         "refused",
@@ -105,6 +106,8 @@ class Native:
         """What the memory knows of what it goes on from; its own affair."""
         self.held_at: str | None = None
         """The provider that remembers what the request goes on from."""
+        self.held_tokens = 0
+        """What that counted there, its input and its answer: more than is in what is told of it elsewhere."""
         self.elsewhere: Native | None = None
         """The request for any other provider: with all that it goes on from written into it."""
         self.query = b""

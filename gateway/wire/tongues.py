@@ -59,5 +59,6 @@ def with_history(native: Native, told: Native, history: Sequence[msgspec.Raw], p
     `told` is the request with the items that it only refers to.
     """
     tongue = import_module(f"gateway.wire.{native.api}")
-    native.held_at, native.elsewhere, native.refused = provider, tongue.rebuilt(told, history), told.refused
+    elsewhere = native.elsewhere = tongue.rebuilt(told, history)
+    native.held_at, native.refused = provider, elsewhere.refused  # chat may have no words for the history either
     return meaning(tongue.chat_body(told, history), native)

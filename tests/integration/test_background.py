@@ -150,6 +150,17 @@ async def test_what_is_refused_is_refused_at_once(openai: AsyncOpenAI, gateway: 
     assert await gateway.rows("responses") == []
 
 
+async def test_its_field_may_be_written_with_escapes(gateway: GatewayUnderTest) -> None:
+    """Else the provider would be asked to make it in its own background, and nobody would see what that costs."""
+    body = json.dumps({**ASKED, "max_output_tokens": 60}).replace("background", "b\\u0061ckground")
+    async with httpx.AsyncClient(headers={"authorization": f"Bearer {TESTER_KEY}"}) as client:
+        answer = await client.post(f"{gateway.url}/v1/responses", content=body)
+    assert answer.json()["status"] == "queued"
+    assert "fbx" not in answer.json()["id"]
+    [charge] = await gateway.eventually("charges", 1)
+    assert charge["outcome"] == "ok"
+
+
 async def test_so_is_one_without_money_or_key(simulator: SimulatorServer, start_gateway: StartGateway) -> None:
     budget = {"scope": "agent:tester", "limit_usd": "0.000000001", "window": "total"}
     gateway = await start_gateway(f"{simulator.url}/v1", budgets={"tiny": budget})

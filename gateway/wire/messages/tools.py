@@ -84,6 +84,8 @@ def _read_tool(raw: msgspec.Raw, field: str, notes: Notes) -> dict[str, Any] | N
         notes.brings_in(field)
         return {"type": "function", "function": {"name": tool.name or kind}}
     name = next((known for known in _SERVICES if kind.startswith(known)), kind[:64])
+    if tool.max_uses is not None and tool.max_uses < 1:
+        raise wrong(f"{field}.max_uses", "must be a whole number from 1 on")
     notes.refuse(field, f"the tool {kind[:64]!r} is run by Anthropic, for its own models only.")
     notes.brings_in(field)
     notes.services.append(Service(name, field, tool.max_uses))

@@ -406,6 +406,27 @@ def test_what_is_not_in_the_body_counts_as_the_window() -> None:
     assert caught.value.param == "input[0].file_id"
 
 
+def test_what_the_provider_remembers_counts_as_it_counted_it() -> None:
+    """What was found, seen and thought there is not in what is told of it."""
+    request = natively(body=b'{"previous_response_id":"resp_1"}')
+    assert request.native is not None
+    plain = bound(request, deployment(), None, NOW_S).input_tokens
+    request.native.held_at, request.native.held_tokens = "p", 20_000
+    assert 20_000 < bound(request, deployment(), None, NOW_S).input_tokens < 20_500
+    assert bound(request, deployment(context_tokens=None), None, NOW_S).input_tokens > 20_000
+    request.native.held_at = "another"
+    assert bound(request, deployment(), None, NOW_S).input_tokens == plain
+
+
+def test_what_is_told_elsewhere_is_counted_there() -> None:
+    request, told = natively(), natively(unknown="input[0].content[0].file_id").native
+    assert request.native is not None
+    request.native.elsewhere, request.native.held_at = told, "p"
+    assert bound(request, deployment(), None, NOW_S).input_tokens < 1_000
+    request.native.held_at = None
+    assert bound(request, deployment(), None, NOW_S).input_tokens == 100_000
+
+
 def test_the_longer_of_both_forms_counts() -> None:
     plain = ask(max_tokens=100)
     shorter, longer = natively(), natively(body=b"{" + b" " * 5_000 + b"}")

@@ -40,6 +40,7 @@ async def test_a_request_gets_what_it_goes_on_from(world: World, native: bool) -
     assert said is not None
     assert (said.held_at, said.query) == ("openai" if native else None, b"a=b")
     assert isinstance(said.before, Recalled)
+    assert said.held_tokens == said.before.input_tokens > 0
     with pytest.raises(NotFound):
         await Memory(world.store).recall(EVE, asked)
 

@@ -63,3 +63,16 @@ def test_a_history_is_told_to_whoever_does_not_remember_it() -> None:
     assert "previous_response_id" not in told
     assert [item["role"] for item in told["input"]] == ["user", "assistant", "user"]
     assert elsewhere.bound_fields == {"max_output_tokens": 7}
+
+
+def test_a_history_that_chat_has_no_words_for_is_refused_there() -> None:
+    """An image that only the earlier provider has: without it the answer would be another, and nobody would know."""
+    native = read_tongue(RESPONSES, RESPONSE).native
+    assert native is not None
+    image = {"role": "user", "content": [{"type": "input_image", "file_id": "file-1"}]}
+    with_history(native, native, [msgspec.Raw(msgspec.json.encode(image))], "openai")
+    assert native.refused is not None
+    assert native.refused.param == "input[0].content[0].file_id"
+    assert native.unknown is None
+    assert native.elsewhere is not None
+    assert native.elsewhere.unknown == "input[0].content[0].file_id"
