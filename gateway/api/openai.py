@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.api import background, routes
+from gateway.api import background, conversations, routes
 from gateway.api.answers import answer_error
 from gateway.api.asgi import AsgiApp, AsgiCall, AsgiReply, Receive, Scope, Send
 from gateway.api.connection import CYCLE_KEY
@@ -15,6 +15,8 @@ from gateway.wire.native import COUNT, RESPONSES, TONGUES
 
 _METRICS = "/metrics"
 _IN_TONGUES = (*TONGUES, COUNT)
+_ANTHROPICS = ("/v1/messages/", "/v1/v1/messages")
+"""Beginnings of paths that only Anthropic's clients ask for: also what is not served there is said in their shape."""
 
 
 class OpenAIApi:
@@ -43,6 +45,8 @@ class OpenAIApi:
             elif self._admin is not None and scope["path"].startswith("/admin/"):
                 await self._admin(scope, receive, send)
             else:
+                if scope["path"].startswith(_ANTHROPICS):
+                    reply = MessagesReply(out)
                 await self._other(scope, receive, out)
         except ClientGone:
             pass
@@ -59,7 +63,8 @@ class OpenAIApi:
     async def _other(self, scope: Scope, receive: Receive, reply: AsgiReply) -> None:
         method, path = scope["method"], scope["path"].rstrip("/") or "/"
         if path in routes.ASKING:
-            raise MethodNotAllowed(f"{path} takes POST (and no slash at its end), not {method}.")
+            wrong = f"not {method}" if method != "POST" else "and its path has no slash at its end"
+            raise MethodNotAllowed(f"{path} takes POST, {wrong}.")
         local = None if path == _METRICS and not self._metrics else routes.find(path)
         if local is None:
             raise _no_such_path(method, path)
@@ -70,7 +75,17 @@ class OpenAIApi:
 
 def _no_such_path(method: str, path: str) -> NotFound:
     if path.startswith(routes.LATER):
-        return NotFound(f"{path} is not served yet. This version serves {', '.join(routes.ASKING)} and /v1/models.")
-    if "/v1" + path in routes.ASKING:
+        served = ", ".join((*routes.ASKING, conversations.PATH))
+        return NotFound(f"{path} is not served yet. This version serves {served} and /v1/models.")
+    if _is_served("/v1" + path):
         return NotFound(f"There is no {path} here, but /v1{path}: the SDK's base_url must end in /v1.")
+    if path.startswith("/v1/v1/") and _is_served(path[3:]):
+        return NotFound(
+            f"There is no {path} here, but {path[3:]}: this SDK adds /v1 itself, as Anthropic's does; its base_url "
+            "must not end in /v1."
+        )
     return NotFound(f"There is no {method} {path} here. The API lives under /v1; GET /v1/models lists the models.")
+
+
+def _is_served(path: str) -> bool:
+    return path in routes.ASKING or routes.find(path) is not None

@@ -40,8 +40,8 @@ ASKING: Final[dict[str, str]] = {
 }
 """The API behind a path that takes POST."""
 
-LATER: Final = ("/v1/files", "/v1/batches", "/v1/realtime", "/v1/images", "/v1/audio")
-"""Paths of OpenAI's that are not served yet."""
+LATER: Final = ("/v1/files", "/v1/batches", "/v1/messages/batches", "/v1/realtime", "/v1/images", "/v1/audio")
+"""Paths of OpenAI's and Anthropic's that are not served yet."""
 
 Serve = Callable[[Services, Scope, Receive, AsgiReply], Awaitable[None]]
 

@@ -155,5 +155,5 @@ def _checked(run: str) -> str:
     return run
 
 
-_LISTING = Listing("No runs.", _COLUMNS, _row)
+_LISTING = Listing("No runs. Names that only label calls are in `farebox report --by run`.", _COLUMNS, _row)
 lists_by_default(runs, "runs", _list)

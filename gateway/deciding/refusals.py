@@ -66,9 +66,9 @@ def does_not_fit(model: Model, reason: str, request: ModelRequest, agent: Agent)
             param="model",
             reason="residency",
         )
+    advice = "Name another model" if gates == ["api"] else "Leave that out, or name another model"
     return NoModelFits(
-        f"The model `{model.name}` cannot take this request: it {_in_words(gates)}. Leave that out, or name another "
-        "model.",
+        f"The model `{model.name}` cannot take this request: it {_in_words(gates)}. {advice}.",
         param="model",
         reason=",".join(sorted(gates)),
     )

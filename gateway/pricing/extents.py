@@ -115,7 +115,7 @@ def _most(extent: Extent, deployment: Deployment) -> Usage:
     if given == UNKNOWN:
         if deployment.context_tokens is None:
             raise CostUnbounded(
-                f"How many tokens `{extent.field}` counts for is not known here. Configure the model's "
+                "How many tokens of input this request counts for is not known here. Configure the model's "
                 "`context_tokens`.",
                 param=extent.field,
             )

@@ -111,6 +111,23 @@ async def test_other_paths(gateway: GatewayUnderTest, method: str, path: str, st
     assert answer.headers["x-request-id"]
 
 
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/v1/v1/messages", 404, "must not end in /v1"), ("/v1/v1/responses", 404, "must not end in /v1"),
+        ("/messages", 404, "must end in /v1"), ("/conversations", 404, "must end in /v1"),
+        ("/v1/messages/batches", 404, "is not served yet"), ("/v1/batches", 404, "/v1/conversations"),
+        ("/v1/responses/", 405, "no slash at its end"), ("/v1/messages/", 405, "no slash at its end"),
+    ],
+)  # fmt: skip
+async def test_a_wrong_path_says_which_was_meant(gateway: GatewayUnderTest, path: str, status: int, words: str) -> None:
+    async with httpx.AsyncClient() as client:
+        answer = await client.post(f"{gateway.url}{path}", headers=AUTH, json=ASK)
+    assert answer.status_code == status
+    assert words in answer.json()["error"]["message"]
+    assert ("request_id" in answer.json()) is ("/v1/messages" in path), "Anthropic's shape for Anthropic's clients"
+
+
 async def test_health_readiness_and_metrics_need_no_key(gateway: GatewayUnderTest) -> None:
     async with httpx.AsyncClient(base_url=gateway.url) as client:
         assert (await client.get("/healthz")).json()["status"] == "ok"
