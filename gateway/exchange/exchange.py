@@ -34,6 +34,8 @@ from routing.attempts import Call, Candidate, GiveUp, Hedge, History, Step, Trie
 from routing.money import format_usd
 
 _NOT_ABLE = Candidate("no", float("inf"))
+_FORGOTTEN = b"previous_response_not_found"
+"""By which a provider says that it does not know an earlier response: its time was over there, or it keeps none."""
 
 
 @lru_cache(maxsize=64)
@@ -98,6 +100,10 @@ class Exchange:
                 try:
                     await (relay.run() if relay.hedge_at_s is None else Race(relay, self._hedge).run())
                 except AttemptFailed as error:
+                    if self._is_forgotten(relay, error):
+                        relay.measure()
+                        self._relays.remove(relay)  # it was not asked the request that it is asked now
+                        continue
                     self._failed = error
                     if isinstance(error.answer, Unverified):
                         self._held.pop(error.answer.model, None)
@@ -118,6 +124,17 @@ class Exchange:
                 relay.measure()
             self._relays.clear()  # they know us, and what knows each other waits for the garbage collector
             self._failed = None  # as is the case with an error and who keeps it
+
+    def _is_forgotten(self, relay: Relay, error: AttemptFailed) -> bool:
+        """Whether its provider does not remember any more what the request goes on from: then it is told, as others."""
+        request, refused = self._context.request, error.answer
+        native = None if request is None else request.native
+        if native is None or native.elsewhere is None or native.held_at != relay.attempt.deployment.provider:
+            return False
+        if not isinstance(refused, Refusal) or _FORGOTTEN not in refused.body:
+            return False
+        native.held_at = None
+        return True
 
     def _over(self, relay: Relay) -> None:
         """An attempt has ended: tell how it went."""

@@ -177,3 +177,31 @@ RESPONSE: dict[str, Any] = {
         "output_tokens_details": {"reasoning_tokens": 0},
     },
 }
+
+
+async def test_a_provider_that_has_forgotten_is_told(start_gateway: StartGateway) -> None:
+    """Its time may be over there, or nothing be kept in that account: here it still is."""
+    said: list[dict[str, Any]] = []
+
+    async def script(exchange: Exchange) -> None:
+        said.append(json.loads(exchange.request.body))
+        if "previous_response_id" not in said[-1]:
+            await exchange.whole(json.dumps(RESPONSE).encode())
+            return
+        error = json.dumps({"error": {"message": "Not found.", "code": "previous_response_not_found"}}).encode()
+        head = b"HTTP/1.1 400 X\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+        await exchange.raw(head % len(error) + error)
+
+    async with Upstream(script) as upstream:
+        holder = {"base_url": upstream.base_url, "natives": ["responses"]}
+        gateway = await start_gateway(upstream.base_url, providers={"sim": holder})
+        async with gateway.sdk() as client:
+            first = await client.responses.create(model="sim-small", input="My name is Ann.")
+            second = await client.responses.create(
+                model="sim-small", input="What is my name?", previous_response_id=first.id
+            )
+    assert second.status == "completed"
+    assert ["previous_response_id" in each for each in said] == [False, True, False]
+    assert [item["role"] for item in said[-1]["input"]] == ["user", "assistant", "user"]
+    charges = await gateway.rows("charges")
+    assert [charge["outcome"] for charge in charges] == ["ok", "error", "ok"]
