@@ -68,6 +68,8 @@ _WATCHED: Final = frozenset(
 )
 _SCHEMAS: Final = ("tools", "functions", "response_format")
 _NOTHING: Final = (b"null", b"false", b"[]", b"{}", b'""')
+_ON_AS_IT_IS: Final = ("web_search_options", "search_options", "search_parameters")
+"""Fields that ask for a search without saying anything of it: `{}`."""
 _OWN_TOOLS: Final = (b'"function"', b'"custom"')
 _EXPLICIT_CACHES: Final = ("claude", "anthropic", "qwen")
 """Families that write to a cache only where the request says `cache_control`."""
@@ -310,7 +312,8 @@ def _extras(request: ModelRequest) -> _Extras:
     """What the fields in `_WATCHED` add."""
     fields = request.fields
     for name in _UNKNOWN_FEES:
-        if name in fields and bytes(fields[name]) not in _NOTHING:
+        said = bytes(fields.get(name, b"null"))
+        if said not in _NOTHING or (said == b"{}" and name in _ON_AS_IT_IS):
             raise CostUnbounded(f"What `{name}` adds to the cost is not known. Leave it out.", param=name)
     window = next((name for name in _UNKNOWN_SIZE if name in fields and bytes(fields[name]) not in _NOTHING), None)
     predicted = len(memoryview(fields["prediction"])) if "prediction" in fields else 0

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from gateway.errors import FareboxError, InvalidField, InvalidJson, MissingField
-from gateway.wire.native import RESPONSES, Gist, Native
+from gateway.wire.native import RESPONSES, Gist, Native, Service
 from gateway.wire.responses.ids import REASONING
 from gateway.wire.responses.items import items_of, read_items
 from gateway.wire.responses.raw import (
@@ -184,6 +184,8 @@ def _chat_body(fields: Fields, history: Iterable[msgspec.Raw], reading: Reading)
     if not is_null(fields.get("prompt")):
         reading.unsized("prompt")
         reading.refuse("prompt", "`prompt`: templates are kept at their provider; this model does not know them.")
+    if not is_null(fields.get("context_management")) and bytes(fields["context_management"]) != b"[]":
+        reading.services.append(Service("compaction", "context_management", None))  # a model's own pass, without bound
     _put_text(chat, fields, reading)
     _put_reasoning(chat, fields)
     _put_logprobs(chat, fields)

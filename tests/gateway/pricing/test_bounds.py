@@ -167,6 +167,7 @@ def test_a_bound_beyond_counting_is_refused() -> None:
     ("fields", "param"),
     [
         ({"web_search_options": {"search_context_size": "low"}}, "web_search_options"),
+        ({"web_search_options": {}}, "web_search_options"),
         ({"search_parameters": {"mode": "on"}}, "search_parameters"),
         ({"plugins": [{"id": "web"}]}, "plugins"),
         ({"enable_search": True}, "enable_search"),
@@ -183,7 +184,7 @@ def test_what_the_provider_bills_as_it_likes_is_refused(fields: dict[str, Any], 
 
 @pytest.mark.parametrize("value", [None, False, [], {}, ""])
 def test_what_is_turned_off_is_not(value: Any) -> None:
-    for name in ("web_search_options", "enable_search", "plugins", "previous_response_id"):
+    for name in ("speed", "enable_search", "plugins", "previous_response_id"):
         assert bounded(**{name: value}).input_tokens < 1_000
 
 

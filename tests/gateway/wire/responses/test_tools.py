@@ -115,3 +115,10 @@ def test_units_that_calls_do_not_tell() -> None:
     assert units_of(msgspec.Raw(msgspec.json.encode(tools))) == units
     for odd in (b"null", b"[5]", b'[{"type":5}]', b""):
         assert units_of(msgspec.Raw(odd)) == {}
+
+
+@pytest.mark.parametrize("said", [None, []])
+def test_a_context_that_is_made_smaller_is_a_service_without_bound(said: Any) -> None:
+    compaction = [{"type": "compaction", "compact_threshold": 1000}]
+    assert services(context_management=compaction) == (Service("compaction", "context_management", None),)
+    assert services(context_management=said) == ()
