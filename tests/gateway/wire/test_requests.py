@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.errors import FareboxError, InvalidField, InvalidJson, MissingField
@@ -312,7 +312,7 @@ _NAMES = st.text(st.characters(exclude_categories=("Cs",)), max_size=6).filter(
 )
 
 
-_ESCAPED_NAME = re.compile(rb'\\[^"]*"\s*:')
+_ESCAPED_NAME = re.compile(rb'\\.(?:[^"\\]|\\.)*"\s*:', re.DOTALL)
 """A name with an escape in it is written again: two spellings of one name are the same field, and may be smuggled."""
 
 
@@ -331,6 +331,7 @@ def odd_bodies(draw: st.DrawFn, *, model: bytes = b'"m"', stream: bytes = b"fals
 
 
 @given(odd_bodies())
+@example(b'{"\\u007f\\"":"\\u0041","model":"m","stream":false,"messages":[ ]}')
 def test_when_nothing_changes_the_bytes_are_the_clients(body: bytes) -> None:
     sent = read_request(CHAT, body).upstream_body("m")
     assert sent == body or (_ESCAPED_NAME.search(body) and raw_fields(sent) == raw_fields(body))
