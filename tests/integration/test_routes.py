@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import httpx
-import pytest
 
 from gateway.api import routes
 from gateway.wire.native import COUNT, RESPONSES
@@ -36,10 +37,7 @@ async def refuse(exchange: Exchange) -> None:
     await exchange.whole(b'{"id":"x","choices":[],"input_tokens":3,"results":[]}')
 
 
-@pytest.mark.parametrize("path", sorted(routes.ASKING))
-async def test_no_path_that_asks_a_model_gets_past_a_budget_that_is_spent(
-    path: str, start_gateway: StartGateway
-) -> None:
+async def test_no_path_that_asks_a_model_gets_past_a_budget_that_is_spent(start_gateway: StartGateway) -> None:
     async with Upstream(refuse) as upstream:
         limits = {"context_tokens": 1000, "max_output_tokens": 100}
         deployment = {"provider": "sim", "model": "m", "price": PRICE, "tariff": TARIFF, **limits}
@@ -49,31 +47,35 @@ async def test_no_path_that_asks_a_model_gets_past_a_budget_that_is_spent(
             models={"m": {"deployments": [deployment]}},
             budgets={"spent": {"scope": "global", "limit_usd": "0.000000001", "window": "total"}},
         )
-        api = routes.ASKING[path]
-        chats = ("messages", "max_tokens")
-        body = {name: value for name, value in EVERYTHING.items() if api != RESPONSES or name not in chats}
-        form = {"data": {"model": "m"}, "files": {"file": b"x" * 64, "image": b"y" * 64}}
-        sent = form if api in UPLOADS else {"json": body}
         async with httpx.AsyncClient(headers={"authorization": f"Bearer {TESTER_KEY}"}) as client:
-            answer = await client.post(f"{gateway.url}{path}", **sent)
-        free = api in FREE
-        assert answer.status_code == (200 if free else 402), answer.text
-        assert len(upstream.requests) == (1 if free else 0)
-        charged = [charge["cost_nano_usd"] for charge in await gateway.rows("charges")]
-        assert sum(charged) == 0
+            for path, api in routes.ASKING.items():
+                called = len(upstream.requests)
+                answer = await client.post(f"{gateway.url}{path}", **body_of(api))
+                free = api in FREE
+                assert answer.status_code == (200 if free else 402), (path, answer.text)
+                assert len(upstream.requests) - called == (1 if free else 0), path
+        assert sum(charge["cost_nano_usd"] for charge in await gateway.rows("charges")) == 0
 
 
-@pytest.mark.parametrize("local", routes.LOCAL, ids=lambda each: each.path)
-@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-async def test_no_path_that_the_gateway_answers_itself_calls_a_provider(
-    local: routes.Local, method: str, start_gateway: StartGateway
-) -> None:
+def body_of(api: str) -> dict[str, Any]:
+    """What a client sends to an API."""
+    if api in UPLOADS:
+        return {"data": {"model": "m"}, "files": {"file": b"x" * 64, "image": b"y" * 64}}
+    chats = ("messages", "max_tokens")
+    return {"json": {name: value for name, value in EVERYTHING.items() if api != RESPONSES or name not in chats}}
+
+
+async def test_no_path_that_the_gateway_answers_itself_calls_a_provider(start_gateway: StartGateway) -> None:
     async with Upstream(refuse) as upstream:
         gateway = await start_gateway(upstream.base_url)
         async with httpx.AsyncClient(headers={"authorization": f"Bearer {TESTER_KEY}"}) as client:
-            for path in (local.path, f"{local.path}/x", f"{local.path}/x/items", f"{local.path}/x/cancel"):
-                answer = await client.request(method, f"{gateway.url}{path}", json={} if method == "POST" else None)
-                assert answer.status_code < 500, (path, answer.text)
+            for local, below, method in product(
+                routes.LOCAL, ("", "/x", "/x/items", "/x/cancel"), ("GET", "POST", "DELETE")
+            ):
+                answer = await client.request(
+                    method, f"{gateway.url}{local.path}{below}", json={} if method == "POST" else None
+                )
+                assert answer.status_code < 500, (method, local.path, below, answer.text)
         assert upstream.requests == []
 
 
