@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from gateway.context import RequestContext
+from gateway.errors import NotFound
 from gateway.identity.keys import Principal
 from gateway.responses.store import NOTHING_BEFORE, Keeping, Recalled, ResponseStore
 from gateway.wire import responses
@@ -29,13 +30,31 @@ class Memory:
             return request
         if native.previous_response_id or native.conversation:
             recalled = await self._store.recall(principal, native.previous_response_id, native.conversation)
-            told = responses.resolved(native, responses.ids_of(recalled.items))
+            told = await self._resolved(principal, native, responses.ids_of(recalled.items))
             native.before, native.held_tokens = recalled, recalled.input_tokens
-            return with_history(native, told, recalled.items, _holder(recalled))
+            holder = (
+                None if responses.response_ids_of(native.references) else _holder(recalled)
+            )  # it knows none of ours
+            return with_history(native, told, recalled.items, holder)
         if not native.references:
             return request
-        told = responses.resolved(native, await self._items_of(principal, native.references))
+        told = await self._resolved(principal, native, {})
         return request if told is native or told.references else with_history(native, told, [], None)
+
+    async def _resolved(
+        self, principal: Principal, native: ResponsesNative, known: dict[str, msgspec.Raw]
+    ) -> ResponsesNative:
+        """The request with the items that it refers to. Those of a provider may stay, which looks them up itself."""
+        unknown = [each for each in native.references if each not in known]
+        told = responses.resolved(native, known | await self._items_of(principal, unknown))
+        for each in told.references:
+            if responses.response_ids_of((each,)):  # ours, and still not there
+                raise NotFound(
+                    f"No item `{each[:256]}` of this organisation is kept here: it never was, was deleted, or its time "
+                    "has ended.",
+                    param="input",
+                )
+        return told
 
     async def _items_of(self, principal: Principal, references: Iterable[str]) -> dict[str, msgspec.Raw]:
         """Items of answers that we made, by their ids: those that are still kept."""

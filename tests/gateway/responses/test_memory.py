@@ -70,7 +70,28 @@ async def test_items_of_our_own_are_found_by_their_ids_alone(world: World) -> No
     assert request.native is not None
     assert request.native.refused is None
     again = read_tongue(RESPONSES, msgspec.json.encode(body))
-    assert await Memory(world.store).recall(EVE, again) is again, "it is nobody else's"
+    with pytest.raises(NotFound) as caught:  # it is nobody else's
+        await Memory(world.store).recall(EVE, again)
+    assert caught.value.param == "input"
+
+
+async def test_items_of_our_own_are_found_beside_what_a_request_goes_on_from(world: World) -> None:
+    """Its provider would not know them: it is told all."""
+    name = responses.response_id("req_0123456789ab0123456789abcd")
+    item = f"msg_{name.removeprefix('resp_')}000"
+    said = {"id": item, "type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hi."}]}
+    await world.keep(name, answer={"output": [said]})
+    await world.keep("resp_1", deployment_id="openai/gpt", native=True)
+    body = {"model": "gpt", "previous_response_id": "resp_1", "input": [{"type": "item_reference", "id": item}]}
+    request = await Memory(world.store).recall(ALICE, read_tongue(RESPONSES, msgspec.json.encode(body)))
+    assert [message.role for message in request.messages] == ["user", "assistant", "assistant"]
+    assert request.native is not None
+    assert request.native.held_at is None
+
+
+async def test_items_of_a_provider_are_left_to_it(world: World) -> None:
+    asked = read_tongue(RESPONSES, b'{"model":"gpt","input":[{"type":"item_reference","id":"msg_68af"}]}')
+    assert await Memory(world.store).recall(ALICE, asked) is asked
 
 
 @pytest.mark.parametrize("native", [True, False])
