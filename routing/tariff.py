@@ -53,6 +53,14 @@ def _may_be(parts: list[str], listed: list[str]) -> bool:
     )
 
 
+def may_vary(tariff: Tariff, unit: str) -> bool:
+    """Whether what a unit costs depends on what the request leaves open: then `rate` is only the most."""
+    parts = unit.split(":")
+    if OPEN not in parts or unit in tariff:
+        return False
+    return len({nano for name, nano in tariff.items() if _may_be(parts, name.split(":"))}) > 1
+
+
 def fee(tariff: Tariff, counts: Mapping[str, int]) -> NanoUsd:
     """What so many of each unit cost. What has no tariff costs nothing here: no enforced budget lets it through."""
     if not counts:

@@ -21,7 +21,7 @@ from gateway.admission.runs import Runs
 from gateway.admission.turn import Turn
 from gateway.config.snapshot import Snapshot
 from gateway.context import RequestContext
-from gateway.errors import BudgetStoreUnavailable, CostUnbounded, MissingField
+from gateway.errors import BadRequest, BudgetStoreUnavailable, CostUnbounded, MissingField
 from gateway.ledger.claiming import carve_id
 from gateway.ledger.operations import Denial, Granted, OutsideWindow, Refused, Run, Ticket
 from gateway.ledger.scopes import Labels
@@ -188,12 +188,19 @@ class Admission:
         agent = snapshot.agents[principal.agent]
         asked, model = None, ""
         rules = self.rulebook(snapshot)
-        attribution = context.attribution
+        attribution, native = context.attribution, request.native
         path = tuple([run.id for run in runs]) if runs else ()
         offers: list[Offer] = []
-        unbounded: CostUnbounded | None = None
+        refused: BadRequest | None = None
         for deployment in turn.candidates:
             if deployment.price is None:
+                continue
+            if (
+                native is not None
+                and native.refused is not None
+                and native.api not in snapshot.endpoints[deployment.provider].natives
+            ):
+                refused = native.refused  # it cannot be said there, whatever it would cost
                 continue
             metered = deployment.metering is not None and is_meterable(request, agent, deployment)
             if asked is None or deployment.model != model:  # a route may mix models
@@ -218,9 +225,9 @@ class Admission:
                     offer(asked, deployment, coverage, origin_of(context, agent, deployment, path, turn.number))
                 )
             except CostUnbounded as error:
-                unbounded = error
-        if not offers and unbounded is not None:
-            raise unbounded
+                refused = error
+        if not offers and refused is not None:
+            raise refused
         carved = next((run.id for run in runs if run.carve), None) if runs else None
         ticket = Ticket(
             f"{context.request_id}.{turn.number}",

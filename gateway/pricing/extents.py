@@ -17,7 +17,7 @@ from gateway.wire.extent import UNKNOWN, Extent
 from gateway.wire.others import PARTIAL_TOKENS
 from routing.catalog import Deployment
 from routing.money import NanoUsd, Price, Usage
-from routing.tariff import OPEN, rate
+from routing.tariff import OPEN, may_vary, rate
 
 _SIZES: Final = {"1024x1024": 0, "1024x1536": 1, "1536x1024": 2}
 _IMAGE_TOKENS: Final = {"low": (272, 408, 400), "medium": (1056, 1584, 1568), "high": (4160, 6240, 6208)}
@@ -79,6 +79,7 @@ def billed(
         return Billed(told, units if counted is not None else None, estimated=False)
     if _is_priced(units, deployment) or free:
         exact = counted is not None or extent.exact or (told is not None and not _is_priced(units, deployment))
+        exact = exact and not any(may_vary(deployment.tariff, unit) for unit in units)
         return Billed(told or Usage(), units or None, estimated=not exact)
     return Billed(extent.estimate, units if counted is not None else None, estimated=True)
 

@@ -309,7 +309,10 @@ async def test_what_only_a_speaker_understands_goes_to_nobody_else(
     speaker: Speaker, simulator: SimulatorServer, start_gateway: StartGateway, client: httpx.AsyncClient
 ) -> None:
     """Searches run at the provider: where it only speaks chat, the client is told which field is in the way."""
-    gateway = await start(speaker, simulator, start_gateway)
+    budgets = {"roomy": {"scope": "agent:other", "limit_usd": "10", "window": "day"}}
+    if not speaker.native:  # it is not told of tariffs, which would not help it
+        budgets["roomy"]["scope"] = "agent:tester"
+    gateway = await start(speaker, simulator, start_gateway, budgets=budgets)
     search = {"messages": {"type": "web_search_20250305", "name": "web_search", "max_uses": 2}}
     tool = search.get(speaker.tongue, {"type": "web_search"})
     answer = await post(client, gateway, speaker, speaker.body(tools=[tool]))
@@ -318,6 +321,7 @@ async def test_what_only_a_speaker_understands_goes_to_nobody_else(
         return
     assert answer.status_code == 400
     assert "tools" in answer.text
+    assert "tariff" not in answer.text
 
 
 @pytest.mark.parametrize("native", [True, False])

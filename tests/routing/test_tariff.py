@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.tariff import UNIT, apis_of, fee, rate, units_text
+from routing.tariff import UNIT, apis_of, fee, may_vary, rate, units_text
 
 TARIFF = {"web_search": 10, "image": 40, "image:1024x1024:hd": 80, "image:1792x1024": 60, "image:1792x1024:hd": 120}
 
@@ -62,3 +62,20 @@ def test_units_as_the_journal_keeps_them() -> None:
     assert units_text({"web_search": 2, "a": 1, "none": 0}) == "a=1,web_search=2"
     assert UNIT.fullmatch("image:1024x1024:hd")
     assert not UNIT.fullmatch("Image 5")
+
+
+@pytest.mark.parametrize(
+    ("unit", "varies"),
+    [
+        ("image", False),
+        ("image:64x64", False),
+        ("image:auto", True),
+        ("image:auto:hd", True),
+        ("image:64x64:auto", False),
+        ("second", False),
+    ],
+)
+def test_what_is_left_open_may_cost_less(unit: str, varies: bool) -> None:
+    assert may_vary({"image:64x64": 1, "image:128x128": 2, "second": 3}, unit) is varies
+    assert not may_vary({"image": 5}, unit)
+    assert not may_vary({"image:auto": 5, "image:auto:hd": 6, "image:64x64": 1}, unit)
