@@ -151,7 +151,8 @@ def _whole(choice: _Fields) -> _Fields:
     choice = _joined(choice)
     message = choice.get("message")
     if isinstance(message, dict):
-        for call in message.get("tool_calls") or ():
+        calls = message.get("tool_calls")
+        for call in calls if isinstance(calls, list) else ():
             if isinstance(call, dict):
                 call.pop("index", None)
         if message["content"] == "" and any(message.get(name) for name in ("tool_calls", "function_call", "refusal")):

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.simulator.server import SimulatorServer
@@ -294,6 +294,7 @@ _EVENT = st.fixed_dictionaries(
 
 
 @given(st.sampled_from([CHAT, COMPLETIONS]), st.lists(_EVENT | _JSON, max_size=5))
+@example(CHAT, [{"choices": [{"index": 0, "delta": {"tool_calls": 1}}]}])
 def test_any_events_make_a_body_or_are_malformed(api: str, events: list[Any]) -> None:
     assembler = Assembler(api)
     for event in events:
