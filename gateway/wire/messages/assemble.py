@@ -49,7 +49,8 @@ class _GrowingBlock:
         for name, pieces in self.pieces.items():
             text = "".join(pieces)
             if name != _PARTIAL:
-                out[name] = (out.get(name) or "") + text
+                before = out.get(name)
+                out[name] = before + text if isinstance(before, str) else text
             elif text:
                 out["input"] = _object(text)
         return out

@@ -25,7 +25,7 @@ from gateway.wire.responses.envelope import sealed
 from gateway.wire.responses.events import ERROR
 from gateway.wire.responses.ids import item_id, response_id
 from gateway.wire.responses.output import Call, CustomCall, Events, Item, Message, Reasoning
-from gateway.wire.responses.raw import ABSENT, MALFORMED, encode, is_null, read_any, read_string, text
+from gateway.wire.responses.raw import ABSENT, MALFORMED, encode, first, is_null, read_any, read_string, text
 from gateway.wire.responses.settings import error_event, error_of, response_object
 from gateway.wire.responses.tools import custom_names
 from gateway.wire.responses.usage import from_chat
@@ -222,7 +222,7 @@ class AnswerTranslator:
             call = None  # another call under the same index, as some servers number them
         out = b""
         if call is None:
-            if named is None or is_null(named.name):
+            if named is None or first(named.name) != b'"':
                 return b""
             out = self._close_message() + self._close_reasoning()
             self._calls[index] = call = self._new_call(said, named.name)

@@ -119,3 +119,9 @@ def test_what_cannot_be_read_is_told(odd: bytes) -> None:
     assembler.feed(odd)
     assert assembler.malformed
     assert json.loads(assembler.body())["content"] == []
+
+
+def test_a_block_that_begins_with_no_text_gets_what_comes() -> None:
+    began = event("content_block_start", index=0, content_block={"type": "text", "text": [1]})
+    said = event("content_block_delta", index=0, delta={"type": "text_delta", "text": "Hi"})
+    assert assembled([began, said])["content"] == [{"type": "text", "text": "Hi"}]

@@ -91,6 +91,10 @@ def test_a_call_without_an_id_gets_one() -> None:
     assert response["output"][0]["call_id"].startswith("call_")
 
 
+def test_a_call_whose_name_is_no_text_is_left_out() -> None:
+    assert final(chunk(tool_calls=[{"index": 0, "function": {"name": 1}}]), chunk("stop"))["output"] == []
+
+
 def test_a_call_of_a_custom_tool_is_told_when_it_is_whole() -> None:
     def piece(arguments: str, **named: str) -> bytes:
         return chunk(tool_calls=[{"index": 0, **named, "function": {"name": "patch", "arguments": arguments}}])
