@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FAREBOX_ARGS ?=
+# One more than there are cores: many tests wait for the processes that they started.
+TEST_WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-long lint format lock schema boards bench-overhead bench-governed bench-burst bench-outage conformance clean
@@ -15,7 +17,7 @@ run: $(VENV)/.run ## install locked versions and serve config.yaml on 127.0.0.1:
 	@$(BIN)/farebox serve $(FAREBOX_ARGS)
 
 test: $(VENV)/.dev ## run all tests but the long ones
-	$(BIN)/python -m pytest -m "not long" --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest -m "not long" --numprocesses $(TEST_WORKERS) --dist loadfile
 
 test-long: $(VENV)/.dev ## run the long tests
 	$(BIN)/python -m pytest -m long

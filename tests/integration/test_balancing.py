@@ -124,13 +124,13 @@ async def test_the_quicker_one_is_preferred(
     simulator: SimulatorServer, start_gateway: StartGateway, stream: bool
 ) -> None:
     written = group("fastest")
-    written["models"]["group"]["deployments"][0]["model"] = "sim-small+fault-slow;first_ms=300"
+    written["models"]["group"]["deployments"][0]["model"] = "sim-small+fault-slow;first_ms=1500"  # longer than this machine ever stalls
     gateway = await start_gateway(f"{simulator.url}/v1", **written)
     draws_of(gateway, Random(2))
     async with gateway.sdk() as client:
-        count = Counter([await served_by(client, stream=stream) for _ in range(30)])
-    assert sum(count.values()) == 30
-    assert count[SECOND] >= 25
+        count = Counter([await served_by(client, stream=stream) for _ in range(15)])
+    assert sum(count.values()) == 15
+    assert count[SECOND] >= 12
     assert len(count) == 2, "the slower one was tried"
 
 
