@@ -123,8 +123,9 @@ async def test_the_least_busy_is_not_the_one_that_stalls(
 async def test_the_quicker_one_is_preferred(
     simulator: SimulatorServer, start_gateway: StartGateway, stream: bool
 ) -> None:
+    """Quicker by more than a busy machine stalls."""
     written = group("fastest")
-    written["models"]["group"]["deployments"][0]["model"] = "sim-small+fault-slow;first_ms=1500"  # longer than this machine ever stalls
+    written["models"]["group"]["deployments"][0]["model"] = "sim-small+fault-slow;first_ms=1500"
     gateway = await start_gateway(f"{simulator.url}/v1", **written)
     draws_of(gateway, Random(2))
     async with gateway.sdk() as client:

@@ -41,7 +41,7 @@ def left_behind(tmp_path: Path) -> list[Path]:
 
 
 async def test_the_books_match_and_nothing_is_left(tmp_path: Path) -> None:
-    status, out, err = await finish(await start(tmp_path, "--seconds", "3", "--json"))
+    status, out, err = await finish(await start(tmp_path, "--seconds", "6", "--json"))  # the rogue hangs up after three
     assert (status, err) == (0, "")
     result: dict[str, Any] = json.loads(out)
     assert result["match"] is True
