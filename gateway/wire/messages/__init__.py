@@ -13,8 +13,9 @@ For every other dialect `plain` takes them out of the chat request: OpenAI refus
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gateway.wire.lazily import names_of
 
 if TYPE_CHECKING:
     from gateway.wire.messages.errors import error_body
@@ -29,13 +30,7 @@ _FILES = {
     "read": "request",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _FILES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(f"{__name__}.{_FILES[name]}"), name)
-    return found
-
+__getattr__ = names_of(__name__, _FILES)
 
 __all__ = [
     "WIRE",

@@ -11,8 +11,9 @@ What chat has no words for: see `request` for fields, `items` for the conversati
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gateway.wire.lazily import names_of
 
 if TYPE_CHECKING:
     from gateway.wire.responses.ending import failed
@@ -43,13 +44,7 @@ _FILES = {
     "response_ids_of": "ids",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _FILES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(f"{__name__}.{_FILES[name]}"), name)
-    return found
-
+__getattr__ = names_of(__name__, _FILES)
 
 __all__ = [
     "WIRE",

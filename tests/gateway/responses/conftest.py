@@ -7,10 +7,10 @@ import pytest
 
 from gateway.config.snapshot import StorageSettings
 from gateway.journal.database import Database
-from tests.gateway.journal.conftest import storage
+from tests.gateway.journal.conftest import database, storage
 from tests.gateway.responses.world import World
 
-__all__ = ["storage"]
+__all__ = ["database", "storage"]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -21,13 +21,6 @@ async def either(request: pytest.FixtureRequest, storage: StorageSettings) -> As
     database = await Database.open(storage)
     yield database
     await database.close()
-
-
-@pytest.fixture
-async def database(storage: StorageSettings) -> AsyncIterator[Database]:
-    opened = await Database.open(storage)
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture
